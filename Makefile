@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Both make the environment in .venv if it is not there.
+PYTHON ?= python3.11
+CORES ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-fast lint lock readme
+
+demo: $(VENV)/.complete
+	$(BIN)/snakemake --cores $(CORES)
+	@cat results/demo/table1.md
+	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
+
+test: lint
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.complete
+	$(BIN)/pytest -m "not slow and not workflow"
+
+lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(VENV)/snakefmt/bin/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+# Resolve the lock anew (needs the network); afterwards read the difference and run the tests.
+lock:
+	$(PYTHON) envs/make_lock.py
+
+# Put the tables and pictures of a finished demo into README.md.
+readme:
+	$(PYTHON) docs/update_readme.py
+
+# The lock pins every package; torch's own CUDA libraries come with the versions that torch pins itself.
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		{ echo "FedFactory needs Python 3.11, and '$(PYTHON)' is not it; install it or call make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# snakefmt wants another version of a shared dependency than Snakemake: an environment of its own.
+$(VENV)/snakefmt/.complete: envs/snakefmt.lock | $(VENV)/.complete
+	$(PYTHON) -m venv $(VENV)/snakefmt
+	$(VENV)/snakefmt/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

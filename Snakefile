@@ -1,0 +1,38 @@
+# FedFactory: from the raw files of every site to Table 1 and Figure 2.
+# The default configuration is the embedded demo; `--configfile config/paper.yaml` replaces it as a whole.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# A file from the command line stands alone: merging it into the demo would hide keys it forgot.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config/demo.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/phantoms.smk"
+include: "rules/clients.smk"
+
+
+for name in sorted({method.rules for method in CONFIG.methods.values()}):
+
+    include: f"rules/{name}.smk"
+
+
+include: "rules/evaluation.smk"
+
+
+rule all:
+    """Every cell, and all that is made from the cells."""
+    default_target: True
+    input:
+        # The cells are named one by one: otherwise a deleted one would go unnoticed while the table exists.
+        jobs.cell_files(CONFIG, "scores.csv"),
+        run_file("table1.csv"),
+        run_file("gap.csv"),
+        jobs.pictures(CONFIG),
+    localrule: True

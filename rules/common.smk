@@ -1,0 +1,55 @@
+# Helpers of the rules: the checked configuration and paths. No rule is defined here.
+import sys
+from functools import partial
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from fedfactory import jobs
+from fedfactory.codedigest import code_digest as digest_of
+from fedfactory.config import load_config
+from fedfactory.errors import FedFactoryError
+
+FOLDER = Path(workflow.basedir)
+# Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
+# that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
+OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
+shell.prefix(f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src'; SCRIPTS='{FOLDER}/workflow_scripts'; ")
+
+
+def checked(load, *arguments):
+    """Call a function; what is wrong with the configuration ends the workflow with its sentence."""
+    try:
+        return load(*arguments)
+    except FedFactoryError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def code_digest(script, *modules):
+    """Digest of a workflow script and of all package code that it imports; see fedfactory.codedigest."""
+    return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
+
+
+if Path(jobs.__file__).parent != FOLDER / "src" / "fedfactory":
+    raise WorkflowError(
+        f"the package fedfactory comes from {Path(jobs.__file__).parent}, the workflow from {FOLDER}; use the environment"
+        " of this folder (make demo), or set PYTHONPATH to its src"
+    )
+
+CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
+LAYOUT = CONFIG.layout
+ENVIRONMENT = "../envs/fedfactory.yaml"
+SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
+GPU_PER_TRAINING = 0 if CONFIG.device == "cpu" else 1
+
+
+wildcard_constraints:
+    setup=jobs.any_of(CONFIG.setups),
+    client=jobs.any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
+    method=jobs.any_of(CONFIG.methods),
+    seed=jobs.any_of([str(seed) for seed in CONFIG.seeds]),
+
+
+client_file = partial(LAYOUT.client, "{setup}", "{client}")
+cell_file = partial(LAYOUT.cell, "{setup}", "{client}", "{method}", "{seed}")
+run_file = LAYOUT.file

@@ -1,0 +1,138 @@
+# From predictions to scores, Table 1 and Figure 2 (paper, section 4.3).
+
+FIGURE2 = jobs.figure2_spec(CONFIG)
+
+
+rule score:
+    """Dice of one cell per subject and class, in the space of the raw image."""
+    input:
+        data=client_file("data"),
+        truth=client_file("truth"),
+        predictions=lambda wildcards: jobs.predictions(CONFIG, **wildcards),
+    output:
+        scores=cell_file("scores.csv"),
+        panel=cell_file("panel.npz"),
+    log:
+        LAYOUT.log("score", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("score", "{setup}", "{client}", "{method}", "{seed}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=20,
+    params:
+        code=code_digest("score"),
+        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
+    shell:
+        "python $SCRIPTS/score.py --setup {wildcards.setup} --target {wildcards.client} --method {wildcards.method}"
+        " --seed {wildcards.seed} --orientation {params.orientation} --data {input.data} --truth {input.truth}"
+        " --predictions {input.predictions} --out {output.scores} --panel {output.panel} --log {log}"
+
+
+rule table1:
+    """Table 1: mean and standard deviation over test subjects, methods by targets."""
+    input:
+        jobs.cell_files(CONFIG, "scores.csv"),
+    output:
+        csv=run_file("table1.csv"),
+        md=run_file("table1.md"),
+        tex=run_file("table1.tex"),
+        html=report(
+            run_file("table1.html"),
+            caption="../report/table1.rst",
+            category="Results",
+            labels={"picture": "Table 1"},
+        ),
+    log:
+        LAYOUT.log("table1"),
+    benchmark:
+        LAYOUT.benchmark("table1")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("table"),
+        spec=jobs.table1_spec(CONFIG),
+    shell:
+        "python $SCRIPTS/table.py --spec {params.spec:q} --out {output.csv} --log {log}"
+
+
+rule gap:
+    """The gap between sites: a model of the source alone, tested on the source and on every target."""
+    input:
+        jobs.gap_files(CONFIG),
+    output:
+        csv=run_file("gap.csv"),
+        md=run_file("gap.md"),
+        tex=run_file("gap.tex"),
+        html=report(
+            run_file("gap.html"),
+            caption="../report/gap.rst",
+            category="Data",
+            labels={"picture": "Gap between sites"},
+        ),
+    log:
+        LAYOUT.log("gap"),
+    benchmark:
+        LAYOUT.benchmark("gap")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("table"),
+        spec=jobs.gap_spec(CONFIG),
+    shell:
+        "python $SCRIPTS/table.py --spec {params.spec:q} --out {output.csv} --log {log}"
+
+
+rule figure2:
+    """Figure 2: one row per setup, one column per method, contours of truth and prediction."""
+    input:
+        [panel for row in FIGURE2["rows"] for panel in row["panels"]],
+    output:
+        png=report(
+            run_file("figure2.png"),
+            caption="../report/figure2.rst",
+            category="Results",
+            labels={"picture": "Figure 2"},
+        ),
+        pdf=run_file("figure2.pdf"),
+    log:
+        LAYOUT.log("figure2"),
+    benchmark:
+        LAYOUT.benchmark("figure2")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("figure2"),
+        spec=jobs.to_json(FIGURE2),
+    shell:
+        "python $SCRIPTS/figure2.py --spec {params.spec:q} --out {output.png} --log {log}"
+
+
+rule unknown_cell:
+    """Answer a misspelt cell with the list of known ones; never runs."""
+    input:
+        lambda wildcards: jobs.refuse_unknown_cell(CONFIG, wildcards.cell),
+    output:
+        "results/{cell}/scores.csv",
+    log:
+        "results/{cell}/unknown.log",
+    wildcard_constraints:
+        cell=f"(?!(?:{jobs.known_cells(CONFIG)})/scores).+",
+    conda:
+        ENVIRONMENT
+    shell:
+        "false > {log}"

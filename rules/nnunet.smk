@@ -1,0 +1,119 @@
+# nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source model
+# on M_t; the others are trained on the source alone.
+from fedfactory.baselines.nnunet.cells import NnunetCells
+
+NNUNET = checked(NnunetCells, CONFIG)
+
+
+rule nnunet_plan:
+    """Fingerprint, plan and preprocess the source's labelled volumes once, for all nnU-Nets of the setup."""
+    input:
+        client_file("data"),
+    output:
+        directory(client_file("nnunet_plan")),
+    log:
+        LAYOUT.log("nnunet_plan", "{setup}", "{client}"),
+    benchmark:
+        LAYOUT.benchmark("nnunet_plan", "{setup}", "{client}")
+    wildcard_constraints:
+        client=SOURCES,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        code=code_digest("nnunet_plan"),
+    shell:
+        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --log {log}"
+
+
+rule nnunet_train:
+    """Train an nnU-Net on the source; one model serves all targets of the setup."""
+    input:
+        client_file("nnunet_plan"),
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("nnunet_train", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("nnunet_train", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        client=SOURCES,
+        method=jobs.any_of(NNUNET.scratch),
+    # Everything else waits for the source models: start with them.
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 2880 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("nnunet_train"),
+        device=CONFIG.device,
+        parameters=NNUNET.json,
+    shell:
+        "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule nnunet_finetune:
+    """Fine-tune the source model on the target's labelled slices M_t."""
+    input:
+        model=NNUNET.base_model,
+        data=client_file("data"),
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(NNUNET.tuned),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("nnunet_finetune"),
+        device=CONFIG.device,
+        parameters=NNUNET.json,
+    shell:
+        "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
+        " --parameters {params.parameters:q} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule nnunet_predict:
+    """Predict the target's test volumes and bring the masks back to the geometry of the raw images."""
+    input:
+        model=NNUNET.model,
+        data=client_file("data"),
+    output:
+        directory(cell_file("predictions")),
+    log:
+        LAYOUT.log("nnunet_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("nnunet_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(NNUNET.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("nnunet_predict"),
+        device=CONFIG.device,
+        mirroring=NNUNET.mirroring,
+    shell:
+        "python $SCRIPTS/nnunet_predict.py --model {input.model} --data {input.data} --device {params.device}"
+        " {params.mirroring} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

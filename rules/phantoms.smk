@@ -1,0 +1,23 @@
+# The embedded data: procedural sites, written as the real files of their releases (docs/phantoms.md).
+
+
+rule phantom_site:
+    """Write one phantom site in the raw layout of its release."""
+    output:
+        directory(client_file("raw")),
+    log:
+        LAYOUT.log("phantom_site", "{setup}", "{client}"),
+    benchmark:
+        LAYOUT.benchmark("phantom_site", "{setup}", "{client}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("phantom_site"),
+        options=jobs.phantom_options(CONFIG),
+    shell:
+        "python $SCRIPTS/phantom_site.py --setup {wildcards.setup} --client {wildcards.client} {params.options}"
+        " --out {output} --log {log}"

@@ -1,0 +1,6 @@
+"""FedFactory: a benchmark of federated segmentation with uneven label distribution.
+
+The package holds the science; the Snakemake workflow beside it holds the order of the steps.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,266 @@
+"""Prepare one client: crop, resample, normalise, slice, split, choose M_t.
+
+Every statistic is the client's own and comes from its training and validation volumes. Volumes pass through memory one
+at a time, so that the size of a data set changes the time but not the memory.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from fedfactory.data.geometry import Box, Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
+from fedfactory.data.raw import RawCase, RawVolume, read_case
+from fedfactory.data.splits import SplitFractions, choose_few_shot, split_subjects
+from fedfactory.data.store import SliceRow, StoreWriter
+from fedfactory.errors import FedFactoryError
+from fedfactory.files import new_file, new_folder
+from fedfactory.progress import Progress
+from fedfactory.seeds import derive_seed
+
+# z-scores are counted in bins of 0.002 from -20 to 20; beyond that only a defect lies.
+_HISTOGRAM_EDGES = np.linspace(-20, 20, 20_001)
+_PREVIEW_SUBJECTS = 3
+# Rounding of mask edges may cost a voxel; more than two percent of a label outside the image is a mistake.
+_LOST_LABEL = 0.02
+
+
+@dataclass(frozen=True)
+class ClientTask:
+    """What to prepare, as the configuration says it.
+
+    Attributes:
+        setup: name of the setup.
+        client: name of the client.
+        classes: class names; value v in a stored label map is ``classes[v - 1]``.
+        label_values: value in the raw label maps -> stored value.
+        orientation: ``RAS`` or ``native``, see :class:`fedfactory.data.geometry.Geometry`.
+        image_size: edge of a slice in pixels.
+        position_bins: number of slice-position bins (29 in the paper's code).
+        clip_percentiles: percentiles of the client's intensity histogram that become -1 and 1.
+        split: fractions of the labelled subjects.
+        few_shot: |M_t|; 0 for a client that is only a source.
+        needs_labels: whether labelled training subjects are required (the source).
+        scored: whether the client has a test set; a site without labels has none and only trains.
+        seed: seed of split and M_t.
+    """
+
+    setup: str
+    client: str
+    classes: tuple[str, ...]
+    label_values: Mapping[int, int]
+    orientation: Orientation
+    image_size: int
+    position_bins: int
+    clip_percentiles: tuple[float, float]
+    split: SplitFractions
+    few_shot: int
+    needs_labels: bool
+    scored: bool
+    seed: int
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "ClientTask":
+        """Build a task from JSON, which knows neither tuples nor integer keys."""
+        return cls(
+            **{
+                **data,
+                "classes": tuple(data["classes"]),
+                "label_values": {int(key): value for key, value in data["label_values"].items()},
+                "clip_percentiles": tuple(data["clip_percentiles"]),
+                "split": SplitFractions(**data["split"]),
+            }
+        )
+
+    @property
+    def where(self) -> str:
+        """The client, for messages."""
+        return f"client {self.client} of setup {self.setup}"
+
+
+@dataclass
+class _Pass:
+    """What one volume contributes before anything is normalised."""
+
+    case: RawCase
+    split: str
+    box: Box
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    spacing: tuple[float, float, float]
+    geometry: Geometry | None = None
+
+
+def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth: Path, preview: Path) -> None:
+    """Write the client's store, the truth of its test cases apart from it, and a preview.
+
+    Args:
+        task: what to prepare.
+        cases: what the adapter found.
+        out: folder of the store, see :mod:`fedfactory.data.store`; written whole or not at all.
+        truth: folder for ``<case>_image.nii.gz`` and ``<case>_truth.nii.gz`` of each labelled test case, in the
+            geometry of the raw image. Only scoring reads it: no method's job has it among its inputs.
+        preview: ``.npz`` with a few training slices ``images`` (n, size, size) float32 in [-1, 1] and ``labels``
+            uint8, top row first, for the gallery.
+
+    Raises:
+        FedFactoryError: bad data; the message names the file and what to do.
+    """
+    seed = derive_seed("split", task.setup, task.client, task.seed)
+    splits = split_subjects(cases, task.split if task.scored else None, seed, task.where)
+    progress = Progress(f"prepare {task.setup}/{task.client}")
+    scans = []
+    for number, case in enumerate(cases, start=1):
+        scans.append(_scan(task, case, splits[case.subject]))
+        progress.update(number, 2 * len(cases), f"checked {case.name}")
+    scans = _with_geometry(task, scans)
+    with new_folder(out) as folder, new_folder(truth) as truth_folder, new_file(preview) as preview_file:
+        writer = StoreWriter(folder, task.image_size, sum(scan.geometry.resampled_shape[2] for scan in scans))
+        histogram = np.zeros(len(_HISTOGRAM_EDGES) - 1, dtype=np.int64)
+        for number, scan in enumerate(scans, start=len(cases) + 1):
+            histogram += _write_volume(task, scan, writer, truth_folder)
+            progress.update(number, 2 * len(cases), f"sliced {scan.case.name}")
+        low, high = _percentiles(histogram, task.clip_percentiles)
+        writer.rescale(low, high)
+        _mark_few_shot(task, writer.rows)
+        writer.close(task.classes, {"clip_z": [low, high], "target_spacing_mm": scans[0].geometry.target_spacing})
+        _write_preview(writer, task.orientation, preview_file)
+
+
+def _scan(task: ClientTask, case: RawCase, split: str) -> _Pass:
+    """Read a volume for its checks, its foreground and its spacing; the voxels are dropped again."""
+    volume = read_case(case, task.label_values)
+    box = foreground_box(orient(volume.image, volume.affine, task.orientation))
+    spacing = oriented_spacing(volume.affine, task.orientation)
+    if volume.label is not None:
+        _check_label_inside(orient(volume.label, volume.affine, task.orientation), box, case)
+    return _Pass(case, split, box, volume.image.shape, volume.affine, spacing)
+
+
+def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
+    """Refuse a label of which a visible part lies where the image shows nothing: the two do not belong together."""
+    total = int((label > 0).sum())
+    kept = int((label[tuple(slice(start, stop) for start, stop in box)] > 0).sum())
+    if total - kept > _LOST_LABEL * total:
+        raise FedFactoryError(
+            f"{case.label.path}: {100 * (total - kept) / total:.0f} % of the label lie outside the foreground of "
+            f"{case.image.path}; check that both belong together"
+        )
+
+
+def _with_geometry(task: ClientTask, scans: list[_Pass]) -> list[_Pass]:
+    """Give each volume its geometry: the client's median spacing, coarser if its images would not fit the slice."""
+    used = [scan for scan in scans if scan.split != "test"]
+    if not used:
+        raise FedFactoryError(f"{task.where}: no training or validation volume is left; lower 'split.test'")
+    spacing = np.median([scan.spacing for scan in used], axis=0)
+    extents = [[(b - a) * s for (a, b), s in zip(scan.box, scan.spacing, strict=True)][:2] for scan in used]
+    # "At most image_size in plane": one factor for both axes keeps pixels as square as they were.
+    spacing[:2] *= max(1.0, float((np.asarray(extents) / (spacing[:2] * task.image_size)).max()))
+    for scan in scans:
+        scan.geometry = Geometry(
+            raw_shape=scan.shape,
+            affine=tuple(tuple(row) for row in scan.affine.tolist()),
+            orientation=task.orientation,
+            box=scan.box,
+            spacing=scan.spacing,
+            target_spacing=tuple(spacing.tolist()),
+            size=task.image_size,
+        )
+    return scans
+
+
+def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
+    """Write one volume as z-scores and return its intensity histogram (zeros for a test volume)."""
+    volume, geometry = read_case(scan.case, task.label_values), scan.geometry
+    slices = geometry.to_slices(volume.image, labels=False)
+    if slices.min() == slices.max():
+        raise FedFactoryError(f"{scan.case.image.path}: shows no contrast inside its foreground; remove the image")
+    # Population statistics of the volume's own foreground box (paper's line of work: z-score per volume).
+    slices = (slices - slices.mean(dtype=np.float64)) / slices.std(dtype=np.float64)
+    labels = None if volume.label is None else geometry.to_slices(volume.label, labels=True)
+    roi = None if volume.roi is None else geometry.to_slices(volume.roi.astype(np.uint8), labels=True)
+    # The truth of a test volume never enters the store: neither its labels nor which slices they reach.
+    stored = None if scan.split == "test" else labels
+    rows = _rows(task, scan, stored if roi is None else roi, len(slices))
+    stored_labels = np.zeros(slices.shape, np.uint8) if stored is None else stored
+    # NaN marks what padding adds: rescale() turns it into -1 after the clip limits are known.
+    writer.add(rows, geometry, geometry.pad(slices.astype(np.float32), np.nan), geometry.pad(stored_labels, 0))
+    if scan.split == "test" and volume.label is not None:
+        _write_truth(volume, truth_folder, scan.case.name)
+    counts = np.histogram(np.clip(slices, -20, 20), _HISTOGRAM_EDGES)[0]
+    return counts * (scan.split != "test")
+
+
+def _rows(task: ClientTask, scan: _Pass, organ_mask: np.ndarray | None, count: int) -> list[SliceRow]:
+    """Index rows of one volume; position bins count among the slices that hold the organ."""
+    organ = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
+    if not organ.any():
+        raise FedFactoryError(
+            f"{scan.case.image.path}: its mask vanishes on the client's spacing; check mask and voxel size"
+        )
+    rank = np.cumsum(organ) - 1
+    bins = rank * task.position_bins // int(organ.sum())
+    return [
+        SliceRow(
+            subject=scan.case.subject,
+            case=scan.case.name,
+            slice=number,
+            position_bin=int(bins[number]) if organ[number] else -1,
+            split=scan.split,
+            labelled=scan.case.label is not None,
+            organ=bool(organ[number]),
+            in_mt=False,
+        )
+        for number in range(count)
+    ]
+
+
+def _mark_few_shot(task: ClientTask, rows: list[SliceRow]) -> None:
+    middles: dict[str, list[tuple[str, int]]] = {}
+    training = [row for row in rows if row.split == "train" and row.labelled]
+    if task.needs_labels and not training:
+        raise FedFactoryError(f"{task.where}: the source needs labelled training volumes, there are none")
+    if not task.few_shot:
+        return
+    for case in sorted({row.case for row in training}):
+        organ = [row for row in training if row.case == case and row.organ]
+        middle = organ[len(organ) // 2]
+        middles.setdefault(middle.subject, []).append((case, middle.slice))
+    chosen = set(choose_few_shot(middles, task.few_shot, task.setup, task.client, task.seed))
+    rows[:] = [row._replace(in_mt=(row.case, row.slice) in chosen) for row in rows]
+
+
+def _percentiles(histogram: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Lower and upper limit of the z-scores: edges of the first and the last bin between the percentiles."""
+    cumulative = np.cumsum(histogram)
+    low, high = (p / 100 * cumulative[-1] for p in percentiles)
+    first = int(np.searchsorted(cumulative, low, side="right"))
+    last = int(np.searchsorted(cumulative, high, side="left"))
+    return float(_HISTOGRAM_EDGES[first]), float(_HISTOGRAM_EDGES[last + 1])
+
+
+def _write_truth(volume: RawVolume, folder: Path, name: str) -> None:
+    """Image and truth of a test case in the geometry of the raw image: what every Dice is computed against."""
+    for kind, data in (("image", volume.image), ("truth", volume.label)):
+        nibabel.save(nibabel.Nifti1Image(data, volume.affine), folder / f"{name}_{kind}.nii.gz")
+
+
+def _write_preview(writer: StoreWriter, orientation: Orientation, path: Path) -> None:
+    """Middle slices of the first training subjects, for the gallery."""
+    images, labels = writer.arrays()
+    subjects = sorted({row.subject for row in writer.rows if row.split == "train" and row.labelled})
+    subjects = subjects or sorted({row.subject for row in writer.rows if row.split == "train"})
+    chosen = []
+    for subject in subjects[:_PREVIEW_SUBJECTS]:
+        organ = [i for i, row in enumerate(writer.rows) if row.subject == subject and row.organ]
+        chosen.append(organ[len(organ) // 2])
+    with path.open("wb") as file:
+        pictures = {
+            name: np.stack([as_picture(array[number], orientation) for number in chosen])
+            for name, array in (("images", images), ("labels", labels))
+        }
+        np.savez(file, **pictures)

@@ -1,0 +1,142 @@
+"""Table 1 in the paper's arrangement: Markdown, LaTeX and HTML from one grid."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+
+from fedfactory.evaluation.table import Column, Row, Table, best_cells
+
+ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
+DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The table as strings.
+
+    Attributes:
+        groups: (setup heading, number of columns) from left to right.
+        headings: one per target.
+        lines: (method label, G mark, cells); a cell is (text, whether it is the best of its column).
+        notes: lines below the table.
+    """
+
+    groups: list[tuple[str, int]]
+    headings: list[str]
+    lines: list[tuple[str, bool, list[tuple[str, bool]]]]
+    notes: list[str]
+
+
+def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Grid:
+    """Arrange cells as in the paper: methods down, targets across, grouped by setup."""
+    best = best_cells(table, columns, rows)
+    lines = []
+    for row in rows:
+        keys = [(column.setup, column.target, row.method) for column in columns]
+        cells = [(table[key].text, key in best) for key in keys]
+        lines.append((row.label + ("†" if row.centralised else ""), row.uses_mt, cells))
+    notes = [caption]
+    if not all(column.federated for column in columns):
+        notes.append(ASTERISK_NOTE)
+    if any(row.centralised for row in rows):
+        notes.append(DAGGER_NOTE)
+    return Grid(
+        groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
+        headings=[column.label + ("" if column.federated else "*") for column in columns],
+        lines=lines,
+        notes=notes,
+    )
+
+
+def to_markdown(grid: Grid) -> str:
+    """GitHub Markdown; the setup stands before each target, since Markdown has no column groups."""
+    setups = [label for label, count in grid.groups for _ in range(count)]
+    header = ["", "G", *(f"{setup}<br>{name}" for setup, name in zip(setups, grid.headings, strict=True))]
+    lines = [_pipe(header), _pipe(["---", ":-:", *["--:"] * len(setups)])]
+    for label, uses_mt, cells in grid.lines:
+        lines.append(_pipe([label, "✓" if uses_mt else "", *(f"**{t}**" if best else t for t, best in cells)]))
+    return "\n".join(lines) + "\n\n" + "\n".join(f"{_markdown_note(note)}  " for note in grid.notes) + "\n"
+
+
+def to_latex(grid: Grid) -> str:
+    """A ``tabular`` for the packages booktabs and amssymb."""
+    setups = " & ".join(rf"\multicolumn{{{count}}}{{c}}{{{_tex(label)}}}" for label, count in grid.groups)
+    lines = [
+        "% needs \\usepackage{booktabs} and \\usepackage{amssymb}",
+        rf"\begin{{tabular}}{{lc{'c' * len(grid.headings)}}}",
+        r"\toprule",
+        rf" & G & {setups} \\",
+        " & & " + " & ".join(_tex(heading) for heading in grid.headings) + r" \\",
+        r"\midrule",
+    ]
+    for label, uses_mt, cells in grid.lines:
+        texts = [text.replace("±", "\\pm ") for text, _ in cells]
+        marked = [
+            rf"$\mathbf{{{text}}}$" if best else f"${text}$" for text, (_, best) in zip(texts, cells, strict=True)
+        ]
+        lines.append(" & ".join([_tex(label), r"$\checkmark$" if uses_mt else "", *marked]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_tex(note)}" for note in grid.notes]
+    return "\n".join(lines) + "\n"
+
+
+def to_html(grid: Grid) -> str:
+    """A page of its own: no script, no style from elsewhere."""
+    groups = "".join(f'<th colspan="{count}" scope="colgroup">{escape(label)}</th>' for label, count in grid.groups)
+    headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
+    body = ""
+    for label, uses_mt, cells in grid.lines:
+        marked = "".join(f"<td>{_html_cell(text, best)}</td>" for text, best in cells)
+        body += f'<tr><th scope="row">{escape(label)}</th><td>{"✓" if uses_mt else ""}</td>{marked}</tr>\n'
+    notes = "".join(f"<p>{escape(note)}</p>\n" for note in grid.notes)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Table 1</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2rem; overflow-x: auto; }}
+table {{ border-collapse: collapse; border-block: 2px solid; }}
+th, td {{ padding: .3rem .7rem; text-align: right; white-space: nowrap; font-weight: normal; }}
+th[scope="row"] {{ text-align: left; }}
+th[scope="colgroup"] {{ text-align: center; }}
+thead tr:last-child th {{ border-bottom: 1px solid; }}
+</style>
+</head>
+<body>
+<table>
+<thead>
+<tr><td></td><td></td>{groups}</tr>
+<tr><td></td><th scope="col">G</th>{headings}</tr>
+</thead>
+<tbody>
+{body}</tbody>
+</table>
+{notes}</body>
+</html>
+"""
+
+
+RENDERERS: dict[str, Callable[[Grid], str]] = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
+"""File ending -> renderer."""
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _markdown_note(note: str) -> str:
+    # A leading asterisk would start a list.
+    return "\\" + note if note.startswith("*") else note
+
+
+def _html_cell(text: str, best: bool) -> str:
+    return f"<strong>{escape(text)}</strong>" if best else escape(text)
+
+
+def _tex(text: str) -> str:
+    for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("†", r"$^\dagger$"), ("|", r"$|$")):
+        text = text.replace(plain, code)
+    return text.replace("±", r"$\pm$")

@@ -1,0 +1,140 @@
+"""Table 1: from the scores of all cells to a long CSV, and to the paper's arrangement."""
+
+import csv
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedfactory.errors import FedFactoryError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A target client: one column of the table.
+
+    Attributes:
+        setup: name of the setup.
+        target: name of the client.
+        setup_label: heading of the setup, for instance ``MS``.
+        label: heading of the column.
+        federated: whether the client took part in federated training; if not, it carries the paper's asterisk.
+    """
+
+    setup: str
+    target: str
+    setup_label: str
+    label: str
+    federated: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: one row of the table.
+
+    Attributes:
+        method: name of the method.
+        label: what the table prints.
+        uses_mt: whether it needs M_t (column G).
+        centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
+    """
+
+    method: str
+    label: str
+    uses_mt: bool
+    centralised: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean and sample standard deviation of Dice over test subjects, in percent.
+
+    Attributes:
+        mean: over subjects; with several seeds each subject's value is its mean over seeds first.
+        std: over subjects, divisor n - 1; 0 for a single subject.
+        n: number of test subjects.
+        seeds: number of seeds.
+        seed_std: standard deviation over seeds of the cell's mean; nan for one seed.
+    """
+
+    mean: float
+    std: float
+    n: int
+    seeds: int
+    seed_std: float
+
+    @property
+    def text(self) -> str:
+        """As in the paper: mean and deviation with one digit."""
+        return f"{self.mean:.1f}±{self.std:.1f}"
+
+
+Table = dict[tuple[str, str, str], Cell]
+"""(setup, target, method) -> cell."""
+
+
+def read_subject_means(path: Path) -> dict[str, float]:
+    """Mean Dice of each subject of one cell, in percent.
+
+    Classes are averaged per case (setup MS: LV, RV and MYO first, as in the paper), then cases per subject (end
+    diastole and end systole). A class that neither truth nor prediction holds counts nowhere.
+
+    Raises:
+        FedFactoryError: a subject without any value.
+    """
+    cases: dict[tuple[str, str], list[float]] = defaultdict(list)
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            cases[row["subject"], row["case"]] += [100 * float(row["dice"])] if row["dice"] else []
+    subjects: dict[str, list[float]] = defaultdict(list)
+    for (subject, case), values in cases.items():
+        if not values:
+            raise FedFactoryError(f"{path}: case {case} has no Dice value; its truth holds none of the setup's classes")
+        subjects[subject].append(statistics.fmean(values))
+    return {subject: statistics.fmean(values) for subject, values in subjects.items()}
+
+
+def summarise(seeds: Sequence[dict[str, float]]) -> Cell:
+    """Summarise a cell from each seed's subject means."""
+    subjects = sorted(seeds[0])
+    values = [statistics.fmean(seed[subject] for seed in seeds) for subject in subjects]
+    seed_means = [statistics.fmean(seed.values()) for seed in seeds]
+    return Cell(
+        mean=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else 0.0,
+        n=len(values),
+        seeds=len(seeds),
+        seed_std=statistics.stdev(seed_means) if len(seeds) > 1 else math.nan,
+    )
+
+
+def best_cells(table: Table, columns: Iterable[Column], rows: Sequence[Row]) -> set[tuple[str, str, str]]:
+    """The best method or, if they print the same value, methods of each column; none where there is no choice."""
+    if len(rows) < 2:
+        return set()
+    best: set[tuple[str, str, str]] = set()
+    for column in columns:
+        keys = [(column.setup, column.target, row.method) for row in rows]
+        top = max(round(table[key].mean, 1) for key in keys)
+        best |= {key for key in keys if round(table[key].mean, 1) == top}
+    return best
+
+
+def write_long(table: Table, columns: Sequence[Column], rows: Sequence[Row], path: Path) -> None:
+    """Write one line per cell; percentages with four digits."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["setup", "target", "in_federation", "method", "uses_target_labels", "centralised"]
+            + ["dice_mean", "dice_std", "n", "seeds", "seed_std"]
+        )
+        for row in rows:
+            for column in columns:
+                cell = table[column.setup, column.target, row.method]
+                seed_std = "" if math.isnan(cell.seed_std) else f"{cell.seed_std:.4f}"
+                writer.writerow(
+                    [column.setup, column.target, int(column.federated), row.method, int(row.uses_mt)]
+                    + [int(row.centralised), f"{cell.mean:.4f}", f"{cell.std:.4f}", cell.n, cell.seeds, seed_std]
+                )

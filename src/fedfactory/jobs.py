@@ -1,0 +1,198 @@
+"""What the jobs of the workflow are told, worked out from the configuration.
+
+Rules stay thin: they name files, and take everything else from here. Scripts get it as JSON on their command line, so
+that a change of the configuration re-runs exactly the jobs whose parameters change.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from fedfactory.config import Config, Setup
+from fedfactory.errors import FedFactoryError
+
+
+def to_json(value: Any) -> str:
+    """JSON for a script's command line."""
+    return json.dumps(value)
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Regular expression for exactly these names; one that nothing matches if there are none."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
+def phantom_options(config: Config) -> str:
+    """Command-line options of the phantom sites; empty where raw data are files."""
+    keys = ("seed", "subjects", "size", "slices")
+    return " ".join(f"--{key} {config.data[key]}" for key in keys) if config.phantom else ""
+
+
+def phantom_raw(config: Config, setup: str, client: str) -> list[str]:
+    """The raw folder that the workflow makes; none for real releases, which are no product of the workflow."""
+    return [config.layout.client(setup, client, "raw")] if config.phantom else []
+
+
+def client_task(config: Config, setup: str, client: str) -> str:
+    """What to prepare, as JSON for :class:`fedfactory.data.preprocessing.ClientTask`."""
+    entry = config.setups[setup]
+    is_source, scored = client == entry.source, entry.clients[client].scored
+    return json.dumps(
+        {
+            "setup": setup,
+            "client": client,
+            "classes": entry.classes,
+            "label_values": entry.clients[client].label_values,
+            "orientation": entry.orientation,
+            "split": dict(config.split),
+            "few_shot": config.few_shot if client in entry.targets else 0,
+            "needs_labels": is_source,
+            "scored": scored,
+            "seed": config.data["seed"],
+            **config.preprocessing,
+        }
+    )
+
+
+def adapter_options(config: Config, setup: str, client: str) -> str:
+    """The options of a client's adapter as JSON."""
+    return json.dumps(dict(config.setups[setup].clients[client].options))
+
+
+def gallery_spec(config: Config) -> list[dict[str, Any]]:
+    """Rows of the gallery: a setup's clients with their previews."""
+    return [
+        {
+            "label": setup.label,
+            "clients": [
+                {
+                    "label": client.label + (" (source)" if client.name == setup.source else ""),
+                    "preview": config.layout.client(setup.name, client.name, "preview.npz"),
+                }
+                for client in setup.clients.values()
+            ],
+        }
+        for setup in config.setups.values()
+    ]
+
+
+def table1_spec(config: Config) -> str:
+    """Specification of Table 1 as JSON."""
+    caption = (
+        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} "
+        "G: methods that use the few labelled slices M_t of the target."
+    )
+    return _table_spec(config, list(config.methods), lambda setup: setup.targets, caption)
+
+
+def gap_spec(config: Config) -> str:
+    """Specification of the gap table as JSON: the source-only method on the source itself, then on its targets."""
+    caption = (
+        "The gap between sites: Dice in percent of a network trained on the first client of each setup, the source, "
+        f"and tested on every client; mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)}"
+    )
+    return _table_spec(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption)
+
+
+def gap_files(config: Config) -> list[str]:
+    """Scores of the gap table."""
+    return [
+        config.layout.cell(setup.name, client, config.gap_method, seed, "scores.csv")
+        for setup in config.setups.values()
+        for client in (setup.source, *setup.targets)
+        for seed in config.seeds
+    ]
+
+
+def figure2_spec(config: Config) -> dict[str, Any]:
+    """Rows (label, panels) and columns of Figure 2; the first seed is shown."""
+    rows = [
+        {
+            "label": f"{setup.label}: {setup.clients[setup.figure_target].label}",
+            "panels": [
+                config.layout.cell(setup.name, setup.figure_target, method, config.seeds[0], "panel.npz")
+                for method in config.methods
+            ],
+        }
+        for setup in config.setups.values()
+    ]
+    return {"rows": rows, "columns": [method.label for method in config.methods.values()]}
+
+
+def pictures(config: Config) -> list[str]:
+    """Gallery and Figure 2, if the clients release slices."""
+    return [config.layout.file(name) for name in ("gallery.png", "figure2.png")] if config.pictures else []
+
+
+def cell_files(config: Config, name: str) -> list[str]:
+    """One file of every cell of the table."""
+    return [config.layout.cell(*cell, name) for cell in config.cells()]
+
+
+def predictions(config: Config, setup: str, client: str, method: str, seed: str) -> str:
+    """The predictions of a cell.
+
+    Raises:
+        FedFactoryError: the run has no such cell, although all its parts have names: a source has a cell of the gap
+            table only, a site without labels none.
+    """
+    entry = config.setups[setup]
+    if client not in entry.targets and (client, method) != (entry.source, config.gap_method):
+        refuse_unknown_cell(config, config.layout.cell(setup, client, method, seed).removeprefix("results/"))
+    return config.layout.cell(setup, client, method, seed, "predictions")
+
+
+def known_cells(config: Config) -> str:
+    """Regular expression for the cells that exist, as in ``results/<cell>/scores.csv``."""
+    files = {*cell_files(config, "scores.csv"), *gap_files(config)}
+    return any_of([file.removeprefix("results/").removesuffix("/scores.csv") for file in files])
+
+
+def refuse_unknown_cell(config: Config, cell: str) -> str:
+    """Answer a misspelt cell.
+
+    Raises:
+        FedFactoryError: always; the message lists the cells of the run and the closest one.
+    """
+    known = cell_files(config, "scores.csv")
+    asked = f"results/{cell}/scores.csv"
+    close = get_close_matches(asked, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise FedFactoryError(
+        f"{asked} is no cell of run '{config.run}' ({config.file}).{hint} Known cells:\n" + "\n".join(known)
+    )
+
+
+def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: str) -> str:
+    return json.dumps(
+        {
+            "run": config.run,
+            "seeds": config.seeds,
+            "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
+            "rows": [
+                {"method": m.name, "label": m.label, "uses_mt": m.uses_mt, "centralised": m.centralised}
+                for m in (config.methods[name] for name in methods)
+            ],
+            "caption": caption,
+        }
+    )
+
+
+def _column(setup: Setup, name: str) -> dict[str, Any]:
+    client = setup.clients[name]
+    return {
+        "setup": setup.name,
+        "target": name,
+        "setup_label": setup.label,
+        "label": client.label,
+        "federated": client.federated,
+    }
+
+
+def _seeds(config: Config) -> str:
+    return "one seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
+
+
+def _data(config: Config) -> str:
+    return f"Phantom data, no patient; run '{config.run}'." if config.phantom else f"Run '{config.run}'."

@@ -1,0 +1,47 @@
+"""Where everything lies below ``results/<run>``: the one place that knows.
+
+Each client has a folder of its own, and a job of one client writes only there. Arguments may be Snakemake wildcards
+(``"{setup}"``), so that the workflow builds its patterns with the same functions.
+"""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+RESERVED = ("factory", "logs", "benchmarks", "raw", "data", "truth", "nnunet_plan")
+"""Folders of a run, a setup or a client, whose names no setup, client or method may take."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one run.
+
+    Attributes:
+        run: name of the run.
+    """
+
+    run: str
+
+    @property
+    def root(self) -> str:
+        """Folder of the run."""
+        return str(PurePosixPath("results") / self.run)
+
+    def file(self, name: str) -> str:
+        """A file of the whole run, for instance ``table1.csv``."""
+        return f"{self.root}/{name}"
+
+    def client(self, setup: str, client: str, *parts: str) -> str:
+        """A client's own folder, or something in it: ``raw``, ``data``, ``truth``."""
+        return str(PurePosixPath(self.root, setup, client, *parts))
+
+    def cell(self, setup: str, client: str, method: str, seed: str | int, *parts: str) -> str:
+        """One cell of the table, or something in it: ``model``, ``predictions``, ``scores.csv``, ``panel.npz``."""
+        return self.client(setup, client, method, f"seed{seed}", *parts)
+
+    def log(self, rule: str, *parts: str) -> str:
+        """Log file of one job."""
+        return f"{self.root}/logs/{'/'.join((rule, *parts))}.log"
+
+    def benchmark(self, rule: str, *parts: str) -> str:
+        """Cost of one job (wall and CPU seconds, memory) as JSON lines."""
+        return f"{self.root}/benchmarks/{'/'.join((rule, *parts))}.jsonl"

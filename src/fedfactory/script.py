@@ -1,0 +1,53 @@
+"""What every workflow script shares: arguments, a log, and errors that people can read."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.linelog import LineLog
+
+log = logging.getLogger(__name__)
+
+
+def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]) -> None:
+    """Parse the command line, run ``work`` and leave with an exit status.
+
+    Adds the argument ``--log``. Whatever libraries print goes to that file with the log's own lines; the terminal shows
+    progress and, if the work fails, the reason: a sentence for bad input, the last line of the traceback and the place
+    of the log for a defect.
+    """
+    parser.add_argument("--log", type=Path, required=True, help="file for the log")
+    arguments = parser.parse_args()
+    arguments.log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=arguments.log,
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.captureWarnings(True)
+    # A cluster's time limit ends a job with SIGTERM: leave through the clean-up of open folders.
+    # A child that a library forks must die at once, as its parent expects.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        with redirect_stdout(LineLog(log)):
+            work(arguments)
+    except FedFactoryError as error:
+        _fail(str(error))
+    except Exception as error:
+        log.error(traceback.format_exc())
+        _fail(f"unexpected {type(error).__name__}: {error} (the whole story is in {arguments.log})")
+
+
+def _fail(message: str) -> None:
+    log.error(message)
+    print(f"\nfedfactory: error: {message}\n", file=sys.stderr, flush=True)
+    sys.exit(1)

@@ -1,0 +1,427 @@
+"""nnU-Net in one process: parameters, planning, training, fine-tuning, prediction.
+
+The data are made up: a bright ellipse (class core) inside a ring (class shell) in noise.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedfactory.baselines.nnunet.environment import serial_pools
+from fedfactory.baselines.nnunet.finetuning import _best, finetune, mean_foreground_dice
+from fedfactory.baselines.nnunet.inference import load_segmenter
+from fedfactory.baselines.nnunet.model import adapted
+from fedfactory.baselines.nnunet.parameters import NnunetParameters
+from fedfactory.baselines.nnunet.planning import plan
+from fedfactory.baselines.nnunet.training import train
+from fedfactory.errors import FedFactoryError
+
+CLASSES = ["core", "shell"]
+SOURCE = {
+    "trainer": "nnUNetTrainer",
+    "epochs": 2,
+    "iterations_per_epoch": 15,
+    "initial_lr": 0.01,
+    "batch_size": 4,
+    "features_per_stage": [8, 16, 32],
+}
+TRANSFER = {"trainer": "nnUNetTrainer", "iterations_per_epoch": 2, "batch_size": 2, "base": "nnunet"}
+# A rate at which no weight visibly moves, and one at which a few steps ruin the network.
+STANDSTILL, RUIN = {"epochs": 1, "initial_lr": 1e-12}, {"epochs": 1, "initial_lr": 10.0}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.updates: list[tuple[int, int, str]] = []
+
+    def update(self, done: int, total: int, message: str = "") -> None:
+        self.updates.append((done, total, message))
+
+
+def blob(name: str, seed: int, slices: int = 6, size: int = 32) -> Case:
+    """A volume with a bright core, a darker shell around it, and noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    centre, axes = rng.uniform(-0.12, 0.12, 2), rng.uniform(0.14, 0.2, 2)
+    radius = np.hypot((y - centre[0]) / axes[0], (x - centre[1]) / axes[1])
+    labels = np.repeat(np.where(radius < 1, 1, np.where(radius < 1.7, 2, 0))[None], slices, axis=0).astype(np.uint8)
+    images = np.array([-0.6, 0.7, 0.0])[labels] + rng.normal(0, 0.1, labels.shape)
+    return Case(name, np.clip(images, -1, 1).astype(np.float32), labels)
+
+
+def source(**changes: object) -> NnunetParameters:
+    return NnunetParameters.from_mapping({**SOURCE, **changes}, "methods.nnunet")
+
+
+def transfer(*schedules: dict, **changes: object) -> NnunetParameters:
+    return NnunetParameters.from_mapping({**TRANSFER, "schedules": list(schedules), **changes}, "methods.nnunet_tl")
+
+
+def few_shot(seed: int = 70) -> Case:
+    parts = [blob("x", seed + i) for i in range(3)]
+    return Case("few", np.stack([p.images[2] for p in parts]), np.stack([p.labels[2] for p in parts]))
+
+
+TRAIN = [blob(f"train_{i}", i) for i in range(3)]
+VALIDATION = [blob("validation_0", 50)]
+
+
+def make_plan(out: Path) -> Path:
+    names = [v.name for v in TRAIN], [v.name for v in VALIDATION]
+    plan(iter(TRAIN + VALIDATION), CLASSES, out, train=names[0], validation=names[1])
+    return out
+
+
+@pytest.fixture(scope="module")
+def plan_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_plan(tmp_path_factory.mktemp("plan") / "plan")
+
+
+@pytest.fixture(scope="module")
+def trained(plan_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "source"
+    train(plan_dir, source(), 3, "cpu", out, Recorder())
+    return out
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# ----- without training
+
+
+def test_import_is_light() -> None:
+    code = "import sys, fedfactory.baselines.nnunet; print([m for m in ('torch', 'nnunetv2') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": 3}, "unknown key 'epoch'"),
+        ({"epochs": "3"}, "'epochs' must be a whole number"),
+        ({"epochs": True}, "'epochs' must be a whole number"),
+        ({"initial_lr": -1}, "'initial_lr' must be a positive number"),
+        ({"initial_lr": None}, "needs the key 'initial_lr'"),
+        ({"trainer": None}, "'trainer' must be a non-empty text"),
+        ({"features_per_stage": [16, "x"]}, "'features_per_stage' must be a list of whole numbers"),
+        ({"checkpoint": "latest"}, "'checkpoint' must be one of final, best"),
+        ({"test_time_mirroring": 1}, "'test_time_mirroring' must be true or false"),
+        ({"schedules": [STANDSTILL]}, "no use for the key 'schedules'"),
+        ({"base": "nnunet", "schedules": [STANDSTILL]}, "no use for the key 'epochs'"),
+    ],
+)
+def test_parameters_name_the_wrong_key(changes: dict, message: str) -> None:
+    with pytest.raises(FedFactoryError, match="^methods.nnunet: ") as error:
+        source(**changes)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [({"epochs": 1}, "'initial_lr' is missing"), ({**STANDSTILL, "lr": 1}, "unknown key 'lr'")],
+)
+def test_parameters_check_the_schedules(schedule: dict, message: str) -> None:
+    with pytest.raises(FedFactoryError, match=message):
+        transfer(schedule)
+
+
+def test_parameters_keep_the_stock_proportion_of_validation() -> None:
+    assert source(iterations_per_epoch=250).validation_iterations == 50
+    assert source(iterations_per_epoch=2).validation_iterations == 1
+
+
+def planned(stages: int) -> dict:
+    network = {"n_stages": stages, "features_per_stage": [32] * stages, "n_conv_per_stage_decoder": [2] * (stages - 1)}
+    network |= {key: [[2]] * stages for key in ("kernel_sizes", "strides", "n_conv_per_stage")}
+    configuration = {"batch_size": 12, "patch_size": [64, 64], "architecture": {"arch_kwargs": network}}
+    return {"configurations": {"2d": configuration}}
+
+
+def test_fewer_features_cut_the_deepest_stages() -> None:
+    plans = planned(5)
+    configuration = adapted(plans, source(features_per_stage=[4, 8, 16, 32], batch_size=None))["configurations"]["2d"]
+    network = configuration["architecture"]["arch_kwargs"]
+    assert (network["n_stages"], network["features_per_stage"]) == (4, [4, 8, 16, 32])
+    assert [len(network[k]) for k in ("strides", "kernel_sizes", "n_conv_per_stage")] == [4, 4, 4]
+    assert len(network["n_conv_per_stage_decoder"]) == 3
+    assert configuration["batch_size"] == 12
+    assert plans == planned(5), "the shared plans must not change"
+
+
+@pytest.mark.parametrize("features", [[8, 16], [2] * 6])
+def test_impossible_features_are_an_error(features: list[int]) -> None:
+    with pytest.raises(FedFactoryError, match="3 to 5 are possible"):
+        adapted(planned(5), source(features_per_stage=features))
+
+
+@pytest.mark.parametrize(
+    ("volumes", "names", "message"),
+    [
+        (TRAIN, ["train_0", "train_1"], "differ: train_2, validation_0"),
+        ([replace(TRAIN[0], labels=None)], ["train_0"], "has no labels"),
+        ([replace(TRAIN[0], labels=TRAIN[0].labels + 1)], ["train_0"], "has label 3, but 2 classes"),
+        ([replace(TRAIN[0], images=TRAIN[0].images[0])], ["train_0"], "must be"),
+        ([replace(TRAIN[0], images=TRAIN[0].images * np.nan)], ["train_0"], "not finite"),
+        ([replace(TRAIN[0], name="a_seg")], ["a_seg"], "no usable volume name"),
+        (TRAIN, ["train_0", "validation_0"], "named twice"),
+        (TRAIN, [], "at least one training"),
+    ],
+)
+def test_plan_rejects_what_does_not_fit(volumes: list[Case], names: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(FedFactoryError, match=message):
+        plan(volumes, CLASSES, tmp_path / "plan", train=names, validation=["validation_0"])
+    assert list(tmp_path.iterdir()) == [], "nothing half written may stay behind"
+
+
+def test_plan_rejects_reserved_classes(tmp_path: Path) -> None:
+    with pytest.raises(FedFactoryError, match="not background and ignore"):
+        plan(TRAIN, ["core", "ignore"], tmp_path / "plan", train=["train_0"], validation=["validation_0"])
+
+
+def test_dice_leaves_absent_classes_out() -> None:
+    truth = np.array([[[0, 1, 1, 2]]])
+    assert mean_foreground_dice(np.array([[[0, 1, 0, 2]]]), truth, 3) == pytest.approx((2 / 3 + 1) / 2)
+    assert np.isnan(mean_foreground_dice(truth * 0, truth * 0, 3))
+
+
+def test_best_schedule_is_the_first_of_equals() -> None:
+    assert _best([0.2, 0.7, 0.7]) == 1
+    assert _best([None, 0.0]) == 1
+    assert _best([None, None]) == 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_forks() -> Iterator[None]:
+    """A forked copy of a process with torch's threads may hang for ever: nothing here may make one."""
+
+    def refuse() -> int:
+        raise AssertionError("nnU-Net forked a worker process")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fork", refuse)
+        yield
+
+
+def test_serial_pool_works_in_this_process_and_is_put_back() -> None:
+    import multiprocessing
+    from types import ModuleType
+
+    module = ModuleType("module")
+    module.multiprocessing = multiprocessing
+    with serial_pools(module), module.multiprocessing.get_context("spawn").Pool(8) as pool:
+        job = pool.starmap_async(lambda a, b: a + b, ((1, 2), (3, 4)))
+        assert job.ready() and job.get() == [3, 7]
+    assert module.multiprocessing is multiprocessing
+    module.Pool = multiprocessing.Pool
+    with serial_pools(module), module.Pool(processes=12) as pool:
+        assert pool.starmap(max, ((1, 2), (4, 3))) == [2, 4]
+    assert module.Pool == multiprocessing.Pool
+
+
+# ----- with nnU-Net
+
+
+def test_end_to_end_beats_chance(
+    plan_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = Recorder()
+    capfd.readouterr()
+    with caplog.at_level("INFO"):
+        train(plan_dir, source(), 3, "cpu", tmp_path / "model", progress)
+    assert any("pseudo" in m.lower() for m in caplog.messages), "nnU-Net's prints belong in the log"
+    assert capfd.readouterr().out == "", "nnU-Net's prints do not belong on the terminal"
+    assert [(done, total) for done, total, _ in progress.updates] == [(1, 2), (2, 2)]
+
+    names = ["dataset.json", "model.json", "plans.json", "training.csv", "weights.pt"]
+    assert sorted(files(tmp_path / "model")) == names
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"], "no working files stay behind"
+
+    import torch
+
+    weights = torch.load(tmp_path / "model" / "weights.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in weights.values())
+    rows = list(csv.DictReader((tmp_path / "model" / "training.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["train_loss"]) < float(rows[0]["train_loss"])
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert (card["trainer"], card["configuration"], card["classes"]) == ("nnUNetTrainer", "2d", CLASSES)
+
+    segment = load_segmenter(tmp_path / "model", "cpu", test_time_mirroring=False)
+    truth = blob("test", 90)
+    labels = segment(truth.images)
+    assert (labels.shape, labels.dtype) == (truth.images.shape, np.uint8)
+    chance = mean_foreground_dice(np.ones_like(truth.labels), truth.labels, 2)
+    assert mean_foreground_dice(labels, truth.labels, 2) > 2 * chance
+
+
+@pytest.mark.slow
+def test_two_runs_give_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.manual_seed(11)
+    np.random.seed(11)
+    threads = torch.get_num_threads()
+    train(make_plan(tmp_path / "elsewhere" / "plan"), source(), 3, "cpu", tmp_path / "again", Recorder())
+    assert files(tmp_path / "again") == files(trained)
+    assert torch.get_num_threads() == threads
+    assert torch.initial_seed() == 11, "the caller's random numbers are left alone"
+    images = blob("test", 90).images
+    one, two = (load_segmenter(m, "cpu", True)(images) for m in (trained, tmp_path / "again"))
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.slow
+def test_another_seed_gives_other_weights(plan_dir: Path, trained: Path, tmp_path: Path) -> None:
+    before = files(plan_dir)
+    train(plan_dir, source(), 4, "cpu", tmp_path / "model", Recorder())
+    assert files(tmp_path / "model")["weights.pt"] != files(trained)["weights.pt"]
+    assert files(plan_dir) == before, "several trainings share the plan folder: it is only read"
+
+
+@pytest.mark.slow
+def test_plan_gives_the_same_bytes_elsewhere(plan_dir: Path, tmp_path: Path) -> None:
+    again, first = files(make_plan(tmp_path / "plan")), files(plan_dir)
+    assert again == first
+    assert not any(str(tmp_path).encode() in content for content in again.values())
+
+
+@pytest.mark.slow
+def test_strong_augmentation_and_best_checkpoint(plan_dir: Path, tmp_path: Path) -> None:
+    parameters = source(trainer="nnUNetTrainerDA5", checkpoint="best", epochs=1, iterations_per_epoch=3)
+    train(plan_dir, parameters, 3, "cpu", tmp_path / "one", Recorder())
+    train(plan_dir, parameters, 3, "cpu", tmp_path / "two", Recorder())
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_no_transform_is_chosen_by_stop_watch(plan_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("the choice of an algorithm depends on the load of the machine")
+
+    applied = []
+    stock = GaussianBlurTransform._apply_to_image
+
+    def blur(self: GaussianBlurTransform, *arguments: object, **parameters: object) -> object:
+        applied.append(self)
+        return stock(self, *arguments, **parameters)
+
+    monkeypatch.setattr(GaussianBlurTransform, "_benchmark_wrapper", refuse)
+    monkeypatch.setattr(GaussianBlurTransform, "_apply_to_image", blur)
+    train(plan_dir, source(epochs=1, iterations_per_epoch=5), 3, "cpu", tmp_path / "model", Recorder())
+    assert applied, "a run without blur shows nothing"
+    assert not any(transform.benchmark for transform in applied)
+
+
+@pytest.mark.slow
+def test_finetune_needs_nothing_but_the_model(trained: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    plan_dir = make_plan(tmp_path / "plan")
+    shutil.copytree(trained, base)
+    shutil.rmtree(plan_dir)
+    progress = Recorder()
+    schedules = [{"epochs": 2, "initial_lr": 1e-3}, STANDSTILL]
+    for out in ("one", "two"):
+        finetune(base, few_shot(), VALIDATION, transfer(*schedules), 5, "cpu", tmp_path / out, progress)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert [done for done, _, _ in progress.updates] == [1, 2, 3, 1, 2, 3]
+    assert {total for _, total, _ in progress.updates} == {3}
+    card = json.loads((tmp_path / "one" / "model.json").read_text())
+    dice = [s["validation_dice"] for s in card["schedules"]]
+    assert card["chosen_schedule"] == int(np.argmax(dice)) and card["chosen_by"] == "validation"
+    assert card["parameters"]["base"] == "nnunet"
+    rows = list(csv.DictReader((tmp_path / "one" / "training.csv").open()))
+    assert [(r["schedule"], r["epoch"]) for r in rows] == [("0", "0"), ("0", "1"), ("1", "0")]
+
+
+@pytest.mark.slow
+def test_finetune_transfers_all_weights(trained: Path, tmp_path: Path) -> None:
+    import torch
+
+    finetune(trained, few_shot(), [], transfer(STANDSTILL), 5, "cpu", tmp_path / "model", Recorder())
+    before, after = (torch.load(m / "weights.pt", weights_only=True) for m in (trained, tmp_path / "model"))
+    assert before.keys() == after.keys() and any("seg_layers" in key for key in after)
+    for key in before:
+        torch.testing.assert_close(after[key], before[key], atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_only_validation_chooses_the_schedule(trained: Path, tmp_path: Path) -> None:
+    """The same slices, opposite validation labels: the choice turns around."""
+    segment = load_segmenter(trained, "cpu", True)
+    images = blob("v", 60).images
+    liked = Case("v", images, segment(images))
+    disliked = Case("v", images, np.where(liked.labels == 0, 1, 0).astype(np.uint8))
+    chosen = {}
+    for name, validation in {"liked": [liked], "disliked": [disliked], "none": []}.items():
+        parameters = transfer(RUIN, STANDSTILL)
+        finetune(trained, few_shot(), validation, parameters, 5, "cpu", tmp_path / name, Recorder())
+        chosen[name] = json.loads((tmp_path / name / "model.json").read_text())
+    assert chosen["liked"]["chosen_schedule"] == 1
+    assert chosen["disliked"]["chosen_schedule"] == 0
+    assert chosen["none"]["chosen_schedule"] == 0
+    assert chosen["none"]["chosen_by"].startswith("first")
+
+
+def test_wrong_kind_of_parameters(tmp_path: Path) -> None:
+    with pytest.raises(FedFactoryError, match="use finetune"):
+        train(tmp_path, transfer(STANDSTILL), 0, "cpu", tmp_path / "m", Recorder())
+    with pytest.raises(FedFactoryError, match="use train"):
+        finetune(tmp_path, few_shot(), [], source(), 0, "cpu", tmp_path / "m", Recorder())
+
+
+def test_missing_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FedFactoryError, match="run the planning step"):
+        train(tmp_path, source(), 0, "cpu", tmp_path / "m", Recorder())
+    with pytest.raises(FedFactoryError, match="plans.json is missing"):
+        load_segmenter(tmp_path, "cpu", True)
+
+
+@pytest.mark.slow
+def test_unknown_trainer_names_the_known_ones(plan_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(FedFactoryError, match="no trainer 'nnUNetTrainerX'; it has .*nnUNetTrainerDA5"):
+        train(plan_dir, source(trainer="nnUNetTrainerX"), 0, "cpu", tmp_path / "m", Recorder())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_segmenter_shapes(trained: Path) -> None:
+    segment = load_segmenter(trained, "cpu", True)
+    for wrong in (np.zeros((32, 32)), np.zeros((0, 32, 32)), np.zeros((1, 2, 32, 32)), np.full((1, 32, 32), np.nan)):
+        with pytest.raises(FedFactoryError, match="A volume to segment"):
+            segment(wrong.astype(np.float32))
+    # Smaller and larger than the patch, not square, one slice, no contrast.
+    for shape in ((1, 20, 24), (2, 50, 33), (3, 32, 32)):
+        assert segment(np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)).shape == shape
+    assert segment(np.zeros((2, 32, 32), np.float32)).shape == (2, 32, 32)
+
+
+@pytest.mark.slow
+def test_slices_are_segmented_alone(trained: Path) -> None:
+    """With mean and deviation fixed, the order of the slices does not matter."""
+    segment = load_segmenter(trained, "cpu", False)
+    images = np.concatenate([blob("v", 60 + i).images[:2] for i in range(3)])
+    order = np.array([4, 0, 5, 2, 1, 3])
+    assert np.array_equal(segment(images)[order], segment(images[order]))

@@ -1,0 +1,226 @@
+"""Each adapter on its release's layout, with the oddities that real releases have."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedfactory.data.adapters import find_cases
+from fedfactory.data.raw import read_case
+from fedfactory.errors import FedFactoryError
+from tests.conftest import ball_volume, write_nifti
+
+WHERE = "client x of setup y"
+IMAGE, MASK = ball_volume()
+
+
+def mnms(root, columns=("External code", "VendorName", "Vendor", "Centre", "ED", "ES"), es="2"):
+    with (root / "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for code, vendor in (("A0S9V9", "A"), ("B1T2W3", "B"), ("C4U5X6", "A"), ("Z9Z9Z9", "A")):
+            writer.writerow({"External code": code, "VendorName": "?", "Vendor": vendor, "ED": "0", "ES": es})
+    truth = np.zeros((*MASK.shape, 4), np.uint8)
+    truth[..., 0], truth[..., 2] = MASK, MASK * 2
+    cine = np.stack([IMAGE + t for t in range(4)], axis=-1)
+    for folder, code in (("Training/Labeled", "A0S9V9"), ("Testing", "B1T2W3"), ("Training/Unlabeled", "C4U5X6")):
+        write_nifti(root / folder / code / f"{code}_sa.nii.gz", cine)
+        if folder != "Training/Unlabeled":
+            write_nifti(root / folder / code / f"{code}_sa_gt.nii.gz", truth)
+
+
+def test_mnms_takes_ed_and_es_of_its_vendor(tmp_path):
+    mnms(tmp_path)
+    cases = find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+    assert [case.name for case in cases] == ["A0S9V9_ED", "A0S9V9_ES", "C4U5X6_ED", "C4U5X6_ES"]
+    assert [case.label is not None for case in cases] == [True, True, False, False]
+    es = read_case(cases[1], {1: 1, 2: 2, 3: 3})
+    np.testing.assert_allclose(es.image, IMAGE + 2, rtol=1e-6)
+    np.testing.assert_array_equal(es.label, MASK * 2)
+
+
+def test_mnms_label_missing_where_one_is_needed(tmp_path):
+    mnms(tmp_path)
+    (tmp_path / "Training/Labeled/A0S9V9/A0S9V9_sa_gt.nii.gz").unlink()
+    with pytest.raises(FedFactoryError, match="A0S9V9_sa.nii.gz has no label A0S9V9_sa_gt.nii.gz beside it"):
+        find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+
+
+def test_mnms_table_without_a_column_or_with_a_broken_frame(tmp_path):
+    mnms(tmp_path, columns=("External code", "Vendor", "ED"))
+    with pytest.raises(FedFactoryError, match="has no column 'ES'"):
+        find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+    mnms(tmp_path, es="-1")
+    with pytest.raises(FedFactoryError, match="frame ES of subject A0S9V9 is '-1'"):
+        find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+
+
+def test_synthstrip_selects_by_folder_and_wants_both_files(tmp_path):
+    for name in ("fsm_pd_02cd", "fsm_t2_24dz", "cermep_ct_01ab"):
+        write_nifti(tmp_path / name / "mask.nii.gz", MASK)
+    for name in ("fsm_pd_02cd", "fsm_t2_24dz"):
+        write_nifti(tmp_path / name / "image.nii.gz", IMAGE)
+    assert [case.name for case in find_cases("synthstrip", tmp_path, {"folders": "fsm_pd_*"}, WHERE)] == ["fsm_pd_02cd"]
+    with pytest.raises(FedFactoryError, match="cermep_ct_01ab/image.nii.gz is missing; CERMEP"):
+        find_cases("synthstrip", tmp_path, {"folders": "*_ct_*"}, WHERE)
+    (tmp_path / "fsm_pd_02cd/mask.nii.gz").unlink()
+    with pytest.raises(FedFactoryError, match="has no label mask.nii.gz"):
+        find_cases("synthstrip", tmp_path, {"folders": "fsm_pd_*"}, WHERE)
+
+
+def test_oasis_runs_fallback_names_and_sessions_of_one_subject(tmp_path):
+    for session, names in {
+        "OAS30001_MR_d0100": [
+            "anat2/sub-OAS30001_ses-d0100_acq-TOF_run-02_angio",
+            "anat1/sub-OAS30001_ses-d0100_acq-TOF_run-01_angio",
+        ],
+        "OAS30001_MR_d0900": ["anat3/sub-OAS30001_ses-d0900_acq-TOF_angio"],
+        "OAS30002_MR_d0001": ["anat1/sub-OAS30002_ses-d0001_acq-TOF_angio"],
+    }.items():
+        for name in names:
+            write_nifti(tmp_path / "images" / session / f"{name}.nii.gz", IMAGE)
+    for session, label in {"OAS30001_MR_d0100": "vessel_mask_2", "OAS30001_MR_d0900": "vessel_mask"}.items():
+        write_nifti(tmp_path / "labels" / session / "mask.nii.gz", MASK)
+        write_nifti(tmp_path / "labels" / session / f"{label}.nii.gz", MASK)
+    cases = find_cases("oasis", tmp_path, {}, WHERE)
+    assert [case.subject for case in cases] == ["OAS30001", "OAS30001", "OAS30002"]
+    assert "run-01" in cases[0].image.path.name
+    assert cases[1].label.path.name == "vessel_mask.nii.gz"
+    assert cases[2].label is None
+
+
+def test_swi_with_and_without_vessels(tmp_path):
+    for name in ("s1", "s2"):
+        write_nifti(tmp_path / f"{name}.nii.gz", IMAGE)
+        write_nifti(tmp_path / f"{name}_bet_mask.nii.gz", MASK)
+    write_nifti(tmp_path / "mask/s1_vessel_mask.nii.gz", MASK)
+    cases = find_cases("swi", tmp_path, {}, WHERE)
+    assert [(case.name, case.label is not None) for case in cases] == [("s1", True), ("s2", False)]
+    (tmp_path / "s2_bet_mask.nii.gz").unlink()
+    with pytest.raises(FedFactoryError, match="s2.nii.gz has no brain mask"):
+        find_cases("swi", tmp_path, {}, WHERE)
+
+
+def test_ixi_names(tmp_path):
+    for suffix in ("", "_mask", "_vessel_mask2"):
+        write_nifti(tmp_path / f"IXI012-HH-1211-MRA{suffix}.nii.gz", MASK if suffix else IMAGE)
+    write_nifti(tmp_path / "IXI013-HH-1212-MRA.nii.gz", IMAGE)
+    cases = find_cases("ixi", tmp_path, {}, WHERE)
+    assert [(c.subject, c.label is not None, c.roi is not None) for c in cases] == [
+        ("IXI012", True, True),
+        ("IXI013", False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("release", "label"), [("OCTA_3mm_part1/OCTA_3mm", "Label/GT_LargeVessel"), ("OCTA_6M", "GroundTruth")]
+)
+def test_octa_old_and_new_layout(tmp_path, release, label):
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[4:8, 4:8] = 255
+    for folder in (
+        "Projection Maps/OCTA(FULL)",
+        "Projection Maps/OCTA(ILM_OPL)",
+        "Projection Maps/OCTA(OPL_BM)",
+        label,
+    ):
+        path = tmp_path / release / folder / "10301.bmp"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(path)
+    (case,) = find_cases("octa500", tmp_path, {}, WHERE)
+    volume = read_case(case, {255: 1})
+    assert volume.image.shape == (16, 16, 3)
+    assert volume.affine[0, 0] == (3 if "3mm" in release else 6) / 16
+    (case,) = find_cases("octa500", tmp_path, {"projections": ["ILM_OPL"]}, WHERE)
+    assert read_case(case, {255: 1}).image.shape == (16, 16, 1)
+    (tmp_path / release / label / "10301.bmp").unlink()
+    with pytest.raises(FedFactoryError, match="subject 10301 has no label"):
+        find_cases("octa500", tmp_path, {}, WHERE)
+
+
+def test_generic_reads_nnunet_layout_and_unlabelled_folders(make_site):
+    root = make_site(2)
+    labelled = find_cases("generic", root, {"images": "imagesTr", "labels": "labelsTr"}, WHERE)
+    assert [case.name for case in labelled] == ["case00", "case01"]
+    assert all(case.label is not None for case in labelled)
+    assert all(case.label is None for case in find_cases("generic", root, {"images": "imagesTr"}, WHERE))
+    (root / "labelsTr/case01.nii.gz").unlink()
+    with pytest.raises(FedFactoryError, match="case01_0000.nii.gz has no label case01.nii.gz"):
+        find_cases("generic", root, {"images": "imagesTr", "labels": "labelsTr"}, WHERE)
+
+
+def table(root, *lines):
+    (root / "sites.csv").write_text("subject,image,label,split\n" + "\n".join(lines) + "\n")
+    return find_cases("generic", root, {"table": "sites.csv"}, WHERE)
+
+
+def test_generic_reads_a_table(make_site):
+    root = make_site(2)
+    cases = table(
+        root,
+        "a,imagesTr/case00_0000.nii.gz,labelsTr/case00.nii.gz,train",
+        "b,imagesTr/case01_0000.nii.gz,,train",
+    )
+    assert [(case.subject, case.label is not None, case.split) for case in cases] == [
+        ("a", True, "train"),
+        ("b", False, "train"),
+    ]
+
+
+def test_table_with_blanks_a_typo_or_an_image_listed_twice(make_site):
+    root = make_site(2)
+    (case,) = table(root, " a ,imagesTr/case00_0000.nii.gz , labelsTr/case00.nii.gz, test")
+    assert (case.subject, case.split) == ("a", "test")
+    with pytest.raises(FedFactoryError, match=r"line 3: .*case00_0000.nii.gz is listed twice"):
+        table(root, "a,imagesTr/case00_0000.nii.gz,,train", "b,imagesTr/case00_0000.nii.gz,,test")
+    (root / "sites.csv").write_text("subject,image,Split\na,imagesTr/case00_0000.nii.gz,test\n")
+    with pytest.raises(FedFactoryError, match="unknown column 'Split'; known are subject, image, label, roi, split"):
+        find_cases("generic", root, {"table": "sites.csv"}, WHERE)
+    (root / "sites.csv").write_bytes("subject,image\nM\xfcller,x.nii\n".encode("latin-1"))
+    with pytest.raises(FedFactoryError, match="save it as CSV in UTF-8"):
+        find_cases("generic", root, {"table": "sites.csv"}, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a,../../etc/passwd,,", "line 2, column 'image': '../../etc/passwd' leaves its folder"),
+        ("a,/etc/passwd,,", "leaves its folder"),
+        ("a,imagesTr/none.nii.gz,,", "none.nii.gz is missing"),
+        ("a,imagesTr/case00_0000.nii.gz,,dev", "split 'dev' is unknown"),
+        (",imagesTr/case00_0000.nii.gz,,", "must not be empty"),
+    ],
+)
+def test_bad_table(make_site, line, message):
+    with pytest.raises(FedFactoryError) as error:
+        table(make_site(1), line)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "message"),
+    [
+        ("../../os", {}, "unknown adapter"),
+        ("nifti", {}, "unknown adapter 'nifti'; known are generic, ixi, mnms, oasis"),
+        ("swi", {"vendor": "A"}, "unknown adapter option 'vendor'"),
+        ("mnms", {}, "adapter option 'vendor' is missing"),
+        ("mnms", {"vendor": 1}, "adapter option 'vendor' must be of type str"),
+        ("oasis", {"labels": "../x"}, "leaves its folder"),
+        ("octa500", {"projections": ["TOP"]}, "takes FULL, ILM_OPL, OPL_BM"),
+        ("octa500", {"label": "../x"}, "is a folder name"),
+        ("synthstrip", {"folders": "../*"}, "is a pattern of folder names"),
+        ("generic", {}, "takes either"),
+        ("ixi", {}, "found no image below"),
+    ],
+)
+def test_bad_entry(tmp_path, adapter, options, message):
+    with pytest.raises(FedFactoryError) as error:
+        find_cases(adapter, tmp_path, options, WHERE)
+    assert message in str(error.value)
+    assert str(error.value).startswith(WHERE)
+
+
+def test_missing_raw_folder(tmp_path):
+    with pytest.raises(FedFactoryError, match="the raw folder .*nowhere is missing; put the release there"):
+        find_cases("ixi", tmp_path / "nowhere", {}, WHERE)

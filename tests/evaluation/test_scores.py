@@ -1,0 +1,71 @@
+import csv
+import math
+
+import nibabel
+import numpy as np
+import pytest
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import dice
+from fedfactory.evaluation.scores import score_cell, write_panel
+from tests.conftest import write_nifti
+
+CELL = {"setup": "ms", "target": "ge", "method": "nnunet", "seed": 0}
+AFFINE = np.diag([-1.5, -1.5, 8.0, 1.0])
+
+
+def test_dice_at_known_values():
+    a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    assert math.isnan(dice(a, b))
+    a[:2] = True
+    assert dice(a, b) == dice(b, a) == 0.0
+    assert dice(a, a) == 1.0
+    b[1:3] = True
+    assert dice(a, b) == pytest.approx(2 * 4 / 16)
+
+
+@pytest.fixture
+def cell(tmp_path):
+    truth = np.zeros((8, 8, 3), np.uint8)
+    truth[2:6, 2:6, 1] = 1
+    truth[6, 2:6, 1] = 2
+    predicted = np.where(truth == 1, 1, 0).astype(np.uint8)
+    predicted[2, 2:6, 1] = 0
+    write_nifti(tmp_path / "truth/a_truth.nii.gz", truth, AFFINE)
+    write_nifti(tmp_path / "truth/a_image.nii.gz", truth.astype(np.float32) * 10, AFFINE)
+    write_nifti(tmp_path / "predictions/a.nii.gz", predicted, AFFINE)
+    return tmp_path
+
+
+def score(folder, classes=("LV", "MYO", "RV")):
+    score_cell(CELL, classes, {"a": "s"}, folder / "truth", folder / "predictions", folder / "scores.csv")
+    with (folder / "scores.csv").open() as file:
+        return {row["class"]: row["dice"] for row in csv.DictReader(file)}
+
+
+def test_scores_by_class(cell):
+    """12 of 16 pixels found; a class that is missed counts 0; one that is not there counts nowhere."""
+    assert score(cell) == {"LV": f"{2 * 12 / 28:.6f}", "MYO": "0.000000", "RV": ""}
+
+
+def test_missing_prediction(cell):
+    (cell / "predictions/a.nii.gz").unlink()
+    with pytest.raises(FedFactoryError, match="a.nii.gz is missing; the method must predict every test case"):
+        score(cell)
+    assert not (cell / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(("shape", "affine"), [((8, 8, 4), AFFINE), ((8, 8, 3), np.diag([1.5, -1.5, 8, 1]))])
+def test_prediction_in_another_geometry_is_refused(cell, shape, affine):
+    write_nifti(cell / "predictions/a.nii.gz", np.zeros(shape, np.uint8), affine)
+    with pytest.raises(FedFactoryError, match="geometry of the raw image"):
+        score(cell)
+
+
+def test_panel_shows_the_middle_slice_of_the_truth(cell):
+    write_panel("a", cell / "truth", cell / "predictions", "RAS", cell / "panel.npz")
+    with np.load(cell / "panel.npz", allow_pickle=False) as panel:
+        canonical = nibabel.as_closest_canonical(nibabel.load(cell / "truth/a_truth.nii.gz")).get_fdata()
+        np.testing.assert_array_equal(panel["truth"], canonical[:, ::-1, 1].T)
+        assert panel["pixel"].tolist() == [1.5, 1.5]
+        assert panel["image"].dtype == np.uint8

@@ -1,0 +1,136 @@
+import csv
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.figures import Panel, draw_grid, save
+from fedfactory.evaluation.render import RENDERERS, arrange, to_html, to_latex, to_markdown
+from fedfactory.evaluation.table import Cell, Column, Row, best_cells, read_subject_means, summarise, write_long
+
+COLUMNS = [
+    Column("ms", "siemens", "MS", "Siemens", True),
+    Column("ms", "canon", "MS", "Canon", False),
+    Column("mm", "pet", "MM", "PET", True),
+]
+ROWS = [Row("nnunet", "nnU-Net", False, False), Row("tl", "+TL", True, False), Row("dg", "Fed_DG", False, True)]
+TABLE = {
+    (column.setup, column.target, row.method): Cell(10.0 * i + j, 1.25, 5, 1, math.nan)
+    for i, row in enumerate(ROWS)
+    for j, column in enumerate(COLUMNS)
+}
+
+
+def scores(path, rows):
+    lines = ["setup,target,method,seed,subject,case,class,dice", *(f"ms,ge,m,0,{row}" for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_classes_then_cases_then_subjects(tmp_path):
+    """A missing class of one case must not change the weight of that case in its subject."""
+    path = scores(
+        tmp_path / "s.csv",
+        ["a,a_ED,LV,0.8", "a,a_ED,RV,0.4", "a,a_ES,LV,1.0", "a,a_ES,RV,", "b,b_ED,LV,0.5", "b,b_ED,RV,0.5"],
+    )
+    assert read_subject_means(path) == {"a": pytest.approx(80.0), "b": pytest.approx(50.0)}
+
+
+def test_case_without_any_value(tmp_path):
+    with pytest.raises(FedFactoryError, match="case a_ED has no Dice value"):
+        read_subject_means(scores(tmp_path / "s.csv", ["a,a_ED,LV,"]))
+
+
+def test_mean_and_sample_deviation_over_subjects():
+    cell = summarise([{"a": 80.0, "b": 50.0, "c": 65.0}])
+    assert (cell.mean, cell.std, cell.n) == (65.0, pytest.approx(np.std([80, 50, 65], ddof=1)), 3)
+    assert math.isnan(cell.seed_std)
+    assert summarise([{"a": 80.0}]).std == 0.0
+
+
+def test_seeds_are_averaged_within_subjects():
+    cell = summarise([{"a": 80.0, "b": 50.0}, {"a": 60.0, "b": 50.0}])
+    assert (cell.mean, cell.n, cell.seeds) == (60.0, 2, 2)
+    assert cell.std == pytest.approx(np.std([70, 50], ddof=1))
+    assert cell.seed_std == pytest.approx(np.std([65, 55], ddof=1))
+
+
+def test_best_of_a_column_is_what_a_reader_sees():
+    table = dict(TABLE)
+    table["ms", "siemens", "tl"] = Cell(20.04, 1, 5, 1, math.nan)
+    assert best_cells(table, COLUMNS[:1], ROWS) == {("ms", "siemens", "tl"), ("ms", "siemens", "dg")}
+
+
+def test_long_form(tmp_path):
+    write_long(TABLE, COLUMNS, ROWS, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9
+    assert rows[4] == {
+        "setup": "ms",
+        "target": "canon",
+        "in_federation": "0",
+        "method": "tl",
+        "uses_target_labels": "1",
+        "centralised": "0",
+        "dice_mean": "11.0000",
+        "dice_std": "1.2500",
+        "n": "5",
+        "seeds": "1",
+        "seed_std": "",
+    }
+
+
+def grid():
+    return arrange(TABLE, COLUMNS, ROWS, "A <caption> & more.")
+
+
+def test_markdown():
+    text = to_markdown(grid())
+    assert "| MS<br>Siemens | MS<br>Canon* | MM<br>PET |" in text
+    assert "| +TL | ✓ | 10.0±1.2 | 11.0±1.2 | 12.0±1.2 |" in text
+    assert "| Fed_DG† |  | **20.0±1.2** | **21.0±1.2** | **22.0±1.2** |" in text
+    assert "\\* Only used for domain adaptation" in text
+
+
+def test_latex_escapes_and_groups():
+    text = to_latex(grid())
+    assert r"\multicolumn{2}{c}{MS} & \multicolumn{1}{c}{MM}" in text
+    assert r"Fed\_DG$^\dagger$ &  & $\mathbf{20.0\pm 1.2}$" in text
+    assert r"A <caption> \& more." in text
+
+
+def test_html_is_well_formed_and_escaped():
+    class Checker(HTMLParser):
+        stack: list[str] = []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in {"meta", "link"}:
+                self.stack.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.stack.pop() == tag
+
+    text = to_html(grid())
+    Checker().feed(text)
+    assert Checker.stack == []
+    assert "A &lt;caption&gt; &amp; more." in text
+    assert text.count("<strong>") == 3
+    assert "http" not in text
+
+
+def test_every_form_marks_the_same_cells():
+    assert {ending: render(grid()).count("20.0") for ending, render in RENDERERS.items()} == dict.fromkeys(RENDERERS, 1)
+
+
+@pytest.mark.parametrize("kind", [".png", ".pdf"])
+def test_figure_gives_the_same_bytes(tmp_path, kind):
+    image = np.random.default_rng(0).random((20, 16))
+    truth, prediction = np.zeros((2, 20, 16), np.uint8)
+    truth[5:10, 5:10], prediction[6:12, 5:10] = 1, 2
+    for name in ("a", "b"):
+        figure = draw_grid([[Panel(image, truth, prediction, 1.5), None]], ["row"], [["one", "two"]])
+        save(figure, tmp_path / name, kind)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

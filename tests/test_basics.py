@@ -1,0 +1,176 @@
+"""Seeds, files, digests, progress and devices."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedfactory import codedigest
+from fedfactory.devices import resolve
+from fedfactory.errors import FedFactoryError
+from fedfactory.files import inside, new_file, new_folder
+from fedfactory.linelog import LineLog
+from fedfactory.paths import Layout
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.seeds import derive_seed
+from tests.conftest import ROOT
+
+
+def test_seed_is_fixed_for_all_time():
+    # A change of this value would silently change every published score.
+    assert derive_seed("train", "ms/siemens/nnunet", 0) == 1412346082
+
+
+def test_seeds_differ_by_every_part_and_by_order():
+    seeds = {derive_seed(*parts) for parts in [("a", "b", 0), ("a", "b", 1), ("b", "a", 0), ("a", "c", 0), ("ab", 0)]}
+    assert len(seeds) == 5
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "store"
+    with pytest.raises(RuntimeError), new_folder(target) as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".store.partial").mkdir()
+    (tmp_path / ".store.partial/left").write_text("by a killed job")
+    with new_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    with pytest.raises(RuntimeError), new_folder(target) as folder:
+        raise RuntimeError
+    assert (target / "a").read_text() == "1"
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "scores.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), new_file(target) as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "a\\..\\x"])
+def test_paths_stay_inside(relative):
+    with pytest.raises(FedFactoryError, match="leaves its folder"):
+        inside(Path("root"), relative, "file: key 'raw'")
+
+
+def test_layout_reads_like_the_table():
+    assert Layout("demo").cell("mm", "pet", "nnunet", 0, "scores.csv") == "results/demo/mm/pet/nnunet/seed0/scores.csv"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package a -> b, with c apart, in place of the real one."""
+    root = tmp_path / "pkg"
+    (root / "sub").mkdir(parents=True)
+    (root / "__init__.py").write_text("")
+    (root / "sub/__init__.py").write_text("")
+    (root / "a.py").write_text("def f():\n    from pkg.sub import b\n")
+    (root / "sub/b.py").write_text("X = 1\n")
+    (root / "c.py").write_text("Y = 1\n")
+    script = tmp_path / "job.py"
+    script.write_text("from pkg import a\n")
+    monkeypatch.setattr(codedigest, "_PACKAGE_ROOT", root)
+    monkeypatch.setattr(codedigest, "_PACKAGE", "pkg")
+    return root, script
+
+
+def test_digest_follows_imports_inside_functions(package):
+    root, script = package
+    before = codedigest.code_digest.__wrapped__(script)
+    (root / "c.py").write_text("Y = 2\n")
+    assert codedigest.code_digest.__wrapped__(script) == before
+    (root / "sub/b.py").write_text("X = 2\n")
+    assert codedigest.code_digest.__wrapped__(script) != before
+    (root / "sub/b.py").write_text("X = 1\n")
+    assert codedigest.code_digest.__wrapped__(script) == before
+
+
+def test_digest_includes_modules_that_are_imported_by_name(package):
+    root, script = package
+    before = codedigest.code_digest.__wrapped__(script, "pkg.c")
+    assert before != codedigest.code_digest.__wrapped__(script)
+    (root / "c.py").write_text("Y = 2\n")
+    assert codedigest.code_digest.__wrapped__(script, "pkg.c") != before
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_only_nnunet_scripts_depend_on_nnunet(script):
+    files = codedigest._closure(script)
+    assert any(name.startswith("baselines/nnunet") for name in files) == script.stem.startswith("nnunet_")
+    assert "config.py" not in files, "a change of the configuration's code must not re-run trainings"
+
+
+def test_progress_prints_plain_lines_without_a_terminal(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    progress = Progress("train x")
+    for step in range(1, 11):
+        progress.update(step, 10, f"loss {step}")
+    lines = capsys.readouterr().err.splitlines()
+    assert 2 <= len(lines) < 10
+    assert lines[0].startswith("train x: ")
+    assert "\r" not in "".join(lines)
+
+
+def test_progress_redraws_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    progress = Progress("train x")
+    progress.update(1, 2, "loss 1")
+    progress.update(2, 2, "loss 0")
+    text = capsys.readouterr().err
+    assert text.count("\r") == 2
+    assert text.count("\n") == 1
+    assert "[############............] train x: 1/2 loss 1" in text
+
+
+def test_cuda_without_a_gpu_is_told():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert resolve("auto") == "cpu"
+    with pytest.raises(FedFactoryError, match="no usable GPU"):
+        resolve("cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FedFactoryError("a.nii: is broken"), "error: a.nii: is broken"),
+        (ZeroDivisionError("1/0"), "ZeroDivisionError: 1/0"),
+    ],
+)
+def test_script_tells_the_reason_and_fails(tmp_path, capsys, monkeypatch, error, expected):
+    monkeypatch.setattr(sys, "argv", ["job", "--log", str(tmp_path / "logs/job.log")])
+    monkeypatch.setattr(logging.root, "handlers", [])
+
+    def work(arguments):
+        print("chatter of a library")
+        raise error
+
+    with pytest.raises(SystemExit) as status:
+        run_script(argparse.ArgumentParser(), work)
+    assert status.value.code == 1
+    output = capsys.readouterr()
+    assert expected in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    log = (tmp_path / "logs/job.log").read_text()
+    assert "chatter of a library" in log
+    assert ("Traceback" in log) == (not isinstance(error, FedFactoryError))
+
+
+def test_prints_become_log_lines(caplog):
+    with caplog.at_level("INFO"):
+        print("one\n\ntwo", file=LineLog(logging.getLogger("library")))
+    assert caplog.messages == ["one", "two"]

@@ -1,0 +1,152 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedfactory.config import load_config
+from fedfactory.errors import FedFactoryError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the schema, one setup and one run; tests change them."""
+    (tmp_path / "config/setups").mkdir(parents=True)
+    for name in ("schema.yaml", "demo.yaml", "setups/ms.yaml", "setups/mm.yaml", "setups/mo.yaml"):
+        (tmp_path / "config" / name).write_text((ROOT / "config" / name).read_text())
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/nnunet.smk").touch()
+    return tmp_path
+
+
+def load(project: Path, **changes):
+    file = project / "config/demo.yaml"
+    values = yaml.safe_load(file.read_text()) | changes
+    return load_config(values, [file], project)
+
+
+def edit(project: Path, name: str, old: str, new: str) -> None:
+    file = project / "config" / name
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "test"])
+def test_shipped_configurations_hold_every_cell(name):
+    file = ROOT / f"config/{name}.yaml"
+    config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)
+    assert len(config.cells()) == 9 * len(config.methods) * len(config.seeds)
+    assert config.setups["mm"].targets == ("pet", "ct", "t2w")
+
+
+def test_paper_matches_the_setups_of_the_publication():
+    file = ROOT / "config/paper.yaml"
+    config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)
+    assert {name: setup.source for name, setup in config.setups.items()} == {
+        "ms": "philips",
+        "mm": "pdw",
+        "mo": "oasis",
+    }
+    outside = {c.name for s in config.setups.values() for c in s.clients.values() if not c.federated}
+    assert outside == {"canon", "t2w", "ixi"}
+    assert config.few_shot == 3
+    assert config.preprocessing["image_size"] == 512
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 3}, "config/demo.yaml: key 'seed': is unknown; known are"),
+        ({"seeds": "0"}, "key 'seeds': must be of type array, not '0'"),
+        ({"seeds": [0, True]}, "key 'seeds.1': must be of type integer"),
+        ({"device": "gpu"}, "key 'device': 'gpu' is not one of"),
+        ({"data": {"source": "web", "seed": 0}}, "key 'data.source': 'web' is unknown; known are phantom, files"),
+        ({"data": {"source": "files", "seed": 0}}, "key 'data.root': is missing"),
+        ({"data": {"source": "files", "seed": 0, "root": 3}}, "key 'data.root': must be of type string, not 3"),
+        ({"setups": ["../ms.yaml"]}, "'../ms.yaml' leaves its folder"),
+        ({"setups": ["config/setups/xx.yaml"]}, "config/setups/xx.yaml: cannot be read"),
+        ({"gap_method": "vnet"}, "'vnet' is no method of this run without M_t; known are nnunet, nnunet_daug"),
+        ({"seeds": [1.0]}, "key 'seeds.0': must be of type integer, not 1.0"),
+        ({"split": {"validation": float("nan"), "test": 0.1}}, "key 'split.validation': must be of type number"),
+        ({"data": None}, "key 'data': must be of type object or object, not None"),
+        ({"data": {"root": "x"}}, "key 'data.source': is missing"),
+        ({"gap_method": "nnunet_tl"}, "'nnunet_tl' is no method of this run without M_t"),
+        ({"run": "../demo"}, "key 'run': '../demo' is no valid name"),
+    ],
+)
+def test_bad_run_is_told_in_one_sentence(project, changes, message):
+    with pytest.raises(FedFactoryError) as error:
+        load(project, **changes)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_key_is_named(project):
+    values = yaml.safe_load((project / "config/demo.yaml").read_text())
+    del values["split"]["test"]
+    with pytest.raises(FedFactoryError, match=r"config/demo.yaml: key 'split.test': is missing"):
+        load_config(values, [project / "config/demo.yaml"], project)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  ge:\n", "  siemens:\n", "config/setups/ms.yaml: is not valid YAML: the key 'siemens' is given twice"),
+        ("  ge:\n", "  factory:\n", "the name 'factory' is reserved"),
+        ("  ge:\n", "  GE:\n", "key 'clients': 'GE' is no valid name"),
+        ("source: philips", "source: toshiba", "'toshiba' is no client; known are siemens, philips, ge, canon"),
+        ("figure_target: siemens", "figure_target: philips", "'philips' is no scored target"),
+        ("{LV: 1, MYO: 2, RV: 3}", "{LV: 1, MYO: 1, RV: 3}", "the value 1 stands for two classes"),
+        ("{LV: 1, MYO: 2, RV: 3}", "{LV: 1, MYO: 2}", "must name exactly the classes LV, MYO, RV"),
+        (
+            "federated: true",
+            "federated: maybe",
+            "key 'clients.siemens.federated': must be of type boolean, not 'maybe'",
+        ),
+        ("adapter: mnms", "adapter: mnmz", "key 'clients.siemens.adapter': 'mnmz' is unknown; known are generic, ixi"),
+        ("adapter: mnms", 'adapter: "$(x)mnms"', "key 'clients.siemens.adapter': '$(x)mnms' is no valid name"),
+        ("LV: 1, MYO", "LV: '1', MYO", ".labels.LV': must be of type integer or array, not '1'"),
+        ("adapter: mnms", "adaptor: mnms", "key 'clients.siemens.adapt"),
+    ],
+)
+def test_bad_setup_is_told_in_one_sentence(project, old, new, message):
+    edit(project, "setups/ms.yaml", old, new)
+    with pytest.raises(FedFactoryError) as error:
+        load(project)
+    assert message in str(error.value)
+    assert "ms.yaml" in str(error.value)
+
+
+def test_raw_folder_may_not_leave_the_data_root(project):
+    edit(project, "setups/ms.yaml", "raw: MnMs", "raw: ../secret")
+    with pytest.raises(FedFactoryError, match=r"clients.siemens.raw: '../secret' leaves its folder"):
+        load(project, data={"source": "files", "seed": 0, "root": "data"})
+    edit(project, "setups/ms.yaml", "raw: ../secret", "raw: MnMs")
+    config = load(project, data={"source": "files", "seed": 0, "root": "data"})
+    assert config.raw_folder("ms", "ge") == Path("data/MnMs")
+
+
+@pytest.mark.parametrize(("name", "rules"), [("data", "nnunet"), ("mine", "clients"), ("mine", "nope")])
+def test_a_method_needs_a_free_name_and_a_rule_file(project, name, rules):
+    methods = yaml.safe_load((project / "config/demo.yaml").read_text())["methods"]
+    with pytest.raises(FedFactoryError, match=f"config/demo.yaml: key 'methods.{name}"):
+        load(project, methods={**methods, name: {**methods["nnunet"], "rules": rules}})
+
+
+def test_a_site_without_labels_is_no_column(project):
+    edit(project, "setups/ms.yaml", "    label: Canon\n", "    label: Canon\n    scored: false\n")
+    assert load(project).setups["ms"].targets == ("siemens", "ge")
+
+
+def test_same_setup_twice(project):
+    (project / "config/setups/copy.yaml").write_text((project / "config/setups/ms.yaml").read_text())
+    with pytest.raises(FedFactoryError, match="two files describe the setup 'ms'"):
+        load(project, setups=["config/setups/ms.yaml", "config/setups/copy.yaml"])
+
+
+def test_values_are_not_changed_by_loading(project):
+    values = yaml.safe_load((project / "config/demo.yaml").read_text())
+    before = copy.deepcopy(values)
+    load_config(values, [], project)
+    assert values == before

@@ -1,0 +1,35 @@
+"""What the documentation says exists, exists."""
+
+import re
+
+import pytest
+
+from fedfactory.data import adapters
+from tests.conftest import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "config/README.md",
+    ROOT / "results/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_adapter_is_documented():
+    modules = {path.stem for path in (ROOT / "src/fedfactory/data/adapters").glob("[a-z]*.py")}
+    assert adapters.known() == sorted(modules)
+    text = (ROOT / "config/README.md").read_text()
+    assert all(f"`{name}`" in text for name in modules)
+
+
+def test_every_configuration_key_is_documented():
+    text = (ROOT / "config/README.md").read_text()
+    run = (ROOT / "config/demo.yaml").read_text()
+    for key in re.findall(r"^(\w+):", run, re.M):
+        assert f"`{key}" in text, key

@@ -1,0 +1,83 @@
+"""The whole workflow at its smallest size, run once for all tests of this folder, in a copy of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
+TINY = ("--configfile", "config/test.yaml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project and its results."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake in the copy, as a user would."""
+        command = [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores), *arguments]
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder / "src")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rules and numbers of jobs that a dry run would start, without the rule `all`."""
+        lines = self.snakemake("--dry-run", *(arguments or TINY)).stderr.splitlines()
+        counts: dict[str, int] = {}
+        for number, line in enumerate(lines):
+            if line.startswith("Job stats:"):
+                counts = {}
+                for row in lines[number + 3 :]:
+                    if not row.strip():
+                        break
+                    name, count = row.split()
+                    counts[name] = int(count)
+        return {name: count for name, count in counts.items() if name not in {"all", "total"}}
+
+    def bytes_below(self, *parts: str) -> dict[str, bytes]:
+        """Contents of the files below a folder of the results, Snakemake's own time stamps left out."""
+        folder = self.folder.joinpath("results", *parts)
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files if not path.name.startswith(".")}
+
+
+def copy_project(folder: Path) -> Project:
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, folder / part)
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose tiny run is complete."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake(*TINY)
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A project without results."""
+    return copy_project(tmp_path / "project")

@@ -1,0 +1,281 @@
+"""The workflow as a whole: what it makes, what it re-runs, what each job may read."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, real_head
+from tests.workflow.conftest import TINY, Project
+
+pytestmark = pytest.mark.workflow
+
+CELL = "results/test/mm/pet/nnunet/seed0/scores.csv"
+
+
+def test_makes_every_cell_table_and_figure(finished: Project):
+    results = finished.folder / "results/test"
+    with (results / "table1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 27
+    assert {row["method"] for row in rows} == {"nnunet", "nnunet_daug", "nnunet_tl"}
+    assert [row["target"] for row in rows[:9]] == ["siemens", "ge", "canon", "pet", "ct", "t2w", "swi", "octa", "ixi"]
+    assert [row["in_federation"] for row in rows[:9]] == ["1", "1", "0"] * 3
+    assert {row["uses_target_labels"] for row in rows if row["method"] == "nnunet_tl"} == {"1"}
+    assert all(0 <= float(row["dice_mean"]) <= 100 and int(row["n"]) >= 1 for row in rows)
+    for name in ("table1.md", "table1.tex", "table1.html", "figure2.png", "figure2.pdf", "gallery.png", "gap.md"):
+        assert (results / name).stat().st_size > 500, name
+
+
+def test_everything_is_up_to_date_afterwards(finished: Project):
+    assert finished.planned() == {}
+    output = finished.snakemake("--dry-run", *TINY).stderr
+    assert "Nothing to be done" in output
+    assert "unknown_cell" not in output
+    assert len(output.splitlines()) < 12
+
+
+def test_predictions_lie_in_the_geometry_of_the_raw_image(finished: Project):
+    folder = finished.folder / "results/test/ms/siemens"
+    predictions = sorted((folder / "nnunet/seed0/predictions").glob("*.nii.gz"))
+    assert len(predictions) == 4, "two test subjects at end diastole and end systole"
+    for path in predictions:
+        code, phase = path.name.removesuffix(".nii.gz").rsplit("_", 1)
+        raw = nibabel.load(next((folder / "raw").rglob(f"{code}_sa.nii.gz")))
+        mask = nibabel.load(path)
+        assert mask.shape == raw.shape[:3], phase
+        np.testing.assert_allclose(mask.affine, raw.affine, atol=1e-4)
+
+
+def test_one_cell_alone_on_one_core_gives_the_same_bytes(finished: Project, fresh: Project):
+    fresh.snakemake(CELL, *TINY, cores=1)
+    for part in ("pdw/nnunet/seed0/model", "pet/nnunet/seed0"):
+        expected = finished.bytes_below("test", "mm", *part.split("/"))
+        assert len(expected) > 2
+        assert fresh.bytes_below("test", "mm", *part.split("/")) == expected
+    made = {path.name for path in (fresh.folder / "results/test").iterdir()}
+    assert made == {"mm", "logs", "benchmarks"}, "nothing of the other setups was needed"
+
+
+def test_a_deleted_cell_is_scored_again_and_nothing_else(finished: Project):
+    scores = finished.folder / CELL
+    content = scores.read_bytes()
+    scores.unlink()
+    assert finished.planned() == {"score": 1, "gap": 1, "table1": 1, "figure2": 1}
+    finished.snakemake(*TINY)
+    assert scores.read_bytes() == content
+    assert finished.planned() == {}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_touching_a_source_file_re_runs_nothing(finished: Project):
+    for path in (finished.folder / "src/fedfactory").rglob("*.py"):
+        os.utime(path)
+    for path in (finished.folder / "workflow_scripts").glob("*.py"):
+        os.utime(path)
+    assert finished.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        (
+            "baselines/nnunet/environment.py",
+            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "score", "gap", "table1", "figure2"},
+        ),
+        ("evaluation/scores.py", {"score", "gap", "table1", "figure2"}),
+        ("evaluation/render.py", {"gap", "table1"}),
+        ("config.py", set()),
+        ("data/adapters/generic.py", set()),
+    ],
+)
+def test_editing_a_module_re_runs_what_depends_on_it(finished: Project, module, rules):
+    path = finished.folder / "src/fedfactory" / module
+    content = path.read_text()
+    try:
+        path.write_text(content + "\nEDITED = True\n")
+        assert set(finished.planned()) == rules
+    finally:
+        path.write_text(content)
+    assert finished.planned() == {}, "an edit that is reverted re-runs nothing"
+
+
+def test_editing_an_adapter_re_runs_its_clients(finished: Project):
+    path = finished.folder / "src/fedfactory/data/adapters/ixi.py"
+    content = path.read_text()
+    try:
+        path.write_text(content + "\nEDITED = True\n")
+        planned = finished.planned()
+        assert planned["prepare_client"] == 1
+        assert planned["score"] == 3
+        assert "nnunet_train" not in planned
+    finally:
+        path.write_text(content)
+
+
+def test_changing_one_method_leaves_the_others_alone(finished: Project):
+    path = finished.folder / "config/test.yaml"
+    content = path.read_text()
+    try:
+        edit(
+            path,
+            "schedules:\n        - {epochs: 1, initial_lr: 0.01}",
+            "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
+        )
+        assert finished.planned() == {
+            "nnunet_finetune": 9, "nnunet_predict": 9, "score": 9, "table1": 1, "figure2": 1,
+        }  # fmt: skip
+    finally:
+        path.write_text(content)
+
+
+def test_a_clone_with_copied_results_re_runs_nothing(finished: Project, fresh: Project):
+    shutil.copytree(finished.folder / "results", fresh.folder / "results", copy_function=shutil.copy2)
+    assert fresh.planned() == {}
+
+
+def test_report_is_written(finished: Project):
+    finished.snakemake("--report", "report.zip", *TINY)
+    assert (finished.folder / "report.zip").stat().st_size > 10_000
+
+
+def jobs_of(project: Project) -> list[dict[str, str]]:
+    """All jobs of a dry run as {rule, input, output, shell}."""
+    text = project.snakemake("--dry-run", "--forceall", "--printshellcmds", *TINY).stderr
+    jobs = []
+    for block in re.split(r"\n(?=(?:local)?rule \w+:\n)", text)[1:]:
+        job = {"rule": re.match(r"(?:local)?rule (\w+):", block).group(1), "shell": "", "input": "", "output": ""}
+        for key in ("input", "output"):
+            if match := re.search(rf"^    {key}: (.*)$", block, re.M):
+                job[key] = match.group(1)
+        if match := re.search(r"^python .*$", block, re.M):
+            job["shell"] = match.group(0)
+        jobs.append(job)
+    return jobs
+
+
+def test_no_job_of_a_client_reads_data_of_another(finished: Project):
+    """Data governance: raw files, slices and truth of a client are read by that client's jobs only."""
+    private = re.compile(r"results/test/(\w+/\w+)/(?:raw|data|truth|nnunet_plan)\b")
+    own = re.compile(r"results/test/(\w+/\w+)/")
+    readers = 0
+    for job in jobs_of(finished):
+        read = set(private.findall(f"{job['input']} {job['shell']}"))
+        written = set(own.findall(job["output"]))
+        if read:
+            readers += 1
+            assert len(read) == 1, job
+            assert written == read, job
+    assert readers > 60
+
+
+def test_truth_of_the_test_set_is_read_by_scoring_only(finished: Project):
+    readers = {job["rule"] for job in jobs_of(finished) if re.search(r"/truth\b", job["input"])}
+    assert readers == {"score"}
+
+
+def test_every_job_leaves_a_log_and_its_cost(finished: Project):
+    results = finished.folder / "results/test"
+    logs, costs = (
+        {path.relative_to(results / kind).with_suffix("") for path in (results / kind).rglob("*") if path.is_file()}
+        for kind in ("logs", "benchmarks")
+    )
+    assert logs == costs
+    assert len(logs) == 106
+    cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
+    assert cost["rule_name"] == "gallery"
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_dry_run_plans_every_cell(fresh: Project, name):
+    counts = fresh.planned("--configfile", f"config/{name}.yaml")
+    assert counts["score"] == 27 + 3
+    assert counts["nnunet_train"] == 6
+    assert counts["nnunet_finetune"] == 9
+    assert ("phantom_site" in counts) == (name == "demo")
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("results/demo/mm/pt/nnunet/seed0/scores.csv", "Did you mean results/demo/mm/pet/nnunet/seed0/scores.csv?"),
+        (
+            "results/demo/mm/pdw/nnunet_tl/seed0/scores.csv",
+            "Did you mean results/demo/mm/pet/nnunet_tl/seed0/scores.csv?",
+        ),
+        ("results/demo/mm/pet/nnunet/seed7/scores.csv", "results/demo/mo/ixi/nnunet_tl/seed0/scores.csv"),
+        ("results/paper/mm/pet/nnunet/seed0/scores.csv", "is no cell of run 'demo' (config/demo.yaml)"),
+    ],
+)
+def test_unknown_cell_lists_the_known_ones(fresh: Project, asked, hint):
+    result = fresh.snakemake("--dry-run", asked, check=False)
+    assert result.returncode != 0
+    assert f"{asked} is no cell of run" in result.stderr
+    assert hint in result.stderr
+    assert result.stderr.count("/scores.csv") >= 28
+
+
+def test_bad_configuration_ends_with_one_sentence(fresh: Project):
+    edit(fresh.folder / "config/demo.yaml", "few_shot:", "few_shots:")
+    result = fresh.snakemake("--dry-run", check=False)
+    assert result.returncode != 0
+    assert "config/demo.yaml: key 'few_shots': is unknown" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_missing_raw_folder_fails_with_the_reason(fresh: Project):
+    result = fresh.snakemake(
+        "results/paper/mo/ixi/data", "--configfile", "config/paper.yaml", "--cores", "1", check=False
+    )
+    assert result.returncode != 0
+    assert "error: client ixi of setup mo: the raw folder data/ixi is missing" in result.stderr
+    assert "failed: prepare_client mo ixi" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) < 40
+    assert not list((fresh.folder / "results/paper").rglob("data"))
+
+
+def test_a_real_image_of_ones_own_passes_through(fresh: Project):
+    """New clients of anybody's data are a setup file and a folder, no code; masks come back on the grid of the file."""
+    affines = [real_head(fresh.folder / "mine" / site) for site in ("siteA", "siteB")]
+    client = (
+        "{{label: {0}, federated: true, raw: {0}, adapter: generic, labels: {{head: 1}},"
+        " options: {{images: imagesTr, labels: labelsTr}}}}"
+    )
+    (fresh.folder / "config/setups/own.yaml").write_text(
+        "name: own\nlabel: OWN\ntitle: Own data\nclasses: [head]\nsource: a\nfigure_target: b\norientation: RAS\n"
+        f"clients:\n  a: {client.format('siteA')}\n  b: {client.format('siteB')}\n"
+    )
+    text = (fresh.folder / "config/test.yaml").read_text()
+    text = re.sub(r"setups:\n(  - .*\n)+", "setups:\n  - config/setups/own.yaml\n", text)
+    text = re.sub(r"data:\n(  .*\n)+", "data:\n  source: files\n  seed: 0\n  root: mine\n", text)
+    (fresh.folder / "config/own.yaml").write_text(text.replace("run: test", "run: own"))
+    fresh.snakemake("results/own/own/b/nnunet_tl/seed0/scores.csv", "--configfile", "config/own.yaml")
+    cell = fresh.folder / "results/own/own/b/nnunet_tl/seed0"
+    with (cell / "scores.csv").open() as file:
+        assert {row["class"] for row in csv.DictReader(file)} == {"head"}
+    masks = sorted((cell / "predictions").glob("*.nii.gz"))
+    assert len(masks) == 2
+    for path in masks:
+        raw = nibabel.load(fresh.folder / f"mine/siteB/imagesTr/{path.name.removesuffix('.nii.gz')}_0000.nii.gz")
+        mask = nibabel.load(path)
+        assert mask.shape == raw.shape
+        np.testing.assert_allclose(mask.affine, affines[1])
+
+
+def test_lock_and_conda_environment_agree():
+    lock = {line for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
+    conda = set(re.findall(r"^ +- (\S+==\S+)$", (ROOT / "envs/fedfactory.yaml").read_text(), re.M))
+    assert lock == conda
+    assert len(lock) > 50

@@ -1,0 +1,36 @@
+"""Draw the gallery: a few training slices of every client with their labels."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.evaluation.figures import draw_grid, read_preview, save
+from fedfactory.files import new_file
+from fedfactory.script import run_script
+
+SLICES_PER_CLIENT = 2
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw one row per setup, two subjects of each client side by side."""
+    rows = json.loads(arguments.spec)
+    panels, titles = [], []
+    for row in rows:
+        panels.append([])
+        titles.append([])
+        for client in row["clients"]:
+            found = read_preview(Path(client["preview"]))[:SLICES_PER_CLIENT]
+            panels[-1] += found + [None] * (SLICES_PER_CLIENT - len(found))
+            titles[-1] += [client["label"]] * SLICES_PER_CLIENT
+    width = max(len(row) for row in panels)
+    padded = [row + [None] * (width - len(row)) for row in panels]
+    figure = draw_grid(padded, [row["label"] for row in rows], titles)
+    with new_file(arguments.out) as path:
+        save(figure, path, ".png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="rows (label, clients with label and preview) as JSON")
+    parser.add_argument("--out", type=Path, required=True)
+    run_script(parser, main)

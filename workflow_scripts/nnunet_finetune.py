@@ -1,0 +1,36 @@
+"""Fine-tune a source model on the target's labelled slices M_t."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.baselines.nnunet.finetuning import finetune
+from fedfactory.baselines.nnunet.parameters import NnunetParameters
+from fedfactory.data.store import ClientView
+from fedfactory.devices import resolve
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.training_script import add_training_arguments, training_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Fine-tune one model on the target's own data."""
+    view = ClientView(arguments.data)
+    finetune(
+        arguments.source_model,
+        view.few_shot(),
+        view.labelled_volumes("validation"),
+        NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
+        training_seed(arguments),
+        resolve(arguments.device),
+        arguments.out,
+        Progress(f"fine-tune {arguments.cell} seed {arguments.seed}"),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source-model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    add_training_arguments(parser)
+    run_script(parser, main)

@@ -1,0 +1,34 @@
+"""Plan and preprocess the source's labelled volumes for nnU-Net, once for all trainings of the setup."""
+
+import argparse
+from pathlib import Path
+
+from fedfactory.baselines.nnunet.planning import plan
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Give nnU-Net the source's training and validation volumes."""
+    view = ClientView(arguments.data)
+    train, validation = view.labelled_volumes("train"), view.labelled_volumes("validation")
+    if not validation:
+        raise FedFactoryError(
+            f"{arguments.data}: the source has no validation volume, which nnU-Net watches while it trains; raise "
+            "'split.validation' or label more volumes"
+        )
+    plan(
+        [*train, *validation],
+        view.classes,
+        arguments.out,
+        train=[volume.name for volume in train],
+        validation=[volume.name for volume in validation],
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the source's store")
+    parser.add_argument("--out", type=Path, required=True)
+    run_script(parser, main)

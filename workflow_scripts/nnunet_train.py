@@ -1,0 +1,31 @@
+"""Train an nnU-Net on the source."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.baselines.nnunet.parameters import NnunetParameters
+from fedfactory.baselines.nnunet.training import train
+from fedfactory.devices import resolve
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.training_script import add_training_arguments, training_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train one source model."""
+    train(
+        arguments.plan,
+        NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
+        training_seed(arguments),
+        resolve(arguments.device),
+        arguments.out,
+        Progress(f"train {arguments.cell} seed {arguments.seed}"),
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plan", type=Path, required=True, help="folder made by nnunet_plan")
+    add_training_arguments(parser)
+    run_script(parser, main)

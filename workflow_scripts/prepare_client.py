@@ -1,0 +1,28 @@
+"""Bring one client's raw data to slices: the store that every method reads."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.data.adapters import find_cases
+from fedfactory.data.preprocessing import ClientTask, prepare_client
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Find the cases of the release and prepare them."""
+    task = ClientTask.from_json(json.loads(arguments.task))
+    cases = find_cases(arguments.adapter, arguments.raw, json.loads(arguments.options), task.where)
+    prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--adapter", required=True)
+    parser.add_argument("--options", required=True, help="the adapter's options as JSON")
+    parser.add_argument("--task", required=True, help="fedfactory.data.preprocessing.ClientTask as JSON")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the raw data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the store")
+    parser.add_argument("--truth", type=Path, required=True, help="folder for the truth of the test cases")
+    parser.add_argument("--preview", type=Path, required=True, help="file for a few training slices")
+    run_script(parser, main)

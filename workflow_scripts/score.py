@@ -1,0 +1,33 @@
+"""Score the predictions of one cell in raw geometry, and keep the slice that Figure 2 shows."""
+
+import argparse
+from pathlib import Path
+
+from fedfactory.data.store import ClientView
+from fedfactory.evaluation.scores import score_cell, write_panel
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Write scores and panel of one cell."""
+    view = ClientView(arguments.data)
+    subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
+    cell = {key: getattr(arguments, key) for key in ("setup", "target", "method", "seed")}
+    score_cell(cell, view.classes, subjects, arguments.truth, arguments.predictions, arguments.out)
+    # The first test case by name: chosen by nobody's eye.
+    write_panel(min(subjects), arguments.truth, arguments.predictions, arguments.orientation, arguments.panel)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--setup", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--orientation", choices=("RAS", "native"), required=True)
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--truth", type=Path, required=True, help="truth of the target's test cases")
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="CSV of the cell")
+    parser.add_argument("--panel", type=Path, required=True)
+    run_script(parser, main)

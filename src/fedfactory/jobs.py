@@ -145,8 +145,7 @@ def predictions(config: Config, setup: str, client: str, method: str, seed: str)
 
 def known_cells(config: Config) -> str:
     """Regular expression for the cells that exist, as in ``results/<cell>/scores.csv``."""
-    files = {*cell_files(config, "scores.csv"), *gap_files(config)}
-    return any_of([file.removeprefix("results/").removesuffix("/scores.csv") for file in files])
+    return any_of([file.removeprefix("results/").removesuffix("/scores.csv") for file in _all_scores(config)])
 
 
 def refuse_unknown_cell(config: Config, cell: str) -> str:
@@ -155,13 +154,18 @@ def refuse_unknown_cell(config: Config, cell: str) -> str:
     Raises:
         FedFactoryError: always; the message lists the cells of the run and the closest one.
     """
-    known = cell_files(config, "scores.csv")
+    known = _all_scores(config)
     asked = f"results/{cell}/scores.csv"
     close = get_close_matches(asked, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise FedFactoryError(
         f"{asked} is no cell of run '{config.run}' ({config.file}).{hint} Known cells:\n" + "\n".join(known)
     )
+
+
+def _all_scores(config: Config) -> list[str]:
+    """Scores of every cell, of the table and of the gap table, without repetition."""
+    return list(dict.fromkeys([*cell_files(config, "scores.csv"), *gap_files(config)]))
 
 
 def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: str) -> str:

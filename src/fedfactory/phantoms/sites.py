@@ -82,9 +82,9 @@ CINE = {
     "canon": CineSequence("D", "CANON", (5,), 3.0, 3.6, 32, 105, 25),
 }
 MM = {
-    "pdw": Site(0, 0, 228, 170, 2.6, 0.030, bias=0.10, anterior=0.0, gain=1200),
+    "pdw": Site(0, 0, 208, 170, 2.6, 0.030, bias=0.10, anterior=0.0, gain=1200),
     "t2w": Site(4, -2, 232, 170, 2.8, 0.035, bias=0.12, anterior=0.0, gain=800),
-    "ct": Site(2, 2, 307, 218, 2.0, 60.0),
+    "ct": Site(2, 2, 340, 218, 2.0, 60.0),
     "pet": Site(-2, -2, 285, 218, 8.0, 16.0, texture=0.08),
 }
 SPIN_ECHO = {"pdw": SpinEchoSequence(4000, 25), "t2w": SpinEchoSequence(4500, 80)}

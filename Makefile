@@ -4,7 +4,7 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint lock readme
+.PHONY: demo test test-fast test-fedbiomed lint lock readme
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
@@ -16,6 +16,10 @@ test: lint
 
 test-fast: $(VENV)/.complete
 	$(BIN)/pytest -m "not slow and not workflow"
+
+# Real Fed-BioMed nodes on loopback; a few minutes, not part of `make test` yet.
+test-fedbiomed: $(VENV)/.complete
+	$(BIN)/pytest -m fedbiomed tests/federation
 
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .

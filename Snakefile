@@ -18,6 +18,11 @@ include: "rules/phantoms.smk"
 include: "rules/clients.smk"
 
 
+if CONFIG.factory:
+
+    include: "rules/factory.smk"
+
+
 for name in sorted({method.rules for method in CONFIG.methods.values()}):
 
     include: f"rules/{name}.smk"
@@ -35,4 +40,5 @@ rule all:
         run_file("table1.csv"),
         run_file("gap.csv"),
         jobs.pictures(CONFIG),
+        jobs.factory_files(CONFIG),
     localrule: True

@@ -17,9 +17,10 @@ def main() -> None:
         between = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.S)
         text = between.sub(lambda match, table=table: table, text)
     readme.write_text(text, encoding="utf-8")
-    for name in ("gallery.png", "figure2.png"):
-        (ROOT / "docs" / "images").mkdir(exist_ok=True)
-        shutil.copyfile(RESULTS / name, ROOT / "docs" / "images" / name)
+    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png")}
+    (ROOT / "docs" / "images").mkdir(exist_ok=True)
+    for name, source in pictures.items():
+        shutil.copyfile(source, ROOT / "docs" / "images" / name)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from fedfactory.files import inside
 from fedfactory.paths import RESERVED, Layout
 
 # Rule files that are stages of the workflow, not methods.
-_STAGES = ("common", "phantoms", "clients", "evaluation")
+_STAGES = ("common", "phantoms", "clients", "factory", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Config:
         methods: name -> method.
         gap_method: the source-only method of the gap table.
         pictures: whether clients release the slices that the gallery and Figure 2 show.
+        factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
     """
 
     file: str
@@ -126,6 +127,7 @@ class Config:
     methods: Mapping[str, Method]
     gap_method: str
     pictures: bool
+    factory: Mapping[str, Any]
 
     @cached_property
     def layout(self) -> Layout:
@@ -204,6 +206,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         methods=methods,
         gap_method=values["gap_method"],
         pictures=values["pictures"],
+        factory=values.get("factory", {}),
     )
     for setup in loaded.setups.values():
         for client in setup.clients:

@@ -130,6 +130,13 @@ def cell_files(config: Config, name: str) -> list[str]:
     return [config.layout.cell(*cell, name) for cell in config.cells()]
 
 
+def factory_files(config: Config) -> list[str]:
+    """One picture of every setup's factory; its other files come with it."""
+    if not config.factory:
+        return []
+    return [config.layout.factory(setup, seed, "samples.png") for setup in config.setups for seed in config.seeds]
+
+
 def predictions(config: Config, setup: str, client: str, method: str, seed: str) -> str:
     """The predictions of a cell.
 

@@ -7,7 +7,7 @@ Each client has a folder of its own, and a job of one client writes only there. 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-RESERVED = ("factory", "logs", "benchmarks", "raw", "data", "truth", "nnunet_plan")
+RESERVED = ("factory", "factory_quality", "logs", "benchmarks", "raw", "data", "truth", "nnunet_plan")
 """Folders of a run, a setup or a client, whose names no setup, client or method may take."""
 
 
@@ -37,6 +37,10 @@ class Layout:
     def cell(self, setup: str, client: str, method: str, seed: str | int, *parts: str) -> str:
         """One cell of the table, or something in it: ``model``, ``predictions``, ``scores.csv``, ``panel.npz``."""
         return self.client(setup, client, method, f"seed{seed}", *parts)
+
+    def factory(self, setup: str, seed: str | int, *parts: str) -> str:
+        """A setup's factory, or something in it: ``model``, ``samples.png``, ``ledger.md``."""
+        return str(PurePosixPath(self.root, setup, "factory", f"seed{seed}", *parts))
 
     def log(self, rule: str, *parts: str) -> str:
         """Log file of one job."""

@@ -29,6 +29,10 @@ def test_makes_every_cell_table_and_figure(finished: Project):
     assert [row["in_federation"] for row in rows[:9]] == ["1", "1", "0"] * 3
     assert {row["uses_target_labels"] for row in rows if row["method"] == "nnunet_tl"} == {"1"}
     assert all(0 <= float(row["dice_mean"]) <= 100 and int(row["n"]) >= 1 for row in rows)
+    for setup, client in (("ms", "ge"), ("mm", "pet"), ("mo", "octa")):
+        for name in ("samples.png", "morphing.png", "quality.png", "quality.md", "ledger.md", "model/generator.pt"):
+            assert (results / setup / "factory/seed0" / name).stat().st_size > 200, name
+        assert (results / setup / client / "factory_quality/seed0.csv").exists()
     for name in ("table1.md", "table1.tex", "table1.html", "figure2.png", "figure2.pdf", "gallery.png", "gap.md"):
         assert (results / name).stat().st_size > 500, name
 
@@ -96,6 +100,7 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
         ),
         ("evaluation/scores.py", {"score", "gap", "table1", "figure2"}),
         ("evaluation/render.py", {"gap", "table1"}),
+        ("federation/sampling.py", {"factory_train", "factory_quality", "factory_pictures"}),
         ("config.py", set()),
         ("data/adapters/generic.py", set()),
     ],
@@ -173,7 +178,11 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     for job in jobs_of(finished):
         read = set(private.findall(f"{job['input']} {job['shell']}"))
         written = set(own.findall(job["output"]))
-        if read:
+        if job["rule"] == "factory_train":
+            # The federation itself: each client's process opens its own store, see tests/federation/test_simulated.py.
+            assert {name.split("/")[0] for name in read | written} == {written.pop().split("/")[0]}
+            assert not re.search(r"/(raw|truth)\b", job["input"]) and len(read) == 3, "federated clients only"
+        elif read:
             readers += 1
             assert len(read) == 1, job
             assert written == read, job
@@ -192,7 +201,7 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
         for kind in ("logs", "benchmarks")
     )
     assert logs == costs
-    assert len(logs) == 106
+    assert len(logs) == 106 + 24, "with keys, training, quality and pictures of three factories"
     cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
     assert cost["rule_name"] == "gallery"
 
@@ -204,6 +213,13 @@ def test_dry_run_plans_every_cell(fresh: Project, name):
     assert counts["nnunet_train"] == 6
     assert counts["nnunet_finetune"] == 9
     assert ("phantom_site" in counts) == (name == "demo")
+    assert counts.get("factory_train", 0) == (3 if name == "paper" else 0)
+
+
+def test_the_factory_can_be_added_to_the_demo(fresh: Project):
+    counts = fresh.planned("--configfile", "config/demo.yaml", "config/demo_factory.yaml")
+    assert counts["factory_train"] == counts["factory_pictures"] == 3
+    assert counts["factory_key"] == counts["factory_quality"] == 9
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,173 @@
+"""Convolutions whose derivatives, of any order, are again these convolutions.
+
+R1 and the path length differentiate twice. Built into torch, a second derivative of a convolution takes slow ways on a
+CPU; here the derivative of a convolution is its transpose or a weight gradient, and theirs are convolutions again, so
+that every pass runs on the fast kernels. The blur and its transpose form a second such pair. Feature maps are kept in
+channels-last order, which is what these kernels like best.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.grad import conv2d_weight
+
+from fedfactory.factory import winograd
+
+_TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+# From here on, matrix products beat the library's gradient of a strided convolution's weight on a CPU.
+_LEAST_CHANNELS = 128
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    transposed: bool = False,
+) -> Tensor:
+    """Convolve, or apply the transpose of the same convolution.
+
+    Args:
+        x: (batch, inputs, height, width); transposed: (batch, outputs, h, w).
+        weight: (outputs, inputs, kernel, kernel).
+        bias: for each channel of the result, or None.
+        stride: 1, or 2 where no pixel of the large side is left over.
+        padding: zeros on each side of the large side.
+        transposed: whether to map from the outputs' side to the inputs' side.
+
+    Returns:
+        (batch, outputs, h, w), or (batch, inputs, height, width) if transposed.
+    """
+    return _Conv.apply(x, weight, bias, stride, padding, transposed)
+
+
+def blur(x: Tensor, padding: int) -> Tensor:
+    """Convolve every channel with [1, 3, 3, 1] / 8 along both axes.
+
+    Args:
+        x: (batch, channels, height, width).
+        padding: zeros on each side, 1 or 2.
+
+    Returns:
+        (batch, channels, h, w), ``2 * padding - 3`` pixels larger.
+    """
+    return _Blur.apply(x, padding)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Blur and keep every second pixel, of an even height and width; what is not kept is never computed."""
+    return _Resample.apply(x, False)
+
+
+def double(x: Tensor) -> Tensor:
+    """Double height and width with the blur as filter: the transpose of :func:`halve`, times 4 to keep brightness."""
+    return _Resample.apply(x, True) * 4
+
+
+class _Conv(Function):
+    """A convolution or its transpose."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, transposed: bool
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.form = (stride, padding, transposed)
+        if winograd.pays(x, weight, stride, padding):
+            return winograd.convolve(x, weight, bias, transposed)
+        function = F.conv_transpose2d if transposed else F.conv2d
+        return function(x, weight, bias, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        stride, padding, transposed = ctx.form
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_x = _Conv.apply(gradient, weight, None, stride, padding, not transposed)
+        if ctx.needs_input_grad[1]:
+            large, small = (gradient, x) if transposed else (x, gradient)
+            of_weight = _WeightGradient.apply(large, small, weight.shape[-1], stride, padding)
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum((0, 2, 3))
+        return of_x, of_weight, of_bias, None, None, None
+
+
+class _WeightGradient(Function):
+    """The gradient of a convolution's weight, bilinear in what the convolution reads and its result's gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, large: Tensor, small: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(large, small)
+        ctx.form = (stride, padding)
+        shape = torch.Size((small.shape[1], large.shape[1], kernel, kernel))
+        if winograd.pays(large, small.new_empty(1).expand(shape), stride, padding):
+            return winograd.weight_gradient(large, small)
+        if stride == 2 and large.device.type == "cpu" and min(shape[:2]) >= _LEAST_CHANNELS:
+            return _strided_weight_gradient(large, small)
+        return conv2d_weight(large, shape, small, stride=stride, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        large, small = ctx.saved_tensors
+        stride, padding = ctx.form
+        of_large = of_small = None
+        if ctx.needs_input_grad[0]:
+            of_large = _Conv.apply(small, gradient, None, stride, padding, True)
+        if ctx.needs_input_grad[1]:
+            of_small = _Conv.apply(large, gradient, None, stride, padding, False)
+        return of_large, of_small, None, None, None
+
+
+def _strided_weight_gradient(large: Tensor, small: Tensor) -> Tensor:
+    """Weight gradient of a 3 x 3 convolution of stride 2 as nine matrix products."""
+    height, width = small.shape[2:]
+    pixels, gradients = large.permute(0, 2, 3, 1), small.permute(0, 2, 3, 1).flatten(0, 2).t()
+    result = large.new_empty(small.shape[1], 3, 3, large.shape[1])
+    for row in range(3):
+        for column in range(3):
+            read = pixels[:, row : row + 2 * height : 2, column : column + 2 * width : 2]
+            torch.mm(gradients, read.flatten(0, 2), out=result[:, row, column])
+    return result.permute(0, 3, 1, 2)
+
+
+def _rows_and_columns(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The blur's kernel along the rows' and the columns' axis, for every channel of x."""
+    taps = x.new_tensor(_TAPS)
+    channels = x.shape[1]
+    return taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1), taps.view(1, 1, 1, 4).expand(channels, 1, 1, 4)
+
+
+class _Blur(Function):
+    """The blur; the kernel is symmetric, so its transpose is the blur with the complementary padding."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding
+        rows, columns = _rows_and_columns(x)
+        x = F.conv2d(x, rows, padding=(padding, 0), groups=x.shape[1])
+        return F.conv2d(x, columns, padding=(0, padding), groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Blur.apply(gradient, 3 - ctx.padding), None
+
+
+class _Resample(Function):
+    """The blur at every second pixel, or the transpose of it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, up: bool) -> Tensor:
+        ctx.up = up
+        rows, columns = _rows_and_columns(x)
+        function = F.conv_transpose2d if up else F.conv2d
+        x = function(x, rows, stride=(2, 1), padding=(1, 0), groups=x.shape[1])
+        return function(x, columns, stride=(1, 2), padding=(0, 1), groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Resample.apply(gradient, not ctx.up), None

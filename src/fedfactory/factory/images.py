@@ -1,0 +1,61 @@
+"""The images of a client that the factory is about."""
+
+import numpy as np
+
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+
+
+def training_images(view: ClientView, size: int, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Read a client's slices of the organ, without their labels.
+
+    Args:
+        view: the client's store.
+        size: edge that the images are brought to: the mean over blocks where the store's edge is a multiple of it,
+            bilinear interpolation otherwise.
+        split: ``train`` or ``validation``.
+
+    Returns:
+        Images (N, size, size) float32 in [-1, 1] and their slice-position bins (N,) int64, in the order of the index.
+
+    Raises:
+        FedFactoryError: no slice of the split has a position, images that are not square, an edge that is no power of
+            two, or values that leave [-1, 1].
+        ValueError: another split; which test slices show the organ is known from hidden labels.
+    """
+    if split not in ("train", "validation"):
+        raise ValueError(f"the factory uses no images of split {split!r}")
+    if size < 1 or size & (size - 1):
+        raise FedFactoryError(f"{view.folder}: the factory's images need a power of two as edge, not {size} pixels")
+    images, positions = [], []
+    wanted = [row for row in view.rows if row.split == split]
+    for volume in view.unlabelled_images(split):
+        rows = [row for row in wanted if row.case == volume.name]
+        kept = [number for number, row in enumerate(rows) if row.position_bin >= 0]
+        images.append(np.asarray(volume.images[kept], dtype=np.float32))
+        positions += [rows[number].position_bin for number in kept]
+    if not positions:
+        raise FedFactoryError(f"{view.folder}: no slice of the split '{split}' shows the organ; add subjects")
+    found = np.concatenate(images)
+    if found.shape[1] != found.shape[2]:
+        raise FedFactoryError(f"{view.folder}: images of {found.shape[1]} x {found.shape[2]} pixels are not square")
+    if not (np.isfinite(found).all() and found.min() >= -1 and found.max() <= 1):
+        raise FedFactoryError(f"{view.folder}: images leave [-1, 1]; make the store again with the rule prepare_client")
+    return resized(found, size), np.asarray(positions, dtype=np.int64)
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Bring square images (N, S, S) to (N, size, size); see :func:`training_images`."""
+    count, edge, _ = images.shape
+    if edge == size:
+        return images
+    if edge % size == 0:
+        blocks = images.reshape(count, size, edge // size, size, edge // size)
+        return blocks.mean(axis=(2, 4), dtype=np.float32)
+    import torch
+    import torch.nn.functional as F
+
+    scaled = F.interpolate(
+        torch.from_numpy(images)[:, None], (size, size), mode="bilinear", align_corners=False, antialias=edge > size
+    )
+    return scaled[:, 0].clamp(-1, 1).numpy()

@@ -1,0 +1,141 @@
+"""The trained factory F as a folder, and what it can be asked for.
+
+::
+
+    generator.pt    state dict of the averaged generator
+    card.json       parameters, encoder, key of every client, engine and seed
+    snapshots/      the averaged generator over the training: round000000.pt is untrained
+    sites/<client>/ what the client itself wrote down: ledger.csv, forms.json, losses.csv
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.factory.networks import Generator
+from fedfactory.factory.parameters import FactoryParameters
+
+# Images rendered at once: bounds memory, does not change the images.
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a factory besides its weights.
+
+    Attributes:
+        parameters: of its training.
+        encoder: name of the encoder of the keys.
+        encoder_digest: SHA-256 of that encoder's weights.
+        keys: client -> key, (key_size,) floats.
+        seed: of the training.
+    """
+
+    parameters: FactoryParameters
+    encoder: str
+    encoder_digest: str
+    keys: Mapping[str, Sequence[float]]
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; the inverse of :meth:`from_json`."""
+        return {
+            "parameters": self.parameters.as_json(),
+            "encoder": self.encoder,
+            "encoder_digest": self.encoder_digest,
+            "keys": {client: [float(v) for v in key] for client, key in self.keys.items()},
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**{**data, "parameters": FactoryParameters.from_json(data["parameters"])})
+
+
+def write_factory(folder: Path, generator: Mapping[str, Tensor], card: Card) -> None:
+    """Write weights and card into an existing folder."""
+    torch.save(dict(generator), folder / "generator.pt")
+    (folder / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
+
+
+class Factory:
+    """A frozen generator and the keys of its clients.
+
+    Attributes:
+        card: what is known about it.
+        generator: the network, in evaluation mode, without gradients for its weights.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", snapshot: Path | None = None) -> None:
+        """Load a factory.
+
+        Args:
+            folder: written by :func:`write_factory`.
+            device: ``cpu`` or ``cuda``.
+            snapshot: weights to take instead of the final ones.
+
+        Raises:
+            FedFactoryError: the folder holds no factory.
+        """
+        if not (folder / "card.json").is_file():
+            raise FedFactoryError(f"{folder} is no factory: card.json is missing; make it with the rule factory_train")
+        self.card = Card.from_json(json.loads((folder / "card.json").read_text()))
+        weights = torch.load(snapshot or folder / "generator.pt", map_location=device, weights_only=True)
+        self.generator = Generator(self.card.parameters.network).to(device).requires_grad_(False).eval()
+        self.generator.load_state_dict(weights)
+        self._device = device
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Names of the federated clients."""
+        return self.card.parameters.clients
+
+    def latents(self, count: int, seed: int) -> Tensor:
+        """Draw z (count, latent) from a standard normal distribution."""
+        return torch.randn(
+            count, self.card.parameters.network.latent, generator=torch.Generator().manual_seed(seed)
+        ).to(self._device)
+
+    def styles(self, z: Tensor, client: str, positions: Tensor, *, key_of: str | None = None) -> Tensor:
+        """Style vectors (count, n_styles, latent) of a client at slice positions (count,).
+
+        Args:
+            z: (count, latent).
+            client: a federated client.
+            positions: int64 (count,), slice-position bins.
+            key_of: the client whose key is used; the same one unless told.
+        """
+        key = torch.tensor(self.card.keys[key_of or client], dtype=torch.float32, device=self._device)
+        index = torch.full((len(z),), self.clients.index(client), device=self._device)
+        return self.generator.styles(z, index, positions.to(self._device), key.expand(len(z), -1))
+
+    @torch.no_grad()
+    def render(self, styles: Tensor) -> np.ndarray:
+        """Render styles as images (count, S, S), float32 in [-1, 1].
+
+        Noise, where the architecture has it, is left out: the same styles give the same images.
+        """
+        noise = self._silence()
+        parts = [self.generator.synthesise(part, noise=noise) for part in styles.split(_BATCH)]
+        return torch.cat(parts)[:, 0].clamp(-1, 1).cpu().numpy()
+
+    def images(self, client: str, positions: Sequence[int], seed: int, *, key_of: str | None = None) -> np.ndarray:
+        """Sample one image (S, S) for each slice position, each from a z of its own."""
+        z = self.latents(len(positions), seed)
+        return self.render(self.styles(z, client, torch.as_tensor(np.asarray(positions)), key_of=key_of))
+
+    def _silence(self) -> list[Tensor] | None:
+        if not self.card.parameters.network.noise:
+            return None
+        sizes = [4, *(size for size in self.generator.resolutions[1:] for _ in range(2))]
+        return [torch.zeros(1, 1, size, size, device=self._device) for size in sizes]

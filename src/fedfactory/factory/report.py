@@ -1,0 +1,136 @@
+"""Quality of a factory at one client, and pictures and tables of a whole factory."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedfactory.data.store import ClientView
+from fedfactory.factory.images import training_images
+from fedfactory.factory.model import Factory
+from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions
+
+COLUMNS = ("round", "closeness", "real_to_real", "shuffled", "alignment", "alignment_se")
+_REPEATS = 3
+_ALIGNED = 48
+
+
+def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int) -> list[dict[str, Any]]:
+    """Measure every snapshot of a factory at one client, on that client's validation images.
+
+    Args:
+        folder: of the factory.
+        view: the client's store; its training images give the distance that real images have from each other.
+        client: the client.
+        partner: the client that the alignment is measured against.
+        seed: of z and patches.
+
+    Returns:
+        One row for each snapshot with the keys :data:`COLUMNS`: distance of generated images from the client's
+        validation images, of its training images from them, of images generated for the next client from them (the
+        same factory with shuffled conditions), alignment and its standard error.
+
+    Raises:
+        FedFactoryError: the client has no validation image.
+    """
+    factory = Factory(folder)
+    size = factory.card.parameters.network.image_size
+    real, positions = training_images(view, size, split="validation")
+    training, _ = training_images(view, size)
+    other = factory.clients[(factory.clients.index(client) + 1) % len(factory.clients)]
+    floor = _floor(training, real, seed)
+    rows = []
+    for snapshot in sorted((folder / "snapshots").glob("round*.pt")):
+        factory = Factory(folder, snapshot=snapshot)
+        aligned, error = _alignment(factory, client, partner, seed)
+        rows.append(
+            {
+                "round": int(snapshot.stem.removeprefix("round")),
+                "closeness": _closeness(factory, client, real, positions, seed),
+                "real_to_real": floor,
+                "shuffled": _closeness(factory, other, real, positions, seed),
+                "alignment": aligned,
+                "alignment_se": error,
+            }
+        )
+    return rows
+
+
+def _closeness(factory: Factory, client: str, real: np.ndarray, positions: np.ndarray, seed: int) -> float:
+    distances = [
+        sliced_wasserstein(factory.images(client, positions, seed + repeat), real, seed + repeat)
+        for repeat in range(_REPEATS)
+    ]
+    return float(np.mean(distances))
+
+
+def _floor(training: np.ndarray, real: np.ndarray, seed: int) -> float:
+    """Distance between real images; a client with few training images repeats some."""
+    stream = np.random.default_rng(seed)
+    distances = []
+    for repeat in range(_REPEATS):
+        chosen = stream.choice(len(training), len(real), replace=len(training) < len(real))
+        distances.append(sliced_wasserstein(training[chosen], real, seed + repeat))
+    return float(np.mean(distances))
+
+
+def _alignment(factory: Factory, client: str, partner: str, seed: int) -> tuple[float, float]:
+    import torch
+
+    positions = torch.tensor(spread_positions(factory.card.parameters.network.position_bins, _ALIGNED))
+    z = factory.latents(_ALIGNED, seed)
+    first, second, shifted = (
+        factory.render(factory.styles(latent, name, positions))
+        for latent, name in ((z, client), (z, partner), (z.roll(1, 0), partner))
+    )
+    return alignment(first, second, shifted)
+
+
+def write_quality(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of :func:`measure` as CSV."""
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **{k: f"{row[k]:.6g}" for k in COLUMNS[1:]}} for row in rows)
+
+
+def read_quality(file: Path) -> list[dict[str, float]]:
+    """Read what :func:`write_quality` wrote."""
+    with file.open(newline="") as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def passes(rows: Sequence[Mapping[str, float]]) -> dict[str, bool]:
+    """The gates of one client: what a trained factory must be better than.
+
+    Returns:
+        ``untrained``: closer to the real images than the untrained factory. ``shuffled``: closer than the same factory
+        asked for another client. ``aligned``: alignment above zero by two standard errors.
+    """
+    first, last = rows[0], rows[-1]
+    return {
+        "untrained": last["closeness"] < first["closeness"],
+        "shuffled": last["closeness"] < last["shuffled"],
+        "aligned": last["alignment"] > 2 * last["alignment_se"],
+    }
+
+
+def quality_table(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Markdown table of the last snapshot of each client (label -> rows), with its gates."""
+    lines = [
+        "| client | closeness | real to real | untrained | other client's condition | alignment ± s.e. | gates |",
+        "| --- | --: | --: | --: | --: | --: | --- |",
+    ]
+    for label, rows in quality.items():
+        first, last = rows[0], rows[-1]
+        failed = [name for name, good in passes(rows).items() if not good]
+        lines.append(
+            f"| {label} | {last['closeness']:.0f} | {last['real_to_real']:.0f} | {first['closeness']:.0f} | "
+            f"{last['shuffled']:.0f} | {last['alignment']:.3f} ± {last['alignment_se']:.3f} | "
+            f"{'all passed' if not failed else 'failed: ' + ', '.join(failed)} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,174 @@
+"""Who trains in a round, how the answers become one model, and how long an answer may take, for Fed-BioMed.
+
+The sampling is the shared function of both engines; the averaging is done by the shared aggregator. Fed-BioMed's own
+FedAvg weights by numbers of images, its default strategy takes every node.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fedbiomed.researcher.aggregators.aggregator import Aggregator
+from fedbiomed.researcher.requests import MessagesByNode, RequestPolicy, Requests
+from fedbiomed.researcher.strategies.strategy import Strategy
+from torch import Tensor
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.sampling import sample_clients
+
+Weights = Mapping[str, Tensor]
+# How Fed-BioMed hands on an exception of the plan: somewhere in a sentence, as repr.
+_TOLD = re.compile(r"FedFactoryError\((['\"])(.*?)\1\)", re.DOTALL)
+
+
+class SampledClients(Strategy):
+    """The clients that the seed draws for a round; all of them must answer.
+
+    A breakpoint makes it without arguments and then restores ``_parameters``.
+
+    Attributes:
+        failures: node -> what went wrong with it in this round, filled by :class:`Watch`.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known before :meth:`configure` or a breakpoint."""
+        super().__init__()
+        self.failures: dict[str, str] = {}
+
+    def configure(self, clients: Sequence[str], nodes: Sequence[str], seed: int, number: int) -> None:
+        """Say who may be drawn.
+
+        Args:
+            clients: their names.
+            nodes: ids of their nodes, in the same order.
+            seed: of the training.
+            number: clients of a round.
+        """
+        self._parameters = {"clients": list(clients), "nodes": list(nodes), "seed": seed, "number": number}
+
+    def sample_nodes(self, from_nodes: list[str], round_i: int) -> list[str]:
+        """Nodes of a round, in the order of their clients."""
+        known = self._parameters
+        drawn = sample_clients(known["seed"], round_i, len(known["nodes"]), known["number"])
+        self.failures.clear()
+        return [known["nodes"][index] for index in drawn]
+
+    def refine(
+        self, training_replies: Mapping[str, Mapping[str, Any]], round_i: int
+    ) -> tuple[dict[str, Weights], dict[str, float], int, dict[str, None]]:
+        """Take the models out of the answers, in the order of their clients.
+
+        Returns:
+            node -> weights; node -> its share; the number of answers in place of a number of images, which no node
+            tells; nothing of secure aggregation.
+
+        Raises:
+            FedFactoryError: a site did not answer, or could not train.
+        """
+        known = self._parameters
+        drawn = sample_clients(known["seed"], round_i, len(known["nodes"]), known["number"])
+        problems = []
+        for index in drawn:
+            node = known["nodes"][index]
+            reply = training_replies.get(node)
+            if reply is None:
+                reason = self.failures.get(node, "its node is disconnected")
+            elif not reply["success"]:
+                reason = reply["msg"]
+            else:
+                continue
+            problems.append(f"site {known['clients'][index]}: {readable(reason)}")
+        if problems:
+            raise FedFactoryError(
+                f"round {round_i} failed at {'; at '.join(problems)}. Start the job again when this is mended; it goes "
+                "on from its last checkpoint"
+            )
+        models = {known["nodes"][index]: training_replies[known["nodes"][index]]["params"] for index in drawn}
+        return models, dict.fromkeys(models, 1 / len(models)), len(models), {}
+
+
+class UniformAverage(Aggregator):
+    """Hands the models to the shared aggregator.
+
+    Attributes:
+        accept: node -> weights; finishes the round and returns the aggregated weights. Set by the researcher, since a
+            breakpoint makes the object without arguments.
+    """
+
+    accept: Callable[[Mapping[str, Weights]], dict[str, Tensor]]
+
+    def __init__(self) -> None:
+        """Fed-BioMed compares the name with those of its own aggregators."""
+        super().__init__()
+        self.aggregator_name = "UniformAverage"
+
+    def aggregate(self, model_params: Mapping[str, Weights], *_: object, **__: object) -> dict[str, Tensor]:
+        """Aggregate the models of a round."""
+        return self.accept(model_params)
+
+
+class Watch(RequestPolicy):
+    """Ends a training request at the deadline and remembers why a node has no model to give.
+
+    Args:
+        deadline: seconds.
+        failures: node -> reason; filled.
+    """
+
+    def __init__(self, deadline: int, failures: dict[str, str]) -> None:
+        super().__init__()
+        self._deadline, self._failures = deadline, failures
+        self._end = time.monotonic() + deadline
+        self.requests: list[Any] = []
+
+    def continue_(self, requests: list[Any]) -> Any:
+        """Called twice a second, and after every answer."""
+        self.requests = requests
+        for request in requests:
+            if request.error:
+                self._failures[request.node.id] = request.error.extra_msg
+        late = [request for request in requests if not request.has_finished()]
+        if not late or time.monotonic() < self._end:
+            return self.keep()
+        for request in late:
+            self._failures[request.node.id] = f"no answer within {self._deadline} s (key 'factory.federation.deadline')"
+        return self.stop(late[0])
+
+    def forget(self) -> None:
+        """Drop the weights: Fed-BioMed keeps every answer until the researcher ends, half a gigabyte a round."""
+        for request in self.requests:
+            if request.reply is not None:
+                request.reply.params = None
+
+
+def watch(requests: Requests, deadline: int, failures: dict[str, str]) -> Callable[[], None]:
+    """Put a :class:`Watch` on every training request from now on.
+
+    Args:
+        requests: Fed-BioMed's only channel to the nodes; it takes no deadline for a round from an experiment.
+        deadline: seconds.
+        failures: filled.
+
+    Returns:
+        A function that drops the weights of the last round's answers.
+    """
+    send = requests.send
+    last: list[Watch] = []
+
+    def send_watched(message: Any, nodes: Any = None, policies: Any = None) -> Any:
+        if isinstance(message, MessagesByNode):
+            last[:] = [Watch(deadline, failures)]
+            policies = [*(policies or []), *last]
+        return send(message, nodes, policies)
+
+    requests.send = send_watched
+    return lambda: [policy.forget() for policy in last] and None
+
+
+def readable(message: str) -> str:
+    """The sentence for people inside a message of Fed-BioMed, or the message."""
+    told = _TOLD.search(message)
+    return told[2].replace("\\'", "'").replace("\\n", "\n") if told else message

@@ -1,0 +1,110 @@
+"""The ledger: all that crossed a site's border, round by round.
+
+::
+
+    ledger.csv     round, client, direction, field, arrays, bytes, sha256: one row for each field of each message
+    forms.json     name, shape and type of every array of each field
+
+Both ends of a border can keep one. The digest is of the raw bytes on the wire
+(:func:`fedfactory.federation.message.pack`).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedfactory.federation.message import Allowlist, Form, pack
+from fedfactory.files import new_file
+
+COLUMNS = ("round", "client", "direction", "field", "arrays", "bytes", "sha256")
+OUT, IN = "out of the site", "into the site"
+# The round of what a site sends before the first one.
+ANNOUNCEMENT = -1
+
+
+class Ledger:
+    """Append to the ledger of one site, or of the aggregator.
+
+    Attributes:
+        file: ``ledger.csv``.
+    """
+
+    def __init__(self, folder: Path, allowlist: Allowlist, *, until_round: int = ANNOUNCEMENT) -> None:
+        """Open the ledger in a folder.
+
+        Args:
+            folder: where its files lie; made where missing.
+            allowlist: what may be recorded.
+            until_round: rows of this round and later ones are dropped; a resumed training writes them again.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / "ledger.csv"
+        self._allowlist = allowlist
+        kept = [row for row in read_ledger(self.file) if int(row["round"]) < until_round] if self.file.exists() else []
+        with new_file(self.file) as file, file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        with new_file(folder / "forms.json") as file:
+            file.write_text(json.dumps(_forms(allowlist), indent=1) + "\n")
+
+    def record(self, round_number: int, client: str, direction: str, message: Mapping[str, Any]) -> None:
+        """Check a message and write it down; an inadmissible one is written nowhere and must not be sent.
+
+        Args:
+            round_number: counted from 0; :data:`ANNOUNCEMENT` before the first round.
+            client: the site whose border is crossed.
+            direction: :data:`OUT` or :data:`IN`.
+            message: fields ``weights`` (state dict), ``key`` (key_size,) and ``client`` (name).
+
+        Raises:
+            FedFactoryError: something that the allowlist does not hold.
+        """
+        self._allowlist.check(message)
+        with self.file.open("a", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            for field in sorted(message):
+                data, arrays = _content(field, message[field])
+                digest = hashlib.sha256(data).hexdigest()
+                writer.writerow((round_number, client, direction, field, arrays, len(data), digest))
+
+
+def read_ledger(file: Path) -> list[dict[str, str]]:
+    """Rows of a ledger; a last line that a kill cut off is left out."""
+    with file.open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if len(row["sha256"] or "") == 64]
+
+
+def totals_table(rows: Iterable[Mapping[str, str]]) -> str:
+    """Markdown table of all that crossed: fields and bytes for each client and direction."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for row in rows:
+        entry = found.setdefault((row["client"], row["direction"], row["field"]), [0, 0])
+        entry[0] += 1
+        entry[1] += int(row["bytes"])
+    lines = ["| client | direction | what | messages | bytes |", "| --- | --- | --- | --: | --: |"]
+    lines += [f"| {' | '.join(key)} | {count} | {size} |" for key, (count, size) in found.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _content(field: str, value: Any) -> tuple[bytes, int]:
+    if field == "client":
+        return str(value).encode(), 0
+    return (pack(value), len(value)) if field == "weights" else (pack({field: value}), 1)
+
+
+def _forms(allowlist: Allowlist) -> dict[str, Any]:
+    key = Form("key", (allowlist.key_size,), "float32")
+    listed = {"weights": allowlist.weights, "key": (key,)}
+    return {
+        "client": list(allowlist.clients),
+        **{
+            field: [{"name": form.name, "shape": list(form.shape), "dtype": form.dtype} for form in forms]
+            for field, forms in listed.items()
+        },
+    }

@@ -1,0 +1,117 @@
+"""One client's round: which passes run, what they change, and what they depend on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory.networks import FactoryModel
+from fedfactory.federation.server import initial_weights
+from tests.federation.conftest import small_parameters
+
+
+def site(index: int = 0, encode=None) -> Site:
+    stream = torch.Generator().manual_seed(index)
+    return Site(
+        index=index,
+        images=torch.rand(6, 1, 32, 32, generator=stream) * 2 - 1,
+        positions=torch.arange(6) % 5,
+        key=torch.randn(512, generator=stream),
+        encode=encode,
+    )
+
+
+def trained(parameters, where: Site, round_number: int = 0, seed: int = 1, state=None):
+    model = FactoryModel(parameters.network)
+    model.load_state_dict(initial_weights(parameters, 0))
+    state = state or LocalState(model, parameters.training)
+    losses = local_round(model, state, where, parameters, seed, round_number)
+    return model.state_dict(), losses, state
+
+
+def equal(first, second) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_round_depends_on_seed_round_and_client_only():
+    parameters = small_parameters()
+    first, _, _ = trained(parameters, site())
+    torch.manual_seed(5)
+    assert equal(first, trained(parameters, site())[0])
+    for other in (dict(round_number=1), dict(seed=2)):
+        assert not equal(first, trained(parameters, site(), **other)[0])
+    assert not equal(first, trained(parameters, replace(site(), index=1))[0])
+
+
+def test_a_pair_is_one_pass_of_each_network_and_what_is_due():
+    _, losses, state = trained(small_parameters(local_steps=3), site())
+    assert set(losses) == {"discriminator", "generator", "r1", "path_length", "augmentation"}
+    assert state.passes == {"discriminator": 3, "generator": 3}
+    # R1 and path length are due in every second pass here: two of three, each an update of its own.
+    updates = {name: optimiser.state_dict()["state"][0]["step"] for name, optimiser in state.optimisers.items()}
+    assert updates == {"discriminator": 3 + 2, "generator": 3 + 2}
+
+
+def test_counting_backward_passes_replaces_ordinary_ones():
+    parameters = small_parameters(local_steps=6)
+    parameters = replace(parameters, training=replace(parameters.training, counting="backward"))
+    _, _, state = trained(parameters, site())
+    updates = {name: optimiser.state_dict()["state"][0]["step"] for name, optimiser in state.optimisers.items()}
+    assert updates == {"discriminator": 3, "generator": 3}, "six passes in all"
+
+
+def test_lazy_passes_come_due_over_short_rounds():
+    parameters = small_parameters(rounds=6, local_steps=1)
+    parameters = replace(parameters, training=replace(parameters.training, r1_every=3))
+    state, due = None, []
+    for number in range(6):
+        _, losses, state = trained(parameters, site(), round_number=number, state=state)
+        due.append("r1" in losses)
+    assert due == [True, False, False, True, False, False]
+
+
+def test_without_persistence_every_round_starts_anew():
+    parameters = small_parameters(persistent_optimisers=False)
+    _, losses, state = trained(parameters, site())
+    assert state.passes == {"discriminator": 0, "generator": 0}
+    assert "r1" in trained(parameters, site(), round_number=1, state=state)[1]
+
+
+def test_state_survives_saving(tmp_path):
+    parameters = small_parameters()
+    weights, _, state = trained(parameters, site())
+    torch.save(state.state_dict(), tmp_path / "state.pt")
+    model = FactoryModel(parameters.network)
+    copy = LocalState(model, parameters.training)
+    copy.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    results = []
+    for each in (state, copy):
+        model.load_state_dict(weights)
+        # An optimiser belongs to the parameters it was made for.
+        fresh = LocalState(model, parameters.training)
+        fresh.load_state_dict(each.state_dict())
+        local_round(model, fresh, site(), parameters, 1, 1)
+        results.append({name: value.clone() for name, value in model.state_dict().items()})
+    assert equal(*results)
+
+
+def test_refinement_moves_images_towards_the_key():
+    torch.manual_seed(0)
+    projection = torch.randn(1024, 512)
+
+    def encode(images):
+        return torch.nn.functional.normalize(images.flatten(1) @ projection, dim=1)
+
+    parameters = small_parameters(rounds=1, refinement_rounds=9, refinement_steps=25)
+    strong = replace(parameters.training, refinement_weight=1000.0, augment_target=0.0, batch=4, learning_rate=0.01)
+    parameters = replace(parameters, training=strong)
+    with pytest.raises(ValueError, match="encoder"):
+        trained(parameters, site(), round_number=1)
+    where = site(encode=encode)
+    assert "refinement" not in trained(parameters, where, round_number=0)[1]
+    model = FactoryModel(parameters.network)
+    model.load_state_dict(initial_weights(parameters, 0))
+    state = LocalState(model, parameters.training)
+    distances = [local_round(model, state, where, parameters, 1, number)["refinement"] for number in (1, 2, 3)]
+    assert distances[2] < distances[1] < distances[0]

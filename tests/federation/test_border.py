@@ -1,0 +1,70 @@
+"""Nothing but weights, key and name crosses a site's border, and all of it is written down."""
+
+import hashlib
+
+import pytest
+import torch
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.ledger import IN, OUT, Ledger, read_ledger, totals_table
+from fedfactory.federation.message import Allowlist, pack, unpack
+
+WEIGHTS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([7], dtype=torch.int64)}
+KEY = torch.ones(4)
+
+
+@pytest.fixture
+def allowlist() -> Allowlist:
+    return Allowlist.of(("near", "far"), 4, WEIGHTS)
+
+
+def test_weights_survive_the_wire(allowlist):
+    data = pack(WEIGHTS)
+    assert len(data) == 8 + 6 * 4
+    back = unpack(data, allowlist.weights)
+    assert all(torch.equal(back[name], WEIGHTS[name]) and back[name].dtype == WEIGHTS[name].dtype for name in WEIGHTS)
+    with pytest.raises(FedFactoryError, match="31 bytes came in where the model's weights are 32"):
+        unpack(data[:-1], allowlist.weights)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"images": torch.zeros(2, 1, 32, 32)}, "'images'; only client, key, weights may"),
+        ({"weights": {**WEIGHTS, "image": torch.zeros(32, 32)}}, "'weights.image', which is no parameter"),
+        ({"weights": {**WEIGHTS, "b": torch.zeros(1, 1, 32, 32)}}, r"'weights.b' as float32 \(1, 1, 32, 32\)"),
+        ({"weights": {**WEIGHTS, "b": torch.zeros(2, 3, dtype=torch.float64)}}, r"'weights.b' as float64"),
+        ({"weights": {"a": WEIGHTS["a"]}}, "weights without 'b'"),
+        ({"weights": {**WEIGHTS, "b": [1.0]}}, "'b', a list instead of an array"),
+        ({"key": torch.zeros(32, 32)}, r"a key as float32 \(32, 32\)"),
+        ({"client": "patient 7"}, "the client name 'patient 7'"),
+        ({"losses": 0.1}, "'losses'"),
+    ],
+)
+def test_the_ledger_refuses_everything_else(allowlist, tmp_path, message, reason):
+    ledger = Ledger(tmp_path, allowlist)
+    with pytest.raises(FedFactoryError, match=f"a site's border refused {reason}"):
+        ledger.record(0, "near", OUT, message)
+    assert read_ledger(ledger.file) == [], "what is refused is not recorded either"
+
+
+def test_rows_say_what_crossed(allowlist, tmp_path):
+    ledger = Ledger(tmp_path, allowlist)
+    ledger.record(-1, "near", OUT, {"client": "near", "key": KEY})
+    ledger.record(0, "near", IN, {"weights": WEIGHTS})
+    rows = read_ledger(ledger.file)
+    assert [(row["round"], row["field"], row["bytes"]) for row in rows] == [
+        ("-1", "client", "4"), ("-1", "key", "16"), ("0", "weights", "32"),
+    ]  # fmt: skip
+    assert rows[2]["sha256"] == hashlib.sha256(pack(WEIGHTS)).hexdigest()
+    assert "| near | into the site | weights | 1 | 32 |" in totals_table(rows)
+
+
+def test_a_resumed_ledger_drops_what_will_be_written_again(allowlist, tmp_path):
+    ledger = Ledger(tmp_path, allowlist)
+    for number in range(4):
+        ledger.record(number, "near", IN, {"weights": WEIGHTS})
+    with ledger.file.open("a") as file:
+        file.write("4,near,out of the si")
+    rows = read_ledger(Ledger(tmp_path, allowlist, until_round=2).file)
+    assert [row["round"] for row in rows] == ["0", "1"]

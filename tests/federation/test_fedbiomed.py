@@ -1,0 +1,285 @@
+"""Fed-BioMed trains bit for bit what a loop in this process trains, whatever happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.factory.encoders import SQUEEZENET, EncoderParameters, Key, load_encoder, read_key, write_key
+from fedfactory.factory.local import LocalState, local_round
+from fedfactory.factory.networks import FactoryModel
+from fedfactory.factory.site_data import load_site
+from fedfactory.federation import fedbiomed
+from fedfactory.federation.aggregation import uniform_mean
+from fedfactory.federation.fedbiomed.driver import node_folder
+from fedfactory.federation.fedbiomed.folder import SiteCard, convert, plain_key
+from fedfactory.federation.fedbiomed.node import announcement
+from fedfactory.federation.fedbiomed.processes import environment
+from fedfactory.federation.fedbiomed.researcher import check_keys, find_sites
+from fedfactory.federation.fedbiomed.upkeep import back_up_database, prune_states, restore_database
+from fedfactory.federation.ledger import IN, OUT, read_ledger
+from fedfactory.federation.sampling import sample_clients
+from fedfactory.federation.server import initial_weights
+from fedfactory.federation.training import FactoryTask
+from fedfactory.progress import Progress
+from tests.conftest import ROOT
+from tests.federation.conftest import CLIENTS, small_parameters
+
+psutil = pytest.importorskip("psutil")
+pytest.importorskip("fedbiomed")
+
+# Draws (mid, far), (near, far), (near, mid): every client trains twice, one of them with a round in between.
+SEED = 4
+ENCODER = {"name": SQUEEZENET}
+KEY = {"encoder": SQUEEZENET, "digest": "0" * 64, "values": [0.5, 0.25]}
+
+
+def make_task(stores: Path, work: Path, **federation) -> FactoryTask:
+    """Two rounds, and one of refinement with the real encoder; a round takes seconds, so that it can be hit."""
+    federation = {"rounds": 2, "refinement_rounds": 1, "local_steps": 30, "refinement_steps": 2, **federation}
+    sites = {client: {name: str(stores / client / name) for name in ("data", "factory_key.json")} for client in CLIENTS}
+    return FactoryTask(
+        parameters=small_parameters(engine="fedbiomed", **federation),
+        encoder=ENCODER,
+        sites=sites,
+        seed=SEED,
+        device="cpu",
+        code="test",
+        workers=2,
+        work=work,
+        logs=work / "logs",
+    )
+
+
+@pytest.fixture
+def keyed(stores: Path) -> Path:
+    """The stores, with keys that name the real encoder's weights."""
+    digest = load_encoder(EncoderParameters.from_mapping(ENCODER), "cpu").digest
+    for client in CLIENTS:
+        key = read_key(stores / client / "factory_key.json")
+        write_key(stores / client / "factory_key.json", Key(key.encoder, digest, key.images, key.values))
+    return stores
+
+
+def written_out(task: FactoryTask) -> dict[str, torch.Tensor]:
+    """The whole training as a loop that anyone can read."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    parameters = task.parameters
+    sites = [
+        load_site(client, Path(files["data"]), Path(files["factory_key.json"]), ENCODER, parameters, "cpu")
+        for client, files in task.sites.items()
+    ]
+    model = FactoryModel(parameters.network)
+    states = [LocalState(model, parameters.training) for _ in sites]
+    weights = initial_weights(parameters, SEED)
+    for number in range(parameters.federation.total_rounds):
+        answers = []
+        for k in sample_clients(SEED, number, len(CLIENTS), 2):
+            model.load_state_dict(weights)
+            local_round(model, states[k], sites[k], parameters, SEED, number)
+            answers.append({name: value.clone() for name, value in model.state_dict().items()})
+        weights = uniform_mean(answers)
+    torch.set_num_threads(threads)
+    return weights
+
+
+def same(first, second) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def train(task: FactoryTask) -> dict[str, torch.Tensor]:
+    try:
+        return fedbiomed.train(task, Progress("test")).weights
+    finally:
+        assert not processes_of(task.work), "a process outlived the training"
+
+
+def processes_of(folder: Path) -> list:
+    """Processes that name a folder in their command line."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and any(str(folder) in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+class Accident(threading.Thread):
+    """Sends a signal to a client's node in the middle of a round."""
+
+    def __init__(self, work: Path, client: str, number: int, accident: signal.Signals):
+        super().__init__(daemon=True)
+        self.work, self.client, self.number, self.accident = work, client, number, accident
+        self.happened = False
+        self.start()
+
+    def run(self) -> None:
+        end = time.monotonic() + 180
+        while time.monotonic() < end and not self.happened:
+            if self.directions() == {IN}:
+                (node,) = processes_of(node_folder(self.work, self.client))
+                node.suspend()
+                self.happened = self.directions() == {IN}
+                node.send_signal(self.accident)
+            time.sleep(0.005)
+
+    def directions(self) -> set[str]:
+        file = self.work / "sites" / self.client / "ledger.csv"
+        rows = read_ledger(file) if file.exists() else []
+        return {row["direction"] for row in rows if int(row["round"]) == self.number}
+
+
+@pytest.mark.slow
+def test_equals_the_training_written_out(keyed, tmp_path):
+    task = make_task(keyed, tmp_path / "work")
+    found = train(task)
+    assert same(found, written_out(task))
+    for index, client in enumerate(CLIENTS):
+        rows = read_ledger(task.work / "sites" / client / "ledger.csv")
+        rounds = [number for number in range(3) if index in sample_clients(SEED, number, 3, 2)]
+        assert [(int(row["round"]), row["direction"], row["field"]) for row in rows] == [
+            (-1, OUT, "client"),
+            (-1, OUT, "key"),
+            *((number, way, "weights") for number in rounds for way in (IN, OUT)),
+        ]
+        key = read_key(Path(task.sites[client]["factory_key.json"]))
+        announced = fedbiomed.announced_keys(task.work)[client]
+        assert torch.equal(announced.values, key.values) and announced.digest == key.digest
+    assert sorted(file.name for file in (task.work / "snapshots").iterdir())[-1] == "round000003.pt"
+
+
+@pytest.mark.slow
+def test_goes_on_bit_for_bit_after_a_hung_and_a_killed_node(keyed, tmp_path):
+    task = make_task(keyed, tmp_path / "work", deadline=12)
+    hang = Accident(task.work, "far", 0, signal.SIGSTOP)
+    with pytest.raises(FedFactoryError, match=r"round 0 failed at site far: no answer within 12 s"):
+        train(task)
+    assert hang.happened
+
+    task = make_task(keyed, tmp_path / "work")
+    kill = Accident(task.work, "near", 1, signal.SIGKILL)
+    with pytest.raises(FedFactoryError, match=r"node of site near ended .* start the job again"):
+        train(task)
+    assert kill.happened
+    assert same(train(task), written_out(task))
+
+
+@pytest.mark.slow
+def test_a_node_with_another_version_is_named(keyed, tmp_path):
+    # What Python runs first in every process: the node of one site takes itself for another version.
+    patch = tmp_path / "patch"
+    patch.mkdir()
+    (patch / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if any(part.endswith('nodes/mid') for part in sys.orig_argv):\n"
+        "    import fedfactory\n"
+        "    fedfactory.__version__ = '0.0.9'\n"
+    )
+    task = make_task(keyed, tmp_path / "work")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(patch), os.environ.get("PYTHONPATH")))))
+        with pytest.raises(FedFactoryError, match=r"at site mid: the aggregator runs fedfactory \S+, this site 0.0.9"):
+            train(task)
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_job(keyed, tmp_path):
+    work = tmp_path / "work"
+    code = f"""
+from pathlib import Path
+from fedfactory.federation import fedbiomed
+from fedfactory.progress import Progress
+from tests.federation.test_fedbiomed import make_task
+fedbiomed.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("test"))
+"""
+    job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_until(lambda: len(processes_of(work / "fedbiomed")) == 4)
+    job.kill()
+    job.wait()
+    wait_until(lambda: not processes_of(work / "fedbiomed"))
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_missing_sites_are_named_at_the_deadline():
+    def search(tags):
+        return {"NODE_1": [{"name": "near", "description": announcement(KEY)}, {"name": "other", "description": ""}]}
+
+    with pytest.raises(FedFactoryError, match=r"no answer within 0 s .* from the node of mid, far;"):
+        find_sites(search, CLIENTS, 0)
+    assert find_sites(search, ("near",), 0)["near"].key == KEY
+
+
+def test_two_nodes_cannot_be_one_client():
+    dataset = {"name": "near", "description": announcement(KEY)}
+    with pytest.raises(FedFactoryError, match="two data sets are called near"):
+        find_sites(lambda tags: {"NODE_1": [dataset], "NODE_2": [dataset]}, CLIENTS, 0)
+
+
+def test_keys_of_different_encoders_are_refused():
+    with pytest.raises(FedFactoryError, match="near and mid were made by different weights"):
+        check_keys({"near": KEY, "mid": {**KEY, "digest": "1" * 64}}, SQUEEZENET)
+    with pytest.raises(FedFactoryError, match="key of near was made by squeezenet"):
+        check_keys({"near": KEY}, "clip-vit-l-14")
+
+
+def test_a_node_keeps_the_states_that_a_checkpoint_can_name(tmp_path):
+    folder = tmp_path / "var" / "node_state_x" / "experiment_id_e"
+    folder.mkdir(parents=True)
+    for number in (1, 3, 6, 8):
+        (folder / f"optim_state_{number}_node_state_{number}").touch()
+    prune_states(tmp_path, "another", 12, 4)
+    prune_states(tmp_path, "e", 9, 4)
+    # Checkpoints before rounds 8 and 4; the one before round 4 needs the state of round 3.
+    assert sorted(file.name[12] for file in folder.iterdir()) == ["3", "6", "8"]
+
+
+def test_a_database_that_a_kill_cut_off_is_restored(tmp_path):
+    database = tmp_path / "var" / "db_NODE.json"
+    database.parent.mkdir()
+    database.write_text(json.dumps({"Datasets": {}}))
+    back_up_database(tmp_path)
+    database.write_text('{"Datasets": {"1"')
+    restore_database(tmp_path)
+    assert json.loads(database.read_text()) == {"Datasets": {}}
+
+
+def test_children_do_not_inherit_what_would_change_them(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://nowhere")
+    monkeypatch.setenv("FBM_SERVER_PORT", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = environment({"FBM_SERVER_HOST": "localhost"})
+    assert "https_proxy" not in found and "FBM_SERVER_PORT" not in found
+    assert found["OMP_NUM_THREADS"] == "1" and found["FBM_SERVER_HOST"] == "localhost"
+
+
+def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
+    key = plain_key(read_key(stores / "near" / "factory_key.json"))
+    card = SiteCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"))
+    convert(card, stores / "near" / "data", 32, tmp_path / "folder")
+    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["images.npy", "positions.npy", "site.json"]
+    assert json.loads(announcement(key)).keys() == {"encoder", "digest", "values"}
+
+
+def test_the_simulated_engine_never_imports_fedbiomed():
+    code = (
+        "import sys, fedfactory.federation.training, fedfactory.federation.fedbiomed.driver\n"
+        "assert not any(name.split('.')[0] == 'fedbiomed' for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,37 @@
+"""Make a client's CLIP key from its training images."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.data.store import ClientView
+from fedfactory.devices import resolve
+from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, write_key
+from fedfactory.factory.images import training_images
+from fedfactory.files import new_file
+from fedfactory.script import run_script
+
+BATCH = 16
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Encode the images at the size of the factory's, which refinement compares with the key."""
+    import torch
+
+    torch.set_num_threads(1)
+    device = resolve(arguments.device)
+    images, _ = training_images(ClientView(arguments.data), arguments.size)
+    encoder = load_encoder(EncoderParameters.from_mapping(json.loads(arguments.encoder)), device)
+    key = client_key(encoder, (batch.to(device) for batch in torch.from_numpy(images)[:, None].split(BATCH)))
+    with new_file(arguments.out) as file:
+        write_key(file, key)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the client's store")
+    parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
+    parser.add_argument("--size", type=int, required=True, help="edge of the factory's images")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file of the key")
+    run_script(parser, main)

@@ -1,0 +1,65 @@
+"""Draw a factory: samples over rounds, morphing between clients, quality; and write its tables."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fedfactory.data.geometry import as_picture
+from fedfactory.evaluation.figures import read_preview, save
+from fedfactory.factory.gallery import morphing, samples
+from fedfactory.factory.model import Factory
+from fedfactory.factory.pictures import draw_quality, draw_rows
+from fedfactory.factory.report import quality_table, read_quality
+from fedfactory.federation.ledger import read_ledger, totals_table
+from fedfactory.files import new_file
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw and write everything that a person looks at."""
+    labels = json.loads(arguments.labels)
+    factory = Factory(arguments.factory)
+    name = factory.card.encoder
+    measured, previews = json.loads(arguments.quality), json.loads(arguments.previews)
+    quality = {label: read_quality(Path(measured[client])) for client, label in labels.items()}
+    real = {client: [panel.image for panel in read_preview(Path(file))] for client, file in previews.items()}
+
+    def upright(images: np.ndarray) -> list[np.ndarray]:
+        return [as_picture(image, arguments.orientation) for image in images]
+
+    blocks = [("real", [real[client] for client in labels])] if real else []
+    blocks += [(title, [upright(row) for row in rows]) for title, rows in samples(factory, arguments.factory)]
+    strips = morphing(factory, arguments.partner)
+    figures = {
+        "samples.png": draw_rows(blocks, list(labels.values())),
+        "morphing.png": draw_rows(
+            [(f"one z, from {labels[arguments.partner]}", [upright(row) for row in strips.values()])],
+            [labels[client] for client in strips],
+        ),
+        "quality.png": draw_quality(quality),
+    }
+    for file, figure in figures.items():
+        with new_file(arguments.out / file) as path:
+            save(figure, path, ".png")
+    rows = [row for client in labels for row in read_ledger(arguments.factory / "sites" / client / "ledger.csv")]
+    texts = {
+        "quality.md": f"{quality_table(quality)}\nKeys of the clients by: {name}.\n",
+        "ledger.md": totals_table(rows),
+    }
+    for file, text in texts.items():
+        with new_file(arguments.out / file) as path:
+            path.write_text(text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
+    parser.add_argument("--quality", required=True, help="client -> figures that it measured, as JSON")
+    parser.add_argument("--labels", required=True, help="client -> label, as JSON")
+    parser.add_argument("--previews", required=True, help="client -> real slices that it released, as JSON; or {}")
+    parser.add_argument("--partner", required=True, help="client that morphing starts from")
+    parser.add_argument("--orientation", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    run_script(parser, main)

@@ -1,0 +1,43 @@
+"""Train a setup's factory by federated learning."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.devices import resolve
+from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.federation.training import FactoryTask, train_factory
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.seeds import derive_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train one factory, or go on with it."""
+    task = FactoryTask(
+        parameters=FactoryParameters.from_json(json.loads(arguments.parameters)),
+        encoder=json.loads(arguments.encoder),
+        sites=json.loads(arguments.sites),
+        seed=derive_seed("factory", arguments.setup, arguments.seed),
+        device=resolve(arguments.device),
+        code=arguments.code,
+        workers=arguments.workers,
+        # Beside the result, not in it: Snakemake clears the result of a killed job, and this must outlive it.
+        work=arguments.out.with_name(f".{arguments.out.name}.work"),
+        logs=arguments.log.parent,
+    )
+    train_factory(task, arguments.out, Progress(f"factory {arguments.setup} seed {arguments.seed}"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--setup", required=True)
+    parser.add_argument("--sites", required=True, help="client -> its store and key, as JSON")
+    parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
+    parser.add_argument("--parameters", required=True, help="fedfactory.factory.parameters as JSON")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the factory")
+    run_script(parser, main)

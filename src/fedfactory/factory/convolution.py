@@ -6,18 +6,17 @@ that every pass runs on the fast kernels. The blur and its transpose form a seco
 channels-last order, which is what these kernels like best.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.grad import conv2d_weight
 
 from fedfactory.factory import winograd
 
-_TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
-# From here on, matrix products beat the library's gradient of a strided convolution's weight on a CPU.
+# From here on, matrix products beat the library's gradient of a weight on a CPU.
 _LEAST_CHANNELS = 128
 
 
@@ -104,12 +103,14 @@ class _WeightGradient(Function):
     def forward(ctx: Any, large: Tensor, small: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(large, small)
         ctx.form = (stride, padding)
-        shape = torch.Size((small.shape[1], large.shape[1], kernel, kernel))
-        if winograd.pays(large, small.new_empty(1).expand(shape), stride, padding):
+        shape = (small.shape[1], large.shape[1], kernel, kernel)
+        weight = torch.empty(shape, dtype=large.dtype, device=large.device, memory_format=torch.channels_last)
+        if winograd.pays(large, weight, stride, padding):
             return winograd.weight_gradient(large, small)
-        if stride == 2 and large.device.type == "cpu" and min(shape[:2]) >= _LEAST_CHANNELS:
-            return _strided_weight_gradient(large, small)
-        return conv2d_weight(large, shape, small, stride=stride, padding=padding)
+        if large.device.type == "cpu" and min(shape[:2]) >= _LEAST_CHANNELS:
+            return _weight_gradient_by_products(large, small, kernel, stride, padding)
+        options = ([stride, stride], [padding, padding], [1, 1], False, [0, 0], 1)
+        return torch.ops.aten.convolution_backward(small, large, weight, None, *options, [False, True, False])[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -123,22 +124,27 @@ class _WeightGradient(Function):
         return of_large, of_small, None, None, None
 
 
-def _strided_weight_gradient(large: Tensor, small: Tensor) -> Tensor:
-    """Weight gradient of a 3 x 3 convolution of stride 2 as nine matrix products."""
-    height, width = small.shape[2:]
-    pixels, gradients = large.permute(0, 2, 3, 1), small.permute(0, 2, 3, 1).flatten(0, 2).t()
-    result = large.new_empty(small.shape[1], 3, 3, large.shape[1])
-    for row in range(3):
-        for column in range(3):
-            read = pixels[:, row : row + 2 * height : 2, column : column + 2 * width : 2]
-            torch.mm(gradients, read.flatten(0, 2), out=result[:, row, column])
+def _weight_gradient_by_products(large: Tensor, small: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+    """The weight's gradient as one matrix product for each place of the kernel."""
+    height, width = (stride * (n - 1) + 1 for n in small.shape[2:])
+    pixels, gradients = F.pad(large, (padding,) * 4).permute(0, 2, 3, 1), small.permute(0, 2, 3, 1).flatten(0, 2).t()
+    result = large.new_empty(small.shape[1], kernel, kernel, large.shape[1])
+    for i in range(kernel):
+        for j in range(kernel):
+            read = pixels[:, i : i + height : stride, j : j + width : stride]
+            torch.mm(gradients, read.flatten(0, 2), out=result[:, i, j])
     return result.permute(0, 3, 1, 2)
+
+
+@cache
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The blur's four taps."""
+    return torch.tensor([1, 3, 3, 1], dtype=dtype, device=device) / 8
 
 
 def _rows_and_columns(x: Tensor) -> tuple[Tensor, Tensor]:
     """The blur's kernel along the rows' and the columns' axis, for every channel of x."""
-    taps = x.new_tensor(_TAPS)
-    channels = x.shape[1]
+    taps, channels = _taps(x.dtype, x.device), x.shape[1]
     return taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1), taps.view(1, 1, 1, 4).expand(channels, 1, 1, 4)
 
 

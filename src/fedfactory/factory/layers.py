@@ -178,7 +178,7 @@ class StyledConv(nn.Module):
             noise: (batch or 1, 1, height, width) of the result; if None, torch's global generator draws it.
         """
         x, factor = self.conv(x, w)
-        x = torch.addcmul((self.bias * GAIN)[:, None, None], x, factor * GAIN)
+        x = (x * (factor * GAIN)).add_((self.bias * GAIN)[:, None, None])
         if self.strength is not None:
             if noise is None:
                 noise = x.new_empty(x.shape[0], 1, *x.shape[2:]).normal_()

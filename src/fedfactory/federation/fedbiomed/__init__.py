@@ -4,10 +4,13 @@
 ``driver``     the job's side: prepares, starts, watches and ends all processes
 ``processes``  child processes that never outlive the job
 ``researcher`` the process of the aggregator
+``waiting``    until all sites answer and have approved
 ``rounds``     sampling, averaging and deadlines, as Fed-BioMed wants them
 ``folder``     the folder that is all a site's node can read
 ``node``       the process of one site on this machine
 ``site``       command for a real site: prepares its node
+``upkeep``     files of a node
+``records``    ledger and losses of one end of a border
 ``plan``       what runs at a site in a round
 ``shipped``    the text that is sent to the sites and that they approve
 =============  =================================================================================================

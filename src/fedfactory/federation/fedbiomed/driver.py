@@ -17,6 +17,7 @@ from fedfactory.federation.checkpoints import Checkpoints
 # Imported for their names; they import Fed-BioMed only as processes of their own.
 from fedfactory.federation.fedbiomed import node, researcher
 from fedfactory.federation.fedbiomed.folder import (
+    KEYS,
     SiteCard,
     convert,
     folder_digest,
@@ -41,7 +42,6 @@ _HOST = "localhost"
 _DISCONNECTED_AFTER_SECONDS = 120
 # Names of processes and of their logs.
 RESEARCHER, NODE = "researcher", "node_"
-_KEYS = "announced_keys.json"
 _ROOT, _PORT = "FBM_RESEARCHER_COMPONENT_ROOT", "FBM_SERVER_PORT"
 # A node that runs trusts the certificate that it saw first: the researcher's folder outlives a training.
 _REMOTE = {
@@ -132,7 +132,7 @@ def announced_keys(work: Path) -> dict[str, Key]:
     """Keys that the sites of a training announced; their numbers of images are not told, and given as 0."""
     from fedfactory.factory.encoders import Key
 
-    keys = json.loads((work / _KEYS).read_text())
+    keys = json.loads((work / KEYS).read_text())
     return {client: Key(key["encoder"], key["digest"], 0, key_tensor(key)) for client, key in keys.items()}
 
 
@@ -229,9 +229,6 @@ def _wait(federation: Federation, processes: Processes, progress: Progress) -> N
                 raise RuntimeError(f"the researcher of Fed-BioMed failed ({reason}); see {processes.log(RESEARCHER)}")
             case {"round": int(number)}:
                 progress.update(number, federation.parameters.federation.total_rounds, "rounds")
-            case {"keys": dict(keys)}:
-                with new_file(federation.work / _KEYS) as file:
-                    file.write_text(json.dumps(keys) + "\n")
 
 
 def _ended(name: str, code: int, log: Path) -> NoReturn:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # By this tag the aggregator finds the data sets of sites, by their names the clients.
 TAG = "fedfactory"
+# Where the aggregator writes down the keys that the sites announced.
+KEYS = "announced_keys.json"
 
 
 @dataclass(frozen=True)

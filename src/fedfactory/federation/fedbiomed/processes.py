@@ -137,8 +137,8 @@ class Reports:
 
     def __init__(self, descriptor: int) -> None:
         """Write to an inherited file descriptor."""
-        self._descriptor = descriptor
+        self._stream = os.fdopen(descriptor, "w")
 
     def send(self, **message: Any) -> None:
         """Send plain values."""
-        os.write(self._descriptor, json.dumps(message).encode() + b"\n")
+        print(json.dumps(message), file=self._stream, flush=True)

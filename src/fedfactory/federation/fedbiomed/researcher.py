@@ -7,25 +7,33 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.fedbiomed.folder import TAG, key_tensor
+from fedfactory.federation.fedbiomed.folder import KEYS, key_tensor
 from fedfactory.federation.fedbiomed.processes import Reports, die_with_parent
+from fedfactory.federation.fedbiomed.waiting import (
+    Found,
+    check_keys,
+    check_same_nodes,
+    find_sites,
+    wait_for_approval,
+)
+from fedfactory.files import new_file
 
 if TYPE_CHECKING:
     from fedbiomed.researcher.federated_workflows import Experiment
-    from fedbiomed.researcher.requests import Requests
     from torch import Tensor
 
     from fedfactory.federation.checkpoints import Checkpoints
     from fedfactory.federation.ledger import Ledger
     from fedfactory.federation.server import Server
 
-_POLL_SECONDS = 1.0
+# What nodes that the job itself starts may take longer than the deadline: a busy machine imports for minutes.
+_START_SECONDS = 300
 _REPLIES, _PLANS = "params_*.mpk", "model_*.py"
 
 
@@ -52,21 +60,6 @@ class ResearcherTask:
     checkpoints: str
     device: str
     remote: bool
-
-
-@dataclass(frozen=True)
-class Found:
-    """A site that answered.
-
-    Attributes:
-        node: id of its node.
-        dataset: what Fed-BioMed knows of its data set.
-        key: what it announced: ``encoder``, ``digest`` and ``values``.
-    """
-
-    node: str
-    dataset: Mapping[str, Any]
-    key: Mapping[str, Any]
 
 
 def main() -> None:
@@ -113,25 +106,29 @@ class _Researcher:
         from fedbiomed.researcher.config import config
         from fedbiomed.researcher.requests import Requests
 
+        from fedfactory.federation.fedbiomed.rounds import watch
+
         # Read at every call: without it Fed-BioMed turns each error into an exit without its reason. Set after the
         # import, which would also turn on a log of megabytes.
         os.environ["FBM_DEBUG"] = "1"
         requests = Requests(config=config)
-        sites = find_sites(requests.search, self._clients, self._deadline)
-        check_keys({client: site.key for client, site in sites.items()}, self._task.encoder)
-        self._reports.send(keys={client: dict(site.key) for client, site in sites.items()})
+        sites = find_sites(requests.search, self._clients, self._deadline, 0 if self._task.remote else _START_SECONDS)
+        keys = {client: dict(site.key) for client, site in sites.items()}
+        check_keys(keys, self._task.encoder)
+        with new_file(Path(self._task.work) / KEYS) as file:
+            file.write_text(json.dumps(keys) + "\n")
         self._nodes = {site.node: client for client, site in sites.items()}
         experiment = self._experiment(sites)
         if self._task.remote:
             wait_for_approval(experiment, self._nodes, self._deadline)
             self._open_ledgers(sites)
-        forget = self._watch(requests, experiment)
+        forget = watch(requests, self._deadline, experiment.strategy().failures)
         while not self._server.finished:
             experiment.run_once()
             forget()
             if self._server.checkpoint_due:
                 self._checkpoint(experiment)
-            prune_experiment(experiment, self._kept_breakpoints())
+            prune_experiment(experiment, self._checkpoints.rounds())
             self._reports.send(round=self._server.round_number)
         shutil.rmtree(experiment.experimentation_path())
 
@@ -187,11 +184,6 @@ class _Researcher:
         experiment.set_training_plan_class(FactoryPlan)
         return experiment
 
-    def _watch(self, requests: Requests, experiment: Experiment) -> Callable[[], None]:
-        from fedfactory.federation.fedbiomed.rounds import watch
-
-        return watch(requests, self._deadline, experiment.strategy().failures)
-
     def _open_ledgers(self, sites: Mapping[str, Found]) -> None:
         """This end's records; a remote site's own stay at the site."""
         from fedfactory.federation.fedbiomed.records import open_records
@@ -220,120 +212,6 @@ class _Researcher:
         experiment.breakpoint()
         self._checkpoints.save(number, {**self._server.state_dict(), "breakpoint": str(folder)})
 
-    def _kept_breakpoints(self) -> list[int]:
-        return self._checkpoints.rounds()
-
-
-def find_sites(
-    search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]], clients: tuple[str, ...], deadline: int
-) -> dict[str, Found]:
-    """Wait until every client's node answers; Fed-BioMed would start with whoever comes first.
-
-    Args:
-        search: Fed-BioMed's search for data sets by tags.
-        clients: names of the clients, which are the names of their data sets.
-        deadline: seconds.
-
-    Returns:
-        client -> its site, in the order of the clients.
-
-    Raises:
-        FedFactoryError: a site is missing at the deadline, or two nodes are one client.
-    """
-    end = time.monotonic() + deadline
-    while True:
-        found: dict[str, Found] = {}
-        for node, datasets in search([TAG]).items():
-            for dataset in datasets:
-                client = dataset["name"]
-                if client in found:
-                    raise FedFactoryError(f"two data sets are called {client}: at {found[client].node} and at {node}")
-                if client in clients:
-                    found[client] = Found(node, dataset, _announced(client, dataset["description"]))
-        missing = [client for client in clients if client not in found]
-        if not missing:
-            return {client: found[client] for client in clients}
-        if time.monotonic() > end:
-            raise FedFactoryError(
-                f"no answer within {deadline} s (key 'factory.federation.deadline') from the node of "
-                f"{', '.join(missing)}; start it and start the job again"
-            )
-        time.sleep(_POLL_SECONDS)
-
-
-def _announced(client: str, description: str) -> Mapping[str, Any]:
-    try:
-        key = json.loads(description)
-        encoder, digest, values = key["encoder"], key["digest"], [float(value) for value in key["values"]]
-    except (ValueError, TypeError, KeyError):
-        raise FedFactoryError(f"the node of {client} announces no key; prepare it again") from None
-    return {"encoder": encoder, "digest": digest, "values": values}
-
-
-def check_keys(keys: Mapping[str, Mapping[str, Any]], encoder: str) -> None:
-    """Check that all keys come from the same encoder and weights.
-
-    Raises:
-        FedFactoryError: they do not.
-    """
-    first = next(iter(keys))
-    for client, key in keys.items():
-        if key["encoder"] != encoder:
-            raise FedFactoryError(
-                f"the key of {client} was made by {key['encoder']}, the configuration asks for {encoder}"
-            )
-        if key["digest"] != keys[first]["digest"]:
-            raise FedFactoryError(f"the keys of {first} and {client} were made by different weights of {encoder}")
-
-
-def check_same_nodes(before: Mapping[str, Mapping[str, Any]], sites: Mapping[str, Found]) -> None:
-    """Check that a training goes on with the nodes and data sets it began with.
-
-    Raises:
-        FedFactoryError: it would not.
-    """
-    for client, site in sites.items():
-        if before.get(site.node, {}).get("dataset_id") != site.dataset["dataset_id"]:
-            raise FedFactoryError(
-                f"the node of {client} or its data set is not the one that the training began with; remove the working "
-                "folder of the training to start anew"
-            )
-
-
-def wait_for_approval(experiment: Experiment, nodes: Mapping[str, str], deadline: int) -> None:
-    """Ask the sites to approve the training plan, and wait until all have.
-
-    Args:
-        experiment: before a round.
-        nodes: node -> client.
-        deadline: seconds.
-
-    Raises:
-        FedFactoryError: a site has not approved by then, or has rejected.
-    """
-    end, asked = time.monotonic() + deadline, False
-    while True:
-        status = {node: _approval(reply) for node, reply in experiment.check_training_plan_status().items()}
-        rejected = [client for node, client in nodes.items() if status.get(node) == "Rejected"]
-        if rejected:
-            raise FedFactoryError(f"the training plan was rejected at {', '.join(rejected)}")
-        open_ = [client for node, client in nodes.items() if status.get(node) != "Approved"]
-        if not open_:
-            return
-        if not asked:
-            experiment.training_plan_approve("training of the factory by the package fedfactory")
-            asked = True
-        if time.monotonic() > end:
-            raise FedFactoryError(
-                f"the training plan was not approved within {deadline} s (key 'factory.federation.deadline') at "
-                f"{', '.join(open_)}; see docs/federation.md for how a site approves, then start the job again"
-            )
-        time.sleep(_POLL_SECONDS)
-
-
-def _approval(reply: Any) -> str:
-    return reply.status if reply.approval_obligation else "Approved"
-
 
 def _breakpoint(experiment: Experiment, round_number: int) -> Path:
     """Folder of Fed-BioMed's breakpoint before a round."""
@@ -351,16 +229,11 @@ def prune_experiment(experiment: Experiment, kept: list[int]) -> None:
     breakpoints = {_breakpoint(experiment, number) for number in kept}
     for old in set(folder.glob("breakpoint_*")) - breakpoints:
         shutil.rmtree(old)
-    named = {Path(link).resolve() for one in breakpoints for link in one.glob(_PLANS)}
+    named = {link.resolve() for one in breakpoints for link in one.glob(_PLANS)}
     named.add(Path(experiment.training_plan_file(display=False)).resolve())
-    for one in breakpoints:
-        replies = json.loads((one / f"{one.name}.json").read_text())["training_replies"]
-        named |= {Path(reply["params_path"]).resolve() for answers in replies.values() for reply in answers.values()}
-    named |= {
-        Path(reply["params_path"]).resolve()
-        for answers in experiment.training_replies().values()
-        for reply in answers.values()
-    }
+    saved = [json.loads((one / f"{one.name}.json").read_text())["training_replies"] for one in breakpoints]
+    for rounds in [*saved, experiment.training_replies()]:
+        named |= {Path(reply["params_path"]).resolve() for replies in rounds.values() for reply in replies.values()}
     for file in [*folder.glob(_REPLIES), *folder.glob(_PLANS)]:
         if file.resolve() not in named:
             file.unlink()

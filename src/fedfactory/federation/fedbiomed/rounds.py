@@ -51,10 +51,14 @@ class SampledClients(Strategy):
 
     def sample_nodes(self, from_nodes: list[str], round_i: int) -> list[str]:
         """Nodes of a round, in the order of their clients."""
-        known = self._parameters
-        drawn = sample_clients(known["seed"], round_i, len(known["nodes"]), known["number"])
         self.failures.clear()
-        return [known["nodes"][index] for index in drawn]
+        return list(self._drawn(round_i))
+
+    def _drawn(self, round_number: int) -> dict[str, str]:
+        """Node -> client of those that train in a round, in the order of the clients."""
+        known = self._parameters
+        drawn = sample_clients(known["seed"], round_number, len(known["nodes"]), known["number"])
+        return {known["nodes"][index]: known["clients"][index] for index in drawn}
 
     def refine(
         self, training_replies: Mapping[str, Mapping[str, Any]], round_i: int
@@ -68,25 +72,19 @@ class SampledClients(Strategy):
         Raises:
             FedFactoryError: a site did not answer, or could not train.
         """
-        known = self._parameters
-        drawn = sample_clients(known["seed"], round_i, len(known["nodes"]), known["number"])
-        problems = []
-        for index in drawn:
-            node = known["nodes"][index]
+        drawn, problems = self._drawn(round_i), []
+        for node, client in drawn.items():
             reply = training_replies.get(node)
             if reply is None:
-                reason = self.failures.get(node, "its node is disconnected")
+                problems.append(f"site {client}: {readable(self.failures.get(node, 'its node is disconnected'))}")
             elif not reply["success"]:
-                reason = reply["msg"]
-            else:
-                continue
-            problems.append(f"site {known['clients'][index]}: {readable(reason)}")
+                problems.append(f"site {client}: {readable(reply['msg'])}")
         if problems:
             raise FedFactoryError(
                 f"round {round_i} failed at {'; at '.join(problems)}. Start the job again when this is mended; it goes "
                 "on from its last checkpoint"
             )
-        models = {known["nodes"][index]: training_replies[known["nodes"][index]]["params"] for index in drawn}
+        models = {node: training_replies[node]["params"] for node in drawn}
         return models, dict.fromkeys(models, 1 / len(models)), len(models), {}
 
 
@@ -114,13 +112,14 @@ class Watch(RequestPolicy):
     """Ends a training request at the deadline and remembers why a node has no model to give.
 
     Args:
+        messages: node -> request.
         deadline: seconds.
         failures: node -> reason; filled.
     """
 
-    def __init__(self, deadline: int, failures: dict[str, str]) -> None:
+    def __init__(self, messages: Mapping[str, Any], deadline: int, failures: dict[str, str]) -> None:
         super().__init__()
-        self._deadline, self._failures = deadline, failures
+        self._messages, self._deadline, self._failures = messages, deadline, failures
         self._end = time.monotonic() + deadline
         self.requests: list[Any] = []
 
@@ -138,10 +137,10 @@ class Watch(RequestPolicy):
         return self.stop(late[0])
 
     def forget(self) -> None:
-        """Drop the weights: Fed-BioMed keeps every answer until the researcher ends, half a gigabyte a round."""
-        for request in self.requests:
-            if request.reply is not None:
-                request.reply.params = None
+        """Drop all weights: Fed-BioMed keeps every message until it ends, at paper scale 0.7 GB a round."""
+        answers = [request.reply for request in self.requests if request.reply is not None]
+        for message in [*self._messages.values(), *answers]:
+            message.params = None
 
 
 def watch(requests: Requests, deadline: int, failures: dict[str, str]) -> Callable[[], None]:
@@ -153,22 +152,27 @@ def watch(requests: Requests, deadline: int, failures: dict[str, str]) -> Callab
         failures: filled.
 
     Returns:
-        A function that drops the weights of the last round's answers.
+        A function that drops the weights of the last round's messages.
     """
     send = requests.send
     last: list[Watch] = []
 
     def send_watched(message: Any, nodes: Any = None, policies: Any = None) -> Any:
         if isinstance(message, MessagesByNode):
-            last[:] = [Watch(deadline, failures)]
+            last[:] = [Watch(message, deadline, failures)]
             policies = [*(policies or []), *last]
         return send(message, nodes, policies)
 
+    def forget() -> None:
+        for policy in last:
+            policy.forget()
+
     requests.send = send_watched
-    return lambda: [policy.forget() for policy in last] and None
+    return forget
 
 
 def readable(message: str) -> str:
     """The sentence for people inside a message of Fed-BioMed, or the message."""
     told = _TOLD.search(message)
-    return told[2].replace("\\'", "'").replace("\\n", "\n") if told else message
+    sentence = told[2].replace("\\'", "'").replace("\\n", "\n") if told else message
+    return sentence.rstrip(".")

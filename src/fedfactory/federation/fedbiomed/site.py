@@ -34,7 +34,8 @@ The node of {client} is ready in {node}. Next, at this site:
      fedbiomed node --path {path} training-plan view
      fedbiomed node --path {path} training-plan approve
 
-   It must be the text of fedfactory/federation/fedbiomed/shipped.py: it runs the package that you installed.
+   It must be imports and the class of fedfactory/federation/fedbiomed/shipped.py: it runs the package that you
+   installed.
 
 3. All that crosses your border is written down: a folder per training in {node}/records holds ledger.csv and, for
    your eyes only, losses.csv.

@@ -43,6 +43,7 @@ def paper_network(size: int) -> NetworkParameters:
         weighting="mean",
         label_reaches="all",
         late_from=32,
+        client_zoom=False,
         noise=True,
         position_bins=29,
         key_size=768,

@@ -22,12 +22,14 @@ SMALL = NetworkParameters(
     weighting="mean",
     label_reaches="all",
     late_from=16,
+    client_zoom=False,
     noise=True,
     position_bins=5,
     key_size=12,
     clients=3,
 )
 LATE = replace(SMALL, label_reaches="late")
+ZOOM = replace(LATE, client_zoom=True)
 PAPER = replace(
     SMALL,
     image_size=512,
@@ -310,6 +312,36 @@ def test_late_label_leaves_early_styles_alone(late_from, shared):
     assert shared == 0 or not torch.equal(a[:, 0], generator.styles(z, client, position.roll(1), key)[:, 0])
 
 
+def test_magnification_at_known_values():
+    x = torch.arange(5.0).expand(2, 1, 5, 5)
+    zoom = torch.tensor([0.0, 2.0]).log1p().requires_grad_()
+    result = layers.magnify(x, zoom)
+    close(result[0], x[0])
+    # Three times as large: a third of the slope around the centre.
+    close(result[1, 0, 0], 2 + (torch.arange(5) - 2) / 3)
+    shrunk = layers.magnify(x, torch.tensor([0.5, 0.5]).log())
+    close(shrunk[0, 0, 0], torch.tensor([0.0, 0.0, 2.0, 4.0, 4.0]))
+    close(layers.magnify(x.mT, zoom), result.mT)
+    # Away from pixel centres, where the interpolation has a kink.
+    tilt = torch.tensor([0.21, 0.13], dtype=torch.float64, requires_grad=True)
+    image = torch.randn(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(layers.magnify, (image, tilt)) and gradgradcheck(layers.magnify, (image, tilt))
+
+
+def test_clients_differ_in_their_field_of_view_only_by_what_they_learned():
+    p = replace(LATE, client_zoom=True, noise=False, late_from=32)
+    generator, (z, client, position, key) = Generator(p), inputs(p)
+    styles = generator.styles(z, client, position, key)
+    _, before = generator.synthesise(styles, features=True, zoom=generator.zoom_of(client))
+    generator(z, client, position, key).square().mean().backward()
+    assert (generator.zoom.grad != 0).all(), "each client can learn its own from the start"
+    generator.zoom.data[1] = 0.4
+    _, maps = generator.synthesise(styles, features=True, zoom=generator.zoom_of(client))
+    changed = [[not torch.equal(a, b) for a, b in zip(m, n, strict=True)] for m, n in zip(maps, before, strict=True)]
+    assert not any(map(any, changed[:5])), "what is shared does not know the client"
+    assert changed[5] == [False, True, False, False], "client 1 alone looks closer"
+
+
 def test_style_mixing():
     generator = Generator(SMALL)
     z, *condition = inputs(SMALL)
@@ -409,3 +441,52 @@ def check_derivatives(function, module):
                 t.add_(d, alpha=step)
         values.append(function().item())
     assert (values[0] - values[1]) / 2e-6 == pytest.approx(slope.item(), rel=1e-3)
+
+
+# Mixed precision.
+
+
+@pytest.mark.parametrize("p", [SMALL, ZOOM], ids=["all", "zoom"])
+def test_half_precision_stays_in_the_feature_maps(p):
+    model, arguments = FactoryModel(p), inputs(p)
+    noise = [torch.zeros(1, 1, size, size) for size in (4, 8, 8, 16, 16, 32, 32)]
+    styles = model.generator.styles(*arguments)
+    expected = model.generator.synthesise(styles, noise)
+    logits = model.discriminator(expected, *arguments[1:])
+    model.compute_in(torch.bfloat16)
+    images, maps = model.generator.synthesise(styles, noise, features=True)
+    assert {x.dtype for x in maps} == {torch.bfloat16}
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in maps[1:])
+    halved = model.discriminator(expected, *arguments[1:])
+    # Eight bits of mantissa, over the layers.
+    for found, exact in ((images, expected), (halved, logits)):
+        assert found.dtype == torch.float32
+        assert 0 < (found - exact).abs().max() < 0.05 * exact.abs().max()
+    model.compute_in(torch.float32)
+    assert torch.equal(model.generator.synthesise(styles, noise), expected)
+
+
+def test_half_precision_gives_the_gradients_of_every_pass():
+    model, arguments = FactoryModel(SMALL), inputs(SMALL)
+    real = torch.rand(4, 1, 32, 32) * 2 - 1
+
+    def gradients(feature_type):
+        model.compute_in(feature_type)
+        found = []
+        images = real.clone().requires_grad_()
+        styles = model.generator.styles(*arguments)
+        noise = [torch.zeros(1, 1, size, size) for size in (4, 8, 8, 16, 16, 32, 32)]
+        rendered = model.generator.synthesise(styles, noise)
+        penalty, _ = path_length_penalty(rendered, styles, real, torch.zeros(()), 0.01)
+        for loss, network in (
+            (r1_penalty(model.discriminator(images, *arguments[1:]), images), model.discriminator),
+            (penalty, model.generator),
+            (model.discriminator(rendered, *arguments[1:]).mean(), model.generator),
+        ):
+            parts = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True, retain_graph=True)
+            found.append(torch.cat([part.flatten() for part in parts if part is not None]))
+        return found
+
+    for exact, halved in zip(gradients(torch.float32), gradients(torch.bfloat16), strict=True):
+        assert halved.dtype == torch.float32
+        assert F.cosine_similarity(exact, halved, dim=0) > 0.99

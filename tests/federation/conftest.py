@@ -29,11 +29,13 @@ def small_parameters(**federation) -> FactoryParameters:
     }  # fmt: skip
     network = NetworkParameters(
         image_size=32, channels={4: 8, 8: 8, 16: 8, 32: 8}, latent=16, mapping_layers=2, mapping_rate=0.01,
-        weighting="mean", label_reaches="late", late_from=16, noise=False, position_bins=5, key_size=512, clients=3,
+        weighting="mean", label_reaches="late", late_from=16, client_zoom=True,
+        noise=False, position_bins=5, key_size=512, clients=3,
     )  # fmt: skip
     training = TrainingParameters(
         batch=2, learning_rate=0.002, r1=1.0, r1_every=2, path_length=1.0, path_length_every=2, path_length_decay=0.01,
         mixing=0.5, ema=0.9, augment_target=0.6, augment_speed=100, flip=True, counting="pair", refinement_weight=1.0,
+        precision="float32",
     )  # fmt: skip
     return FactoryParameters(CLIENTS, network, training, FederationParameters(**values))
 

@@ -37,12 +37,12 @@ def samples(factory: Factory, folder: Path, *, stages: int = 4, count: int = 4) 
         parts = []
         for file in chosen:
             snapshot = Factory(folder, snapshot=file)
-            parts.append(snapshot.render(snapshot.styles(z[:1], client, middle[:1])))
+            parts.append(snapshot.show(z[:1], client, middle[:1]))
         training.append(np.concatenate(parts))
     rounds = [int(file.stem.removeprefix("round")) for file in chosen]
-    several = [factory.render(factory.styles(z, client, middle)) for client in factory.clients]
+    several = [factory.show(z, client, middle) for client in factory.clients]
     positions = torch.tensor(spread_positions(bins, count))
-    walk = [factory.render(factory.styles(z[:1].expand(count, -1), client, positions)) for client in factory.clients]
+    walk = [factory.show(z[:1].expand(count, -1), client, positions) for client in factory.clients]
     return [
         (f"rounds {', '.join(map(str, rounds))}", training),
         ("several z", several),
@@ -51,7 +51,7 @@ def samples(factory: Factory, folder: Path, *, stages: int = 4, count: int = 4) 
 
 
 def morphing(factory: Factory, start: str) -> dict[str, np.ndarray]:
-    """One z on its way from one client's look to another's, by interpolation of the style vectors.
+    """One z on its way from one client's look to another's, by interpolation of style vectors and fields of view.
 
     Returns:
         Other client -> (steps, S, S).
@@ -60,7 +60,10 @@ def morphing(factory: Factory, start: str) -> dict[str, np.ndarray]:
     strips = {}
     for client in factory.clients:
         if client != start:
-            ends = [factory.styles(z, name, position) for name in (start, client)]
-            steps = [torch.lerp(*ends, float(share)) for share in np.linspace(0, 1, _STEPS)]
-            strips[client] = factory.render(torch.cat(steps))
+            first, last = (factory.styles(z, name, position) for name in (start, client))
+            frames = []
+            for share in np.linspace(0, 1, _STEPS):
+                zoom = (1 - share) * factory.zoom(start) + share * factory.zoom(client)
+                frames.append(factory.render(torch.lerp(first, last, float(share)), zoom))
+            strips[client] = np.concatenate(frames)
     return strips

@@ -2,6 +2,7 @@
 
 Every convolution keeps its weight as drawn from N(0, 1) and scales it when it runs (equalised learning rate). The
 factor sqrt(2) that follows a leaky ReLU is folded into what stands before it: both are positively homogeneous.
+Weights are float32; a layer computes in the type of the feature maps that it reads (mixed precision).
 """
 
 import math
@@ -73,7 +74,7 @@ class EqualisedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height, width), or half of that size."""
-        weight, bias = self.weight * self.weight_scale, self.bias * self.bias_scale
+        weight, bias = (self.weight * self.weight_scale).to(x.dtype), (self.bias * self.bias_scale).to(x.dtype)
         x = conv(blur(x, 2), weight, bias, stride=2) if self.down else conv(x, weight, bias, padding=1)
         return F.leaky_relu_(x, SLOPE)
 
@@ -100,8 +101,8 @@ class EqualisedPointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height, width), or half of that size."""
         x = (halve(x) if self.down else x).permute(0, 2, 3, 1)
-        bias = None if self.bias is None else self.bias * self.bias_scale
-        x = F.linear(x, self.weight * self.weight_scale, bias)
+        bias = None if self.bias is None else (self.bias * self.bias_scale).to(x.dtype)
+        x = F.linear(x, (self.weight * self.weight_scale).to(x.dtype), bias)
         x = x if bias is None else F.leaky_relu_(x, SLOPE)
         return x.permute(0, 3, 1, 2)
 
@@ -143,12 +144,12 @@ class ModulatedConv(nn.Module):
         style = self.modulation(w) * self.weight_scale
         energy = self.weight.square().sum((2, 3))
         factor = torch.rsqrt(style.square() @ (energy if self.up else energy.t()) + EPSILON)
-        x = x * style[:, :, None, None]
+        x, weight = x * style[:, :, None, None].to(x.dtype), self.weight.to(x.dtype)
         if self.up:
             # The zeros between the pixels cost a factor of 4 in brightness.
-            x, factor = blur(conv(x, self.weight, stride=2, transposed=True), 1), factor * 4
+            x, factor = blur(conv(x, weight, stride=2, transposed=True), 1), factor * 4
         else:
-            x = conv(x, self.weight, padding=1)
+            x = conv(x, weight, padding=1)
         return x, factor[:, :, None, None]
 
 
@@ -178,11 +179,11 @@ class StyledConv(nn.Module):
             noise: (batch or 1, 1, height, width) of the result; if None, torch's global generator draws it.
         """
         x, factor = self.conv(x, w)
-        x = (x * (factor * GAIN)).add_((self.bias * GAIN)[:, None, None])
+        x = (x * (factor * GAIN).to(x.dtype)).add_((self.bias * GAIN)[:, None, None].to(x.dtype))
         if self.strength is not None:
             if noise is None:
                 noise = x.new_empty(x.shape[0], 1, *x.shape[2:]).normal_()
-            x = x.add_(noise * (self.strength * GAIN))
+            x = x.add_((noise * (self.strength * GAIN)).to(x.dtype))
         return F.leaky_relu_(x, SLOPE)
 
 
@@ -202,10 +203,36 @@ class ToImage(nn.Module):
         self.weight_scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Map (batch, inputs, height, width) and w (batch, latent) to an image (batch, 1, height, width)."""
+        """Map (batch, inputs, height, width) and w (batch, latent) to (batch, 1, height, width), of w's type."""
         weight = self.modulation(w) * (self.weight * self.weight_scale)
-        image = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weight[:, :, None])
-        return image.view(x.shape[0], 1, *x.shape[2:]) + self.bias
+        image = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weight[:, :, None].to(x.dtype))
+        return image.view(x.shape[0], 1, *x.shape[2:]).to(weight.dtype) + self.bias
+
+
+def magnify(x: Tensor, zoom: Tensor) -> Tensor:
+    """Enlarge (or, below 0, shrink) every image around its centre, by bilinear interpolation.
+
+    Two matrix products, one for each axis: cheap on small maps, and differentiable twice, also by the zoom.
+
+    Args:
+        x: (batch, channels, height, width).
+        zoom: (batch,), natural logarithm of the magnification.
+
+    Returns:
+        (batch, channels, height, width), in channels-last order; what comes in from outside repeats the border.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis + 1]
+        places = torch.arange(size, device=x.device)
+        centre = (size - 1) / 2
+        read = (centre + (places - centre) * torch.exp(-zoom)[:, None]).clamp(0, size - 1)
+        weights = F.relu(1 - (read[:, :, None] - places).abs()).to(x.dtype)
+        rows = x.permute(0, 2, 3, 1)
+        rows = (
+            torch.matmul(weights, rows.flatten(2)).view_as(rows) if axis == 1 else torch.matmul(weights[:, None], rows)
+        )
+        x = rows.permute(0, 3, 1, 2)
+    return x
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:

@@ -102,6 +102,7 @@ def local_round(
         raise ValueError("a refinement round needs the encoder of the key")
     if not federation.persistent_optimisers:
         state = LocalState(model, parameters.training)
+    model.compute_in(getattr(torch, parameters.training.precision))
     _reseed(derive_seed("round", seed, round_number, site.index))
     step = _Step(model, state, site, parameters, refine=round_number >= federation.rounds)
     found: dict[str, list[float]] = {}
@@ -193,7 +194,7 @@ class _Step:
         with self._update("generator") as apply:
             client, key = self._client(count)
             styles = generator.styles(self._latent(count), client, positions, key, use_key)
-            images = generator.synthesise(styles)
+            images = generator.synthesise(styles, zoom=generator.zoom_of(client))
             direction, before = torch.randn_like(images), images.new_tensor(self.state.path_mean)
             penalty, mean = losses.path_length_penalty(
                 images, styles, direction, before, self.training.path_length_decay

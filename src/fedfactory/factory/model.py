@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
 
@@ -106,33 +107,53 @@ class Factory:
             count, self.card.parameters.network.latent, generator=torch.Generator().manual_seed(seed)
         ).to(self._device)
 
-    def styles(self, z: Tensor, client: str, positions: Tensor, *, key_of: str | None = None) -> Tensor:
+    def styles(self, z: Tensor, client: str, positions: Tensor) -> Tensor:
         """Style vectors (count, n_styles, latent) of a client at slice positions (count,).
 
         Args:
             z: (count, latent).
             client: a federated client.
             positions: int64 (count,), slice-position bins.
-            key_of: the client whose key is used; the same one unless told.
         """
-        key = torch.tensor(self.card.keys[key_of or client], dtype=torch.float32, device=self._device)
+        key = torch.tensor(self.card.keys[client], dtype=torch.float32, device=self._device)
         index = torch.full((len(z),), self.clients.index(client), device=self._device)
         return self.generator.styles(z, index, positions.to(self._device), key.expand(len(z), -1))
 
+    def zoom(self, client: str) -> float:
+        """Logarithm of the client's magnification of the shared anatomy; 0 where the architecture has none."""
+        return 0.0 if self.generator.zoom is None else float(self.generator.zoom[self.clients.index(client)])
+
     @torch.no_grad()
-    def render(self, styles: Tensor) -> np.ndarray:
+    def render(self, styles: Tensor, zoom: float = 0.0) -> np.ndarray:
         """Render styles as images (count, S, S), float32 in [-1, 1].
 
         Noise, where the architecture has it, is left out: the same styles give the same images.
+
+        Args:
+            styles: (count, n_styles, latent).
+            zoom: of the client whose styles they are, see :meth:`zoom`.
         """
-        noise = self._silence()
-        parts = [self.generator.synthesise(part, noise=noise) for part in styles.split(_BATCH)]
+        noise, parts = self._silence(), []
+        for part in styles.split(_BATCH):
+            of_part = None if self.generator.zoom is None else part.new_full((len(part),), zoom)
+            parts.append(self.generator.synthesise(part, noise, zoom=of_part))
         return torch.cat(parts)[:, 0].clamp(-1, 1).cpu().numpy()
 
-    def images(self, client: str, positions: Sequence[int], seed: int, *, key_of: str | None = None) -> np.ndarray:
+    def show(self, z: Tensor, client: str, positions: Tensor) -> np.ndarray:
+        """Render z (count, latent) as a client at slice positions (count,): images (count, S, S)."""
+        return self.render(self.styles(z, client, positions), self.zoom(client))
+
+    def images(self, client: str, positions: Sequence[int], seed: int) -> np.ndarray:
         """Sample one image (S, S) for each slice position, each from a z of its own."""
-        z = self.latents(len(positions), seed)
-        return self.render(self.styles(z, client, torch.as_tensor(np.asarray(positions)), key_of=key_of))
+        return self.show(self.latents(len(positions), seed), client, torch.as_tensor(np.asarray(positions)))
+
+    def reframe(self, images: np.ndarray, client: str, other: str) -> np.ndarray:
+        """Bring what lies in one client's field of view, (count, S, S), into another one's.
+
+        Renderings of one z show the same anatomy, each in its client's field of view; this puts them over each other.
+        """
+        zoom = torch.full((len(images),), self.zoom(other) - self.zoom(client))
+        return magnify(torch.from_numpy(images)[:, None], zoom)[:, 0].numpy()
 
     def _silence(self) -> list[Tensor] | None:
         if not self.card.parameters.network.noise:

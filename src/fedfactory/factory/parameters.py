@@ -27,6 +27,8 @@ class NetworkParameters:
         label_reaches: ``all`` style inputs (paper) see the client; or ``late``: only those from ``late_from`` pixels
             on, so that one z keeps its anatomy at every client.
         late_from: first resolution whose style inputs see the client; used with ``late``.
+        client_zoom: whether every client learns a magnification of the shared anatomy, for fields of view that differ;
+            needs ``late``.
         noise: whether layers add scaled random noise.
         position_bins: number of slice-position bins.
         key_size: length of the CLIP key.
@@ -41,6 +43,7 @@ class NetworkParameters:
     weighting: Literal["mean", "key_dominant"]
     label_reaches: Literal["all", "late"]
     late_from: int
+    client_zoom: bool
     noise: bool
     position_bins: int
     key_size: int
@@ -61,6 +64,11 @@ class NetworkParameters:
             raise FedFactoryError(
                 f"key 'factory.network.late_from' is {self.late_from}; it must be one of the resolutions "
                 f"{', '.join(map(str, self.resolutions))}"
+            )
+
+        if self.client_zoom and (self.label_reaches != "late" or self.late_from == self.resolutions[0]):
+            raise FedFactoryError(
+                "key 'factory.network.client_zoom' needs 'label_reaches: late' and 'late_from' above 4"
             )
 
     @property
@@ -89,6 +97,7 @@ class TrainingParameters:
         counting: a local step is a ``pair`` (D, G and what regularisation is due) or one ``backward`` pass (D and G
             take turns, a regularisation pass replaces the ordinary one).
         refinement_weight: weight of the squared spherical distance between key and generated images in refinement.
+        precision: type of the feature maps, ``float32`` or ``bfloat16``; weights, losses and optimisers are float32.
     """
 
     batch: int
@@ -105,6 +114,7 @@ class TrainingParameters:
     flip: bool
     counting: Literal["pair", "backward"]
     refinement_weight: float
+    precision: Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

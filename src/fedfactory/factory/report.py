@@ -83,10 +83,8 @@ def _alignment(factory: Factory, client: str, partner: str, seed: int) -> tuple[
 
     positions = torch.tensor(spread_positions(factory.card.parameters.network.position_bins, _ALIGNED))
     z = factory.latents(_ALIGNED, seed)
-    first, second, shifted = (
-        factory.render(factory.styles(latent, name, positions))
-        for latent, name in ((z, client), (z, partner), (z.roll(1, 0), partner))
-    )
+    first = factory.reframe(factory.show(z, client, positions), client, partner)
+    second, shifted = (factory.show(latent, partner, positions) for latent in (z, z.roll(1, 0)))
     return alignment(first, second, shifted)
 
 

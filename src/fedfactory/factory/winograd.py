@@ -27,6 +27,7 @@ def pays(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
     """Whether this convolution, x (batch, channels, height, width), is possible and faster here than in the library."""
     return (
         x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
         and stride == padding == 1
         and weight.shape[-1] == 3
         and min(weight.shape[:2]) >= _LEAST_CHANNELS

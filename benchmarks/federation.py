@@ -142,9 +142,9 @@ def paper(found: Sequence[dict[str, str | float]], count: int) -> str:
     message = 4 * count
     total = message * 2 * PAPER_CLIENTS * PAPER_ROUNDS
     lines = [
-        f"At paper scale a message is {count / 1e6:.1f} M parameters, {message / 1e6:.0f} MB. {PAPER_ROUNDS} rounds"
-        f" with {PAPER_CLIENTS} clients, in and out, are {total / 1e9:.0f} GB across all borders. What the engine adds,",
-        "scaled from the largest model above by its parameters:",
+        f"At paper scale a message is {count / 1e6:.1f} M parameters, {message / 1e6:.0f} MB."
+        f" {PAPER_ROUNDS} rounds with {PAPER_CLIENTS} clients, in and out: {total / 1e9:.0f} GB across all borders.",
+        "What the engine adds, scaled from the largest model above by its parameters:",
         "",
     ]
     for engine in dict.fromkeys(row["engine"] for row in found):

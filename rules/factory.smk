@@ -117,8 +117,21 @@ rule factory_pictures:
             subcategory="{setup}",
             labels={"picture": "Quality"},
         ),
-        quality=factory_file("quality.md"),
-        ledger=factory_file("ledger.md"),
+        quality=report(
+            factory_file("quality.csv"),
+            caption="../report/factory_gates.rst",
+            category="Factory",
+            subcategory="{setup}",
+            labels={"picture": "Gates"},
+        ),
+        text=factory_file("quality.md"),
+        ledger=report(
+            factory_file("ledger.csv"),
+            caption="../report/factory_ledger.rst",
+            category="Factory",
+            subcategory="{setup}",
+            labels={"picture": "Ledger"},
+        ),
     log:
         LAYOUT.log("factory_pictures", "{setup}", "{seed}"),
     benchmark:

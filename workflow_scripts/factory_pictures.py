@@ -11,8 +11,8 @@ from fedfactory.evaluation.figures import read_preview, save
 from fedfactory.factory.gallery import morphing, samples
 from fedfactory.factory.model import Factory
 from fedfactory.factory.pictures import draw_quality, draw_rows
-from fedfactory.factory.report import quality_table, read_quality
-from fedfactory.federation.ledger import read_ledger, totals_table
+from fedfactory.factory.report import read_quality, summary, to_markdown, write_rows
+from fedfactory.federation.ledger import read_ledger, totals
 from fedfactory.files import new_file
 from fedfactory.script import run_script
 
@@ -21,7 +21,6 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw and write everything that a person looks at."""
     labels = json.loads(arguments.labels)
     factory = Factory(arguments.factory)
-    name = factory.card.encoder
     measured, previews = json.loads(arguments.quality), json.loads(arguments.previews)
     quality = {label: read_quality(Path(measured[client])) for client, label in labels.items()}
     real = {client: [panel.image for panel in read_preview(Path(file))] for client, file in previews.items()}
@@ -43,14 +42,12 @@ def main(arguments: argparse.Namespace) -> None:
     for file, figure in figures.items():
         with new_file(arguments.out / file) as path:
             save(figure, path, ".png")
-    rows = [row for client in labels for row in read_ledger(arguments.factory / "sites" / client / "ledger.csv")]
-    texts = {
-        "quality.md": f"{quality_table(quality)}\nKeys of the clients by: {name}.\n",
-        "ledger.md": totals_table(rows),
-    }
-    for file, text in texts.items():
+    ledger = [row for client in labels for row in read_ledger(arguments.factory / "sites" / client / "ledger.csv")]
+    for file, rows in {"quality.csv": summary(quality), "ledger.csv": totals(ledger)}.items():
         with new_file(arguments.out / file) as path:
-            path.write_text(text)
+            write_rows(path, rows)
+    with new_file(arguments.out / "quality.md") as path:
+        path.write_text(f"{to_markdown(summary(quality))}\nKeys of the clients by: {factory.card.encoder}.\n")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Layout:
         return self.client(setup, client, method, f"seed{seed}", *parts)
 
     def factory(self, setup: str, seed: str | int, *parts: str) -> str:
-        """A setup's factory, or something in it: ``model``, ``samples.png``, ``ledger.md``."""
+        """A setup's factory, or something in it: ``model``, ``samples.png``, ``ledger.csv``."""
         return str(PurePosixPath(self.root, setup, "factory", f"seed{seed}", *parts))
 
     def log(self, rule: str, *parts: str) -> str:

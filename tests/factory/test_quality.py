@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions
-from fedfactory.factory.report import passes
+from fedfactory.factory.report import passes, summary, to_markdown
 
 
 def blobs(count: int, seed: int, width: float = 3.0) -> np.ndarray:
@@ -45,6 +45,11 @@ def test_gates():
     first = {"closeness": 9.0, "shuffled": 9.0, "alignment": 0.0, "alignment_se": 0.1}
     good = {"closeness": 1.0, "shuffled": 2.0, "alignment": 0.3, "alignment_se": 0.1}
     assert all(passes([first, good]).values())
+    rows = summary(
+        {"PET": [first, {**good, "real_to_real": 0.6}], "CT": [first, {**good, "real_to_real": 1, "shuffled": 0}]}
+    )
+    assert [row["gates"] for row in rows] == ["all passed", "failed: shuffled"]
+    assert to_markdown(rows).splitlines()[2] == "| PET | 1 | 1 | 9 | 2 | 0.300 ± 0.100 | all passed |"
     assert not passes([first, {**good, "closeness": 10.0}])["untrained"]
     assert not passes([first, {**good, "shuffled": 0.5}])["shuffled"]
     assert not passes([first, {**good, "alignment": 0.15}])["aligned"]

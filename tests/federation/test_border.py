@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.ledger import IN, OUT, Ledger, read_ledger, totals_table
+from fedfactory.federation.ledger import IN, OUT, Ledger, read_ledger, totals
 from fedfactory.federation.message import Allowlist, pack, unpack
 
 WEIGHTS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([7], dtype=torch.int64)}
@@ -57,7 +57,9 @@ def test_rows_say_what_crossed(allowlist, tmp_path):
         ("-1", "client", "4"), ("-1", "key", "16"), ("0", "weights", "32"),
     ]  # fmt: skip
     assert rows[2]["sha256"] == hashlib.sha256(pack(WEIGHTS)).hexdigest()
-    assert "| near | into the site | weights | 1 | 32 |" in totals_table(rows)
+    assert totals([*rows, rows[2]])[2] == {
+        "client": "near", "direction": IN, "field": "weights", "messages": 2, "bytes": 64,
+    }  # fmt: skip
 
 
 def test_a_resumed_ledger_drops_what_will_be_written_again(allowlist, tmp_path):

@@ -30,7 +30,15 @@ def test_makes_every_cell_table_and_figure(finished: Project):
     assert {row["uses_target_labels"] for row in rows if row["method"] == "nnunet_tl"} == {"1"}
     assert all(0 <= float(row["dice_mean"]) <= 100 and int(row["n"]) >= 1 for row in rows)
     for setup, client in (("ms", "ge"), ("mm", "pet"), ("mo", "octa")):
-        for name in ("samples.png", "morphing.png", "quality.png", "quality.md", "ledger.md", "model/generator.pt"):
+        for name in (
+            "samples.png",
+            "morphing.png",
+            "quality.png",
+            "quality.md",
+            "quality.csv",
+            "ledger.csv",
+            "model/generator.pt",
+        ):
             assert (results / setup / "factory/seed0" / name).stat().st_size > 200, name
         assert (results / setup / client / "factory_quality/seed0.csv").exists()
     for name in ("table1.md", "table1.tex", "table1.html", "figure2.png", "figure2.pdf", "gallery.png", "gap.md"):
@@ -213,13 +221,16 @@ def test_dry_run_plans_every_cell(fresh: Project, name):
     assert counts["nnunet_train"] == 6
     assert counts["nnunet_finetune"] == 9
     assert ("phantom_site" in counts) == (name == "demo")
-    assert counts.get("factory_train", 0) == (3 if name == "paper" else 0)
-
-
-def test_the_factory_can_be_added_to_the_demo(fresh: Project):
-    counts = fresh.planned("--configfile", "config/demo.yaml", "config/demo_factory.yaml")
     assert counts["factory_train"] == counts["factory_pictures"] == 3
     assert counts["factory_key"] == counts["factory_quality"] == 9
+
+
+def test_a_run_can_do_without_a_factory(fresh: Project):
+    path = fresh.folder / "config/demo.yaml"
+    path.write_text(re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M))
+    counts = fresh.planned()
+    assert counts["score"] == 27 + 3
+    assert not any(name.startswith("factory") for name in counts)
 
 
 @pytest.mark.parametrize(

@@ -221,18 +221,18 @@ def magnify(x: Tensor, zoom: Tensor) -> Tensor:
     Returns:
         (batch, channels, height, width), in channels-last order; what comes in from outside repeats the border.
     """
-    for axis in (1, 2):
-        size = x.shape[axis + 1]
-        places = torch.arange(size, device=x.device)
-        centre = (size - 1) / 2
-        read = (centre + (places - centre) * torch.exp(-zoom)[:, None]).clamp(0, size - 1)
-        weights = F.relu(1 - (read[:, :, None] - places).abs()).to(x.dtype)
-        rows = x.permute(0, 2, 3, 1)
-        rows = (
-            torch.matmul(weights, rows.flatten(2)).view_as(rows) if axis == 1 else torch.matmul(weights[:, None], rows)
-        )
-        x = rows.permute(0, 3, 1, 2)
-    return x
+    rows, columns = (_magnification(zoom, size).to(x.dtype) for size in x.shape[2:])
+    pixels = x.permute(0, 2, 3, 1)
+    pixels = torch.matmul(rows, pixels.flatten(2)).view_as(pixels)
+    return torch.matmul(columns[:, None], pixels).permute(0, 3, 1, 2)
+
+
+def _magnification(zoom: Tensor, size: int) -> Tensor:
+    """Interpolation along one axis: (batch, size written, size read)."""
+    places = torch.arange(size, device=zoom.device)
+    centre = (size - 1) / 2
+    read = (centre + (places - centre) * torch.exp(-zoom)[:, None]).clamp(0, size - 1)
+    return F.relu(1 - (read[:, :, None] - places).abs())
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:

@@ -152,8 +152,9 @@ class _Step:
             fake_positions = self._positions(self.training.batch)
             fake = self._fake(self.training.batch, fake_positions, use_key)
         with self._update("discriminator") as apply:
-            real_scores = self._scores(self._augment(images), positions, use_key)
-            fake_scores = self._scores(self._augment(fake), fake_positions, use_key)
+            both = self._augment(torch.cat([images, fake]))
+            scores = self._scores(both, torch.cat([positions, fake_positions]), use_key, parts=2)
+            real_scores, fake_scores = scores.chunk(2)
             loss = losses.discriminator_loss(real_scores, fake_scores)
             apply(loss)
         self.state.augmentation.update(float(real_scores.detach().sign().mean()), len(images))
@@ -244,9 +245,9 @@ class _Step:
             return images
         return augment(images, self.state.augmentation.p, self.training.flip)
 
-    def _scores(self, images: Tensor, positions: Tensor, use_key: bool) -> Tensor:
+    def _scores(self, images: Tensor, positions: Tensor, use_key: bool, parts: int = 1) -> Tensor:
         client, key = self._client(len(images))
-        return self.model.discriminator(images, client, positions, key, use_key=use_key)
+        return self.model.discriminator(images, client, positions, key, use_key=use_key, parts=parts)
 
 
 class _Update:

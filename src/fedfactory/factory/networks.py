@@ -147,7 +147,7 @@ class Generator(nn.Module):
             noise: for each styled convolution (batch or 1, 1, height, width); otherwise torch's global generator draws.
             features: whether to return the feature maps too.
             edit: receives the index of a styled convolution and its feature maps, returns what replaces them.
-            zoom: of the client, (batch,), see :meth:`zoom_of`; applied to what is shared, before the client's own layers.
+            zoom: (batch,), of the client (:meth:`zoom_of`): magnifies what is shared before the client's own layers.
 
         Returns:
             Images (batch, 1, image_size, image_size), about in [-1, 1]. With ``features`` also a list of the (edited)

@@ -90,10 +90,15 @@ def _alignment(factory: Factory, client: str, partner: str, seed: int) -> tuple[
 
 def write_quality(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the rows of :func:`measure` as CSV."""
+    write_rows(file, [{**row, **{name: f"{row[name]:.6g}" for name in COLUMNS[1:]}} for row in rows])
+
+
+def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same keys as CSV."""
     with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **{k: f"{row[k]:.6g}" for k in COLUMNS[1:]}} for row in rows)
+        writer.writerows(rows)
 
 
 def read_quality(file: Path) -> list[dict[str, float]]:
@@ -117,18 +122,27 @@ def passes(rows: Sequence[Mapping[str, float]]) -> dict[str, bool]:
     }
 
 
-def quality_table(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Markdown table of the last snapshot of each client (label -> rows), with its gates."""
-    lines = [
-        "| client | closeness | real to real | untrained | other client's condition | alignment ± s.e. | gates |",
-        "| --- | --: | --: | --: | --: | --: | --- |",
-    ]
+def summary(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, str]]:
+    """The last snapshot of each client (label -> rows) beside its baselines, with its gates: rows of a table."""
+    found = []
     for label, rows in quality.items():
         first, last = rows[0], rows[-1]
         failed = [name for name, good in passes(rows).items() if not good]
-        lines.append(
-            f"| {label} | {last['closeness']:.0f} | {last['real_to_real']:.0f} | {first['closeness']:.0f} | "
-            f"{last['shuffled']:.0f} | {last['alignment']:.3f} ± {last['alignment_se']:.3f} | "
-            f"{'all passed' if not failed else 'failed: ' + ', '.join(failed)} |"
+        found.append(
+            {
+                "client": label,
+                "closeness": f"{last['closeness']:.0f}",
+                "real to real": f"{last['real_to_real']:.0f}",
+                "untrained": f"{first['closeness']:.0f}",
+                "other client's condition": f"{last['shuffled']:.0f}",
+                "alignment ± s.e.": f"{last['alignment']:.3f} ± {last['alignment_se']:.3f}",
+                "gates": "failed: " + ", ".join(failed) if failed else "all passed",
+            }
         )
-    return "\n".join(lines) + "\n"
+    return found
+
+
+def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same keys as a Markdown table, all columns but the first and last right-aligned."""
+    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 2), "---"], *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

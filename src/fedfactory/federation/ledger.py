@@ -80,16 +80,15 @@ def read_ledger(file: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(stream) if len(row["sha256"] or "") == 64]
 
 
-def totals_table(rows: Iterable[Mapping[str, str]]) -> str:
-    """Markdown table of all that crossed: fields and bytes for each client and direction."""
-    found: dict[tuple[str, str, str], list[int]] = {}
+def totals(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str | int]]:
+    """All that crossed: messages and bytes for each client, direction and field."""
+    found: dict[tuple[str, str, str], dict[str, str | int]] = {}
     for row in rows:
-        entry = found.setdefault((row["client"], row["direction"], row["field"]), [0, 0])
-        entry[0] += 1
-        entry[1] += int(row["bytes"])
-    lines = ["| client | direction | what | messages | bytes |", "| --- | --- | --- | --: | --: |"]
-    lines += [f"| {' | '.join(key)} | {count} | {size} |" for key, (count, size) in found.items()]
-    return "\n".join(lines) + "\n"
+        key = {name: row[name] for name in ("client", "direction", "field")}
+        entry = found.setdefault(tuple(key.values()), {**key, "messages": 0, "bytes": 0})
+        entry["messages"] += 1
+        entry["bytes"] += int(row["bytes"])
+    return list(found.values())
 
 
 def _content(field: str, value: Any) -> tuple[bytes, int]:

@@ -4,7 +4,7 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-fedbiomed lint lock readme
+.PHONY: demo test test-fast lint lock readme
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
@@ -17,10 +17,6 @@ test: lint
 test-fast: $(VENV)/.complete
 	$(BIN)/pytest -m "not slow and not workflow"
 
-# Real Fed-BioMed nodes on loopback; a few minutes, not part of `make test` yet.
-test-fedbiomed: $(VENV)/.complete
-	$(BIN)/pytest -m fedbiomed tests/federation
-
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,8 +28,8 @@ lock:
 	$(PYTHON) envs/make_lock.py
 
 # Put the tables and pictures of a finished demo into README.md.
-readme:
-	$(PYTHON) docs/update_readme.py
+readme: $(VENV)/.complete
+	$(BIN)/python docs/update_readme.py
 
 # The lock pins every package; torch's own CUDA libraries come with the versions that torch pins itself.
 $(VENV)/.complete: requirements.lock pyproject.toml

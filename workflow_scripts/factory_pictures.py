@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,14 @@ from fedfactory.factory.report import read_quality, summary, to_markdown, write_
 from fedfactory.federation.ledger import read_ledger, totals
 from fedfactory.files import new_file
 from fedfactory.script import run_script
+
+
+def _notes(factory: Factory, labels: dict[str, str]) -> str:
+    notes = f"Keys of the clients by: {factory.card.encoder}.\n"
+    if factory.card.parameters.network.client_zoom:
+        zooms = ", ".join(f"{label} {math.exp(factory.zoom(client)):.2f}" for client, label in labels.items())
+        notes += f"Learned magnification of the shared anatomy: {zooms}.\n"
+    return notes
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -47,7 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
         with new_file(arguments.out / file) as path:
             write_rows(path, rows)
     with new_file(arguments.out / "quality.md") as path:
-        path.write_text(f"{to_markdown(summary(quality))}\nKeys of the clients by: {factory.card.encoder}.\n")
+        path.write_text(f"{to_markdown(summary(quality))}\n{_notes(factory, labels)}")
 
 
 if __name__ == "__main__":

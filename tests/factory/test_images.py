@@ -12,7 +12,7 @@ from torch.nn import functional
 from fedfactory.data.geometry import Geometry
 from fedfactory.data.store import ClientView, SliceRow, StoreWriter
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.images import training_images
+from fedfactory.factory.images import spread_if_flat, training_images
 
 SIZE = 16
 # case, split, labelled, position bin of each slice
@@ -44,6 +44,12 @@ def make_store(folder: Path, images: np.ndarray, volumes: list = VOLUMES) -> Cli
 def noise(size: int = SIZE) -> np.ndarray:
     count = sum(len(bins) for *_, bins in VOLUMES)
     return np.random.default_rng(0).uniform(-1, 1, (count, size, size)).astype(np.float32)
+
+
+def test_flat_images_stand_for_every_position_in_turn():
+    assert spread_if_flat(np.zeros(7, np.int64), 3).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    volume = np.array([0, 4, 0, 4])
+    assert spread_if_flat(volume, 29) is volume
 
 
 def test_slices_of_the_organ_come_in_the_order_of_the_index_labelled_or_not(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions
+from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
 from fedfactory.factory.report import passes, summary, to_markdown
 
 
@@ -37,19 +37,27 @@ def test_alignment_sees_shared_anatomy_through_another_contrast():
     assert mean == 0, "an empty rendering shares nothing"
 
 
+def test_variety_is_measured_in_shares_of_the_real_one():
+    real = blobs(400, 0)
+    assert variety(blobs(400, 1), real) == pytest.approx(1, abs=0.05)
+    assert variety(real / 2, real) == pytest.approx(0.5)
+    assert variety(real[:1].repeat(5, 0), real) < 1e-6, "z is ignored"
+    assert np.isnan(variety(real, real[:1]))
+
+
 def test_positions_cover_the_organ():
     assert list(spread_positions(29, 3)) == [0, 14, 28]
 
 
 def test_gates():
-    first = {"closeness": 9.0, "shuffled": 9.0, "alignment": 0.0, "alignment_se": 0.1}
-    good = {"closeness": 1.0, "shuffled": 2.0, "alignment": 0.3, "alignment_se": 0.1}
+    first = {"closeness": 9.0, "shuffled": 9.0, "alignment": 0.0, "alignment_se": 0.1, "variety": 0.0}
+    good = {"closeness": 1.0, "shuffled": 2.0, "alignment": 0.3, "alignment_se": 0.1, "variety": 0.9}
     assert all(passes([first, good]).values())
     rows = summary(
         {"PET": [first, {**good, "real_to_real": 0.6}], "CT": [first, {**good, "real_to_real": 1, "shuffled": 0}]}
     )
     assert [row["gates"] for row in rows] == ["all passed", "failed: shuffled"]
-    assert to_markdown(rows).splitlines()[2] == "| PET | 1 | 1 | 9 | 2 | 0.300 ± 0.100 | all passed |"
+    assert to_markdown(rows).splitlines()[2] == "| PET | 1 | 1 | 9 | 2 | 0.300 ± 0.100 | 0.90 | all passed |"
     assert not passes([first, {**good, "closeness": 10.0}])["untrained"]
     assert not passes([first, {**good, "shuffled": 0.5}])["shuffled"]
     assert not passes([first, {**good, "alignment": 0.15}])["aligned"]

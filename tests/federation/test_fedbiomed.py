@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,8 +19,9 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import SQUEEZENET, EncoderParameters, Key, load_encoder, read_key, write_key
 from fedfactory.factory.local import LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
+from fedfactory.factory.plan import FactoryPlan
 from fedfactory.factory.site_data import load_site
-from fedfactory.federation import fedbiomed
+from fedfactory.federation import fedbiomed, simulated
 from fedfactory.federation.aggregation import uniform_mean
 from fedfactory.federation.fedbiomed.driver import node_folder
 from fedfactory.federation.fedbiomed.folder import SiteCard, convert, plain_key
@@ -32,7 +35,8 @@ from fedfactory.federation.server import initial_weights
 from fedfactory.federation.training import FactoryTask
 from fedfactory.progress import Progress
 from tests.conftest import ROOT
-from tests.federation.conftest import CLIENTS, small_parameters
+from tests.factory.test_plan import config
+from tests.federation.conftest import CLIENTS
 
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("fedbiomed")
@@ -44,11 +48,16 @@ KEY = {"encoder": SQUEEZENET, "digest": "0" * 64, "values": [0.5, 0.25]}
 
 
 def make_task(stores: Path, work: Path, **federation) -> FactoryTask:
-    """Two rounds, and one of refinement with the real encoder; a round takes seconds, so that it can be hit."""
-    federation = {"rounds": 2, "refinement_rounds": 1, "local_steps": 12, "refinement_steps": 2, **federation}
+    """The demo's model: two rounds that take seconds, so that they can be hit, and one of refinement."""
+    parameters = FactoryPlan(config("demo")).parameters["mm"]
+    federation = {
+        "engine": "fedbiomed", "rounds": 2, "refinement_rounds": 1, "local_steps": 12, "refinement_steps": 2,
+        "checkpoint_every": 1, "snapshots": 3, **federation,
+    }  # fmt: skip
+    parameters = replace(parameters, clients=CLIENTS, federation=replace(parameters.federation, **federation))
     sites = {client: {name: str(stores / client / name) for name in ("data", "factory_key.json")} for client in CLIENTS}
     return FactoryTask(
-        parameters=small_parameters(engine="fedbiomed", **federation),
+        parameters=parameters,
         encoder=ENCODER,
         sites=sites,
         seed=SEED,
@@ -143,10 +152,14 @@ class Accident(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.fedbiomed
-def test_equals_the_training_written_out(keyed, tmp_path):
+def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_path):
     task = make_task(keyed, tmp_path / "work")
     found = train(task)
     assert same(found, written_out(task))
+    other = make_task(keyed, tmp_path / "simulated", engine="simulated")
+    sites = [other.site_task(client) for client in CLIENTS]
+    server = simulated.train(other.parameters, sites, SEED, "test", other.work, 2, Progress("test"))
+    assert same(found, server.weights)
     for index, client in enumerate(CLIENTS):
         rows = read_ledger(task.work / "sites" / client / "ledger.csv")
         rounds = [number for number in range(3) if index in sample_clients(SEED, number, 3, 2)]
@@ -304,9 +317,10 @@ def test_children_do_not_inherit_what_would_change_them(monkeypatch):
 
 def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
     key = plain_key(read_key(stores / "near" / "factory_key.json"))
-    card = SiteCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"))
+    card = SiteCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"), 3)
     convert(card, stores / "near" / "data", 32, tmp_path / "folder")
     assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["images.npy", "positions.npy", "site.json"]
+    assert len(np.load(tmp_path / "folder/images.npy")) == 3 * 4, "in three copies, as the card says"
     assert json.loads(announcement(key)).keys() == {"encoder", "digest", "values"}
 
 

@@ -6,7 +6,9 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 
 
-def training_images(view: ClientView, size: int, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def training_images(
+    view: ClientView, size: int, split: str = "train", copies: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a client's slices of the organ, without their labels.
 
     Args:
@@ -14,9 +16,12 @@ def training_images(view: ClientView, size: int, split: str = "train") -> tuple[
         size: edge that the images are brought to: the mean over blocks where the store's edge is a multiple of it,
             bilinear interpolation otherwise.
         split: ``train`` or ``validation``.
+        copies: how often each slice occurs: as it is, and in deformed copies
+            (:func:`fedfactory.factory.variation.deformed`).
 
     Returns:
-        Images (N, size, size) float32 in [-1, 1] and their slice-position bins (N,) int64, in the order of the index.
+        Images (N, size, size) float32 in [-1, 1] and their slice-position bins (N,) int64, in the order of the index;
+        copies follow in the same order.
 
     Raises:
         FedFactoryError: no slice of the split has a position, images that are not square, an edge that is no power of
@@ -41,7 +46,27 @@ def training_images(view: ClientView, size: int, split: str = "train") -> tuple[
         raise FedFactoryError(f"{view.folder}: images of {found.shape[1]} x {found.shape[2]} pixels are not square")
     if not (np.isfinite(found).all() and found.min() >= -1 and found.max() <= 1):
         raise FedFactoryError(f"{view.folder}: images leave [-1, 1]; make the store again with the rule prepare_client")
-    return resized(found, size), np.asarray(positions, dtype=np.int64)
+    if copies > 1:
+        from fedfactory.factory.variation import deformed
+
+        found = deformed(found, copies)
+    return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)
+
+
+def spread_if_flat(positions: np.ndarray, bins: int) -> np.ndarray:
+    """Slice positions of a client; where it has flat images instead of volumes, these stand for every position in turn.
+
+    A projection of the retina has no slice position. All of them in one bin would leave the other bins unlearned for
+    this client, and the bin of another organ's lowest slices at that.
+
+    Args:
+        positions: (N,) int64.
+        bins: number of slice-position bins.
+
+    Returns:
+        (N,) int64; the same positions unless all of them are equal.
+    """
+    return positions if len(np.unique(positions)) > 1 else np.arange(len(positions), dtype=np.int64) % bins
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

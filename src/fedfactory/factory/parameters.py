@@ -83,6 +83,8 @@ class TrainingParameters:
 
     Attributes:
         batch: images of a step.
+        copies: how often each image of a client occurs, as it is and deformed, so that shapes vary with z; 1 for the
+            images alone.
         learning_rate: Adam's rate before the correction for lazy regularisation.
         r1: weight gamma of R1; the penalty is gamma / 2 times the squared gradient norm.
         r1_every: discriminator passes between two R1 passes; 0 turns it off.
@@ -101,6 +103,7 @@ class TrainingParameters:
     """
 
     batch: int
+    copies: int
     learning_rate: float
     r1: float
     r1_every: int

@@ -3,7 +3,7 @@
 *Closeness*: sliced Wasserstein distance between patches of generated and of real images on a Laplacian pyramid (Rabin
 et al., SSVM 2011; Karras et al., ICLR 2018). *Alignment*: normalised mutual information (Studholme et al., Pattern
 Recognition 1999) of one z rendered as two clients, minus the same for two different z at one slice position: above zero
-if z keeps its anatomy.
+if z keeps its anatomy. *Variety*: how much images of one slice position differ, in shares of what real ones do.
 """
 
 from collections.abc import Sequence
@@ -86,6 +86,21 @@ def _information(a: np.ndarray, b: np.ndarray) -> float:
     if a.std() == 0 or b.std() == 0:
         return 1.0
     return float(normalized_mutual_information(a, b, bins=_INFORMATION_BINS))
+
+
+def variety(found: np.ndarray, real: np.ndarray) -> float:
+    """How much generated images of one slice position differ from each other, beside real ones.
+
+    Args:
+        found: (N, S, S), several z at one slice position.
+        real: (M, S, S), real slices near that position.
+
+    Returns:
+        Mean over the pixels of the standard deviation of ``found``, divided by that of ``real``: 0 if z is ignored,
+        about 1 if shapes vary as real ones do, nan for a single real slice.
+    """
+    spread = float(real.std(0).mean())
+    return float(found.std(0).mean()) / spread if spread > 0 else float("nan")
 
 
 def spread_positions(bins: int, count: int) -> Sequence[int]:

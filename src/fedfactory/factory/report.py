@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from fedfactory.data.store import ClientView
-from fedfactory.factory.images import training_images
+from fedfactory.factory.images import spread_if_flat, training_images
 from fedfactory.factory.model import Factory
-from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions
+from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
 
-COLUMNS = ("round", "closeness", "real_to_real", "shuffled", "alignment", "alignment_se")
+COLUMNS = ("round", "closeness", "real_to_real", "shuffled", "alignment", "alignment_se", "variety")
 _REPEATS = 3
-_ALIGNED = 48
+_ALIGNED = 192
+# Images of one slice position, and real slices nearest to it.
+_VARIED, _NEAR = 48, 12
 
 
 def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int) -> list[dict[str, Any]]:
@@ -32,15 +34,18 @@ def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int
     Returns:
         One row for each snapshot with the keys :data:`COLUMNS`: distance of generated images from the client's
         validation images, of its training images from them, of images generated for the next client from them (the
-        same factory with shuffled conditions), alignment and its standard error.
+        same factory with shuffled conditions), alignment and its standard error, variety.
 
     Raises:
         FedFactoryError: the client has no validation image.
     """
     factory = Factory(folder)
-    size = factory.card.parameters.network.image_size
-    real, positions = training_images(view, size, split="validation")
-    training, _ = training_images(view, size)
+    network = factory.card.parameters.network
+    real, positions = training_images(view, network.image_size, split="validation")
+    training, of_training = training_images(view, network.image_size)
+    positions = spread_if_flat(positions, network.position_bins)
+    middle = network.position_bins // 2
+    near = training[np.argsort(np.abs(of_training - middle), kind="stable")[:_NEAR]]
     other = factory.clients[(factory.clients.index(client) + 1) % len(factory.clients)]
     floor = _floor(training, real, seed)
     rows = []
@@ -55,6 +60,7 @@ def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int
                 "shuffled": _closeness(factory, other, real, positions, seed),
                 "alignment": aligned,
                 "alignment_se": error,
+                "variety": variety(factory.images(client, [middle] * _VARIED, seed), near),
             }
         )
     return rows
@@ -136,6 +142,7 @@ def summary(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[s
                 "untrained": f"{first['closeness']:.0f}",
                 "other client's condition": f"{last['shuffled']:.0f}",
                 "alignment ± s.e.": f"{last['alignment']:.3f} ± {last['alignment_se']:.3f}",
+                "variety": f"{last['variety']:.2f}",
                 "gates": "failed: " + ", ".join(failed) if failed else "all passed",
             }
         )

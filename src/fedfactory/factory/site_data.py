@@ -11,7 +11,7 @@ import torch
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, load_encoder, read_key
-from fedfactory.factory.images import training_images
+from fedfactory.factory.images import spread_if_flat, training_images
 from fedfactory.factory.local import Site
 from fedfactory.factory.parameters import FactoryParameters
 
@@ -39,12 +39,14 @@ def load_site(
             f"{key} holds a key of {len(found.values)} values by {found.encoder}; the configuration asks for "
             f"{parameters.network.key_size} by {wanted.name}; make the key again"
         )
-    images, positions = training_images(ClientView(data), parameters.network.image_size)
+    images, positions = training_images(
+        ClientView(data), parameters.network.image_size, copies=parameters.training.copies
+    )
     refine = parameters.federation.refinement_rounds > 0
     return Site(
         index=parameters.clients.index(client),
         images=torch.from_numpy(images)[:, None].to(device),
-        positions=torch.from_numpy(positions).to(device),
+        positions=torch.from_numpy(spread_if_flat(positions, parameters.network.position_bins)).to(device),
         key=found.values.to(device),
         encode=load_encoder(wanted, device) if refine else None,
     )

@@ -114,6 +114,7 @@ def train(task: FactoryTask, progress: Progress) -> Server:
                 dict(task.encoder),
                 node=str(node_folder(task.work, client)),
                 records=str((task.work / "sites" / client).resolve()),
+                copies=task.parameters.training.copies,
             )
             folders[client] = (task.work / "site_folders" / client).resolve()
             convert(card, Path(files["data"]), task.parameters.network.image_size, folders[client])

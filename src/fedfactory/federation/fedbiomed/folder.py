@@ -46,6 +46,7 @@ class SiteCard:
         encoder: parameters of the encoder, with the place of its weights at this site.
         node: folder of the node.
         records: folder for the ledger and the losses; ``{experiment}`` in it stands for Fed-BioMed's id of a training.
+        copies: how often each image occurs in the folder, as it is and deformed.
     """
 
     client: str
@@ -53,6 +54,7 @@ class SiteCard:
     encoder: Mapping[str, Any]
     node: str
     records: str
+    copies: int
 
     def records_of(self, experiment: str) -> Path:
         """Folder for the ledger and the losses of one training."""
@@ -74,7 +76,7 @@ def convert(card: SiteCard, data: Path, image_size: int, folder: Path) -> None:
     from fedfactory.data.store import ClientView
     from fedfactory.factory.images import training_images
 
-    write_site(folder, card, *training_images(ClientView(data), image_size))
+    write_site(folder, card, *training_images(ClientView(data), image_size, copies=card.copies))
 
 
 def plain_key(key: Key) -> dict[str, Any]:
@@ -131,6 +133,7 @@ def read_site(folder: Path, parameters: FactoryParameters, device: str) -> Site:
     """
     import torch
 
+    from fedfactory.factory.images import spread_if_flat
     from fedfactory.factory.local import Site
 
     card, network = read_card(folder), parameters.network
@@ -139,12 +142,16 @@ def read_site(folder: Path, parameters: FactoryParameters, device: str) -> Site:
         raise FedFactoryError(f"the client {card.client} is none of {', '.join(parameters.clients)}")
     if images.shape != (len(positions), network.image_size, network.image_size) or not len(images):
         raise FedFactoryError(f"images of shape {images.shape}; {network.image_size} pixels wanted; prepare it again")
+    if card.copies != parameters.training.copies:
+        raise FedFactoryError(
+            f"images in {card.copies} copies; 'factory.training.copies' is {parameters.training.copies}; prepare again"
+        )
     if len(card.key["values"]) != network.key_size:
         raise FedFactoryError(f"a key of {len(card.key['values'])} values; the factory's have {network.key_size}")
     return Site(
         index=parameters.clients.index(card.client),
         images=torch.from_numpy(images)[:, None].to(device),
-        positions=torch.from_numpy(positions).to(device),
+        positions=torch.from_numpy(spread_if_flat(positions, network.position_bins)).to(device),
         key=key_tensor(card.key).to(device),
         encode=_encoder(card, device) if parameters.federation.refinement_rounds else None,
     )

@@ -52,6 +52,7 @@ def main() -> None:
         "--encoder", required=True, help="parameters of the key's encoder as JSON; paths are this site's"
     )
     parser.add_argument("--image-size", type=int, required=True, help="of the factory, in pixels")
+    parser.add_argument("--copies", type=int, default=1, help="of each image, as the factory's training.copies has it")
     parser.add_argument("--node", type=Path, required=True, help="folder of the node; one per client")
     parser.add_argument("--host", required=True, help="the aggregator's host, exactly as it gives it")
     parser.add_argument("--port", type=int, default=50051, help="the aggregator's port")
@@ -78,7 +79,7 @@ def prepare_site(arguments: argparse.Namespace) -> None:
     key = read_key(arguments.key)
     if key.encoder != encoder.name:
         raise FedFactoryError(f"{arguments.key} was made by {key.encoder}, --encoder says {encoder.name}")
-    card = SiteCard(arguments.client, plain_key(key), _placed(encoder), str(node), _records(node))
+    card = SiteCard(arguments.client, plain_key(key), _placed(encoder), str(node), _records(node), arguments.copies)
     # Beside the node, whose own folder Fed-BioMed wants to find empty.
     folder = node.with_name(f"{node.name}_data")
     convert(card, arguments.data, arguments.image_size, folder)

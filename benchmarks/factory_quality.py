@@ -1,0 +1,43 @@
+"""Figures of all factories of a run: `python benchmarks/factory_quality.py results/demo --out docs/benchmarks`.
+
+Collects what the workflow measured (`quality.csv` of each factory) and what each training took. For three seeds:
+`snakemake --cores 2 --config 'seeds=[0,1,2]' -- results/demo/{ms,mm,mo}/factory/seed{0,1,2}/samples.png`.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+from fedfactory.factory.report import to_markdown
+
+
+def collect(run: Path) -> list[dict[str, str]]:
+    """One row for each setup, seed and client."""
+    found = []
+    for file in sorted(run.glob("*/factory/seed*/quality.csv")):
+        setup, seed = file.parts[-4], file.parent.name.removeprefix("seed")
+        cost = json.loads((run / "benchmarks/factory_train" / setup / f"{seed}.jsonl").read_text().splitlines()[-1])
+        with file.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                found.append({"setup": setup, "seed": seed, "training s": f"{cost['s']:.0f}", **row})
+    return found
+
+
+def main() -> None:
+    """Write and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    rows = collect(arguments.run)
+    if not rows:
+        parser.error(f"{arguments.run} holds no factory; run the demo first")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = to_markdown(rows)
+    (arguments.out / "factory_quality.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ from torch.nn import functional
 from fedfactory.data.geometry import Geometry
 from fedfactory.data.store import ClientView, SliceRow, StoreWriter
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.images import spread_if_flat, training_images
+from fedfactory.factory.images import fill_positions, training_images
 
 SIZE = 16
 # case, split, labelled, position bin of each slice
@@ -46,10 +46,11 @@ def noise(size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (count, size, size)).astype(np.float32)
 
 
-def test_flat_images_stand_for_every_position_in_turn():
-    assert spread_if_flat(np.zeros(7, np.int64), 3).tolist() == [0, 1, 2, 0, 1, 2, 0]
-    volume = np.array([0, 4, 0, 4])
-    assert spread_if_flat(volume, 29) is volume
+def test_images_stand_for_the_empty_bins_above_them():
+    assert fill_positions(np.zeros(7, np.int64), 3).tolist() == [0, 1, 2, 0, 1, 2, 0], "flat images"
+    assert fill_positions(np.array([0, 3, 0, 3, 0, 4, 0]), 6).tolist() == [0, 3, 1, 3, 2, 4, 0]
+    every = np.array([2, 0, 1, 2])
+    assert fill_positions(every, 3).tolist() == every.tolist(), "nothing to fill"
 
 
 def test_slices_of_the_organ_come_in_the_order_of_the_index_labelled_or_not(tmp_path):

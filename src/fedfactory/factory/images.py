@@ -53,20 +53,25 @@ def training_images(
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)
 
 
-def spread_if_flat(positions: np.ndarray, bins: int) -> np.ndarray:
-    """Slice positions of a client; where it has flat images instead of volumes, these stand for every position in turn.
+def fill_positions(positions: np.ndarray, bins: int) -> np.ndarray:
+    """Slice positions of a client without gaps: images of one bin stand for the empty ones above it, too, in turn.
 
-    A projection of the retina has no slice position. All of them in one bin would leave the other bins unlearned for
-    this client, and the bin of another organ's lowest slices at that.
+    Volumes with fewer slices than bins leave bins empty, and flat images (projections of the retina) nearly all of
+    them; the factory would be asked for positions that it never saw of this client.
 
     Args:
-        positions: (N,) int64.
+        positions: (N,) int64, in [0, bins).
         bins: number of slice-position bins.
 
     Returns:
-        (N,) int64; the same positions unless all of them are equal.
+        (N,) int64, each at least as large as before and below the next bin that is in use.
     """
-    return positions if len(np.unique(positions)) > 1 else np.arange(len(positions), dtype=np.int64) % bins
+    values, which, counts = np.unique(positions, return_inverse=True, return_counts=True)
+    widths = np.diff(values, append=bins)
+    # How often the same bin came before: 0, 1, 2, ... within each bin.
+    before = np.empty_like(positions)
+    before[np.argsort(which, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+    return positions + before % widths[which]
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedfactory.data.store import ClientView
-from fedfactory.factory.images import spread_if_flat, training_images
+from fedfactory.factory.images import fill_positions, training_images
 from fedfactory.factory.model import Factory
 from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
 
@@ -43,7 +43,7 @@ def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int
     network = factory.card.parameters.network
     real, positions = training_images(view, network.image_size, split="validation")
     training, of_training = training_images(view, network.image_size)
-    positions = spread_if_flat(positions, network.position_bins)
+    positions = fill_positions(positions, network.position_bins)
     middle = network.position_bins // 2
     near = training[np.argsort(np.abs(of_training - middle), kind="stable")[:_NEAR]]
     other = factory.clients[(factory.clients.index(client) + 1) % len(factory.clients)]

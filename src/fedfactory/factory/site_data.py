@@ -11,7 +11,7 @@ import torch
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, load_encoder, read_key
-from fedfactory.factory.images import spread_if_flat, training_images
+from fedfactory.factory.images import fill_positions, training_images
 from fedfactory.factory.local import Site
 from fedfactory.factory.parameters import FactoryParameters
 
@@ -46,7 +46,7 @@ def load_site(
     return Site(
         index=parameters.clients.index(client),
         images=torch.from_numpy(images)[:, None].to(device),
-        positions=torch.from_numpy(spread_if_flat(positions, parameters.network.position_bins)).to(device),
+        positions=torch.from_numpy(fill_positions(positions, parameters.network.position_bins)).to(device),
         key=found.values.to(device),
         encode=load_encoder(wanted, device) if refine else None,
     )

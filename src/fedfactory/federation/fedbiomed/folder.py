@@ -133,7 +133,7 @@ def read_site(folder: Path, parameters: FactoryParameters, device: str) -> Site:
     """
     import torch
 
-    from fedfactory.factory.images import spread_if_flat
+    from fedfactory.factory.images import fill_positions
     from fedfactory.factory.local import Site
 
     card, network = read_card(folder), parameters.network
@@ -151,7 +151,7 @@ def read_site(folder: Path, parameters: FactoryParameters, device: str) -> Site:
     return Site(
         index=parameters.clients.index(card.client),
         images=torch.from_numpy(images)[:, None].to(device),
-        positions=torch.from_numpy(spread_if_flat(positions, network.position_bins)).to(device),
+        positions=torch.from_numpy(fill_positions(positions, network.position_bins)).to(device),
         key=key_tensor(card.key).to(device),
         encode=_encoder(card, device) if parameters.federation.refinement_rounds else None,
     )

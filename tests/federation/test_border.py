@@ -56,6 +56,8 @@ def test_rows_say_what_crossed(allowlist, tmp_path):
     assert [(row["round"], row["field"], row["bytes"]) for row in rows] == [
         ("-1", "client", "4"), ("-1", "key", "16"), ("0", "weights", "32"),
     ]  # fmt: skip
+    ledger.record(0, "near", OUT, {"weights": WEIGHTS}, pack(WEIGHTS))
+    assert read_ledger(ledger.file)[3]["sha256"] == rows[2]["sha256"], "packed by the caller or by the ledger"
     assert rows[2]["sha256"] == hashlib.sha256(pack(WEIGHTS)).hexdigest()
     assert totals([*rows, rows[2]])[2] == {
         "client": "near", "direction": IN, "field": "weights", "messages": 2, "bytes": 64,

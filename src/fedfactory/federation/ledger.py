@@ -53,7 +53,9 @@ class Ledger:
         with new_file(folder / "forms.json") as file:
             file.write_text(json.dumps(_forms(allowlist), indent=1) + "\n")
 
-    def record(self, round_number: int, client: str, direction: str, message: Mapping[str, Any]) -> None:
+    def record(
+        self, round_number: int, client: str, direction: str, message: Mapping[str, Any], wire: bytes | None = None
+    ) -> None:
         """Check a message and write it down; an inadmissible one is written nowhere and must not be sent.
 
         Args:
@@ -61,6 +63,7 @@ class Ledger:
             client: the site whose border is crossed.
             direction: :data:`OUT` or :data:`IN`.
             message: fields ``weights`` (state dict), ``key`` (key_size,) and ``client`` (name).
+            wire: the weights as they cross, where they are packed already.
 
         Raises:
             FedFactoryError: something that the allowlist does not hold.
@@ -69,7 +72,7 @@ class Ledger:
         with self.file.open("a", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             for field in sorted(message):
-                data, arrays = _content(field, message[field])
+                data, arrays = _content(field, message[field], wire)
                 digest = hashlib.sha256(data).hexdigest()
                 writer.writerow((round_number, client, direction, field, arrays, len(data), digest))
 
@@ -91,10 +94,12 @@ def totals(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str | int]]:
     return list(found.values())
 
 
-def _content(field: str, value: Any) -> tuple[bytes, int]:
+def _content(field: str, value: Any, wire: bytes | None) -> tuple[bytes, int]:
     if field == "client":
         return str(value).encode(), 0
-    return (pack(value), len(value)) if field == "weights" else (pack({field: value}), 1)
+    if field == "weights":
+        return pack(value) if wire is None else wire, len(value)
+    return pack({field: value}), 1
 
 
 def _forms(allowlist: Allowlist) -> dict[str, Any]:

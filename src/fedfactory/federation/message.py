@@ -115,10 +115,11 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
     expected = sum(form.count() * np.dtype(form.dtype).itemsize for form in forms)
     if len(data) != expected:
         raise FedFactoryError(f"a message of {len(data)} bytes came in where the model's weights are {expected} bytes")
-    weights, start = {}, 0
+    # One writable copy for all: the arrays are views of it.
+    buffer, weights, start = bytearray(data), {}, 0
     for form in forms:
-        array = np.frombuffer(data, form.dtype, form.count(), start).reshape(form.shape)
-        weights[form.name] = torch.from_numpy(array.copy())
+        array = np.frombuffer(buffer, form.dtype, form.count(), start).reshape(form.shape)
+        weights[form.name] = torch.from_numpy(array if array.flags.aligned else array.copy())
         start += array.nbytes
     return weights
 

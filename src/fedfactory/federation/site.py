@@ -122,13 +122,14 @@ class _Site:
         from fedfactory.federation.message import pack, unpack
 
         weights = unpack(data, self._allowlist.weights)
-        self._ledger.record(round_number, self._task.client, self._in, {"weights": weights})
+        self._ledger.record(round_number, self._task.client, self._in, {"weights": weights}, data)
         self._model.load_state_dict(weights)
         found = local_round(self._model, self._state, self._site, self._parameters, self._task.seed, round_number)
         append_row(self._losses, {"round": round_number, **found})
-        message = {"weights": {name: value.cpu() for name, value in self._model.state_dict().items()}}
-        self._ledger.record(round_number, self._task.client, self._out, message)
-        return pack(message["weights"])
+        trained = {name: value.cpu() for name, value in self._model.state_dict().items()}
+        answer = pack(trained)
+        self._ledger.record(round_number, self._task.client, self._out, {"weights": trained}, answer)
+        return answer
 
 
 LOSS_COLUMNS = ("round", "discriminator", "generator", "r1", "path_length", "refinement", "augmentation")

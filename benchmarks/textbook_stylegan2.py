@@ -117,8 +117,8 @@ class TextbookGenerator(Generator):
         self.convs = nn.ModuleList(TextbookStyledConv(c, form) for c in self.convs)
         self.to_images = nn.ModuleList(TextbookToImage(t, form) for t in self.to_images)
 
-    def synthesise(self, styles: Tensor, noise: list[Tensor] | None = None) -> Tensor:
-        """Render styles (batch, n_styles, latent) as images (batch, 1, image_size, image_size)."""
+    def synthesise(self, styles: Tensor, noise: list[Tensor] | None = None, zoom: None = None) -> Tensor:
+        """Render styles (batch, n_styles, latent) as images (batch, 1, image_size, image_size); it knows no zoom."""
         x, image = self.constant.repeat(len(styles), 1, 1, 1), None
         for i, conv in enumerate(self.convs):
             x = conv(x, styles[:, i], None if noise is None else noise[i])

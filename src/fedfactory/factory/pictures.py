@@ -22,8 +22,9 @@ def draw_rows(blocks: Sequence[tuple[str, Sequence[Sequence[np.ndarray]]]], rows
     widths = [len(images[0]) for _, images in blocks]
     figure = plt.figure(figsize=(_EDGE * (sum(widths) + 0.3 * len(widths)) + 0.4, _EDGE * len(rows) + 0.45))
     parts = figure.add_gridspec(1, len(blocks), width_ratios=widths, wspace=0.06, left=0.05, right=0.995, bottom=0.01)
-    for part, (title, images), width in zip(parts, blocks, widths, strict=True):
-        grid = part.subgridspec(len(rows), width, wspace=0.03, hspace=0.03)
+    for block, (title, images) in enumerate(blocks):
+        width = widths[block]
+        grid = parts[block].subgridspec(len(rows), width, wspace=0.03, hspace=0.03)
         for line, places in enumerate(images):
             for column, image in enumerate(places):
                 axis = figure.add_subplot(grid[line, column])
@@ -34,7 +35,7 @@ def draw_rows(blocks: Sequence[tuple[str, Sequence[Sequence[np.ndarray]]]], rows
                     axis.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
                 if line == 0 and column == 0:
                     axis.set_title(title, fontsize=9, loc="left")
-                if part is parts[0] and column == 0:
+                if block == column == 0:
                     axis.set_ylabel(rows[line], fontsize=9)
     return figure
 

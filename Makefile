@@ -10,6 +10,7 @@ demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
 	@cat results/demo/table1.md
 	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
+	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
 test: lint
 	$(BIN)/pytest

@@ -1,4 +1,4 @@
-"""What a step of the factory costs: `python benchmarks/factory.py speed --out FOLDER`, `... memory --out FOLDER`.
+"""What a step of the factory costs: `python benchmarks/factory.py speed --out docs/benchmarks`, `... memory --out ...`.
 
 ``speed`` times the four passes of a training step at the paper's widths, side by side with a textbook StyleGAN2 that
 holds the same weights, checks that both give the same images and logits, and combines the passes as they are due: D and
@@ -255,7 +255,8 @@ def main() -> None:
     if arguments.part == "peak":
         peak(arguments)
     else:
-        write({"speed": speed, "memory": memory}[arguments.part](arguments), arguments.out, arguments.part)
+        rows = {"speed": speed, "memory": memory}[arguments.part](arguments)
+        write(rows, arguments.out, f"factory_{arguments.part}")
 
 
 if __name__ == "__main__":

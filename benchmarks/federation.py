@@ -36,7 +36,8 @@ WIDTHS = {
 # A node of Fed-BioMed takes 0.6 GB at rest and imports for 15 s: 32 of them fit no laptop.
 LARGEST_FEDBIOMED = 8
 ROUNDS = 6
-PAPER_ROUNDS, PAPER_CLIENTS = 350 + 35, 2
+# Of config/paper.yaml: rounds and backward passes of both stages.
+PAPER_ROUNDS, PAPER_CLIENTS, PAPER_PASSES = 350 + 35, 2, 350 * 2000 + 35 * 200
 
 
 @dataclass
@@ -137,8 +138,14 @@ def rows(client: Path, engines: Sequence[str], workers: int) -> list[dict[str, s
     return result
 
 
-def paper(found: Sequence[dict[str, str | float]], count: int) -> str:
-    """The paper's whole federation on paper: bytes from the parameters, seconds from the largest model measured."""
+def paper(found: Sequence[dict[str, str | float]], count: int, passes: Path) -> str:
+    """The paper's whole federation on paper: bytes from the parameters, seconds from what was measured.
+
+    Args:
+        found: what :func:`rows` found.
+        count: parameters of the paper's model.
+        passes: what `benchmarks/factory.py memory` found; its four passes stand for the training's.
+    """
     message = 4 * count
     total = message * 2 * PAPER_CLIENTS * PAPER_ROUNDS
     lines = [
@@ -152,6 +159,16 @@ def paper(found: Sequence[dict[str, str | float]], count: int) -> str:
         # Sampled clients train side by side: one step is in the round, the rest is the engine's.
         extra = max(row["s per round"] - row["alone s"], 0.0) * count / row["parameters"]
         lines.append(f"- {engine}: {extra:.1f} s per round, {extra * PAPER_ROUNDS / 60:.0f} minutes for the whole.")
+    if passes.is_file():
+        with passes.open(newline="") as file:
+            row = next(csv.DictReader(file))
+        seconds = float(row["all passes s"]) / 4
+        lines += [
+            "",
+            f"The training itself: {PAPER_PASSES} backward passes of each of the two clients. One takes {seconds:.1f} s on"
+            f" this CPU at {row['size']} pixels (the mean of the four kinds): {seconds * PAPER_PASSES / 86400:.0f} days.",
+            "It is for a GPU; none was at hand to measure one.",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -211,7 +228,9 @@ def main() -> None:
     lines = [list(found[0]), ["---"] + ["--:"] * (len(found[0]) - 1)]
     lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    (arguments.out / "federation.md").write_text(f"{table}\n\n{paper(found, arguments.parameters)}")
+    (arguments.out / "federation.md").write_text(
+        f"{table}\n\n{paper(found, arguments.parameters, arguments.out / 'factory_memory.csv')}"
+    )
     draw(found, arguments.out / "federation.png")
 
 

@@ -163,11 +163,12 @@ def paper(found: Sequence[dict[str, str | float]], count: int, passes: Path) -> 
         with passes.open(newline="") as file:
             row = next(csv.DictReader(file))
         seconds = float(row["all passes s"]) / 4
+        days = seconds * PAPER_PASSES / 86400
         lines += [
             "",
-            f"The training itself: {PAPER_PASSES} backward passes of each of the two clients. One takes {seconds:.1f} s on"
-            f" this CPU at {row['size']} pixels (the mean of the four kinds): {seconds * PAPER_PASSES / 86400:.0f} days.",
-            "It is for a GPU; none was at hand to measure one.",
+            f"The training itself: {PAPER_PASSES} backward passes of each of the two clients. One takes {seconds:.1f} s on",
+            f"this CPU at {row['size']} pixels (the mean of the four kinds), all of them {days:.0f} days: work for a GPU,",
+            "of which none was at hand to measure.",
         ]
     return "\n".join(lines) + "\n"
 
@@ -228,9 +229,8 @@ def main() -> None:
     lines = [list(found[0]), ["---"] + ["--:"] * (len(found[0]) - 1)]
     lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    (arguments.out / "federation.md").write_text(
-        f"{table}\n\n{paper(found, arguments.parameters, arguments.out / 'factory_memory.csv')}"
-    )
+    on_paper = paper(found, arguments.parameters, arguments.out / "factory_memory.csv")
+    (arguments.out / "federation.md").write_text(f"{table}\n\n{on_paper}")
     draw(found, arguments.out / "federation.png")
 
 

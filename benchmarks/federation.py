@@ -166,8 +166,8 @@ def paper(found: Sequence[dict[str, str | float]], count: int, passes: Path) -> 
         days = seconds * PAPER_PASSES / 86400
         lines += [
             "",
-            f"The training itself: {PAPER_PASSES} backward passes of each of the two clients. One takes {seconds:.1f} s on",
-            f"this CPU at {row['size']} pixels (the mean of the four kinds), all of them {days:.0f} days: work for a GPU,",
+            f"The training itself: {PAPER_PASSES} backward passes of each of two clients. One takes {seconds:.1f} s on",
+            f"this CPU at {row['size']} pixels (mean of the four kinds), all of them {days:.0f} days: work for a GPU,",
             "of which none was at hand to measure.",
         ]
     return "\n".join(lines) + "\n"

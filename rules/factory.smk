@@ -49,7 +49,8 @@ rule factory_train:
         ENVIRONMENT
     threads: lambda wildcards: FACTORY.workers(wildcards.setup)
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        mem_mb=lambda wildcards, attempt: FACTORY.memory(wildcards.setup, len(FACTORY.clients(wildcards.setup)))
+        * attempt,
         runtime=lambda wildcards, attempt: 5760 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -79,8 +80,8 @@ rule factory_quality:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: FACTORY.memory(wildcards.setup, 1) * attempt,
+        runtime=lambda wildcards, attempt: 600 * attempt,
     params:
         code=code_digest("factory_quality"),
         partner=lambda wildcards: FACTORY.partner(wildcards.setup, wildcards.client),

@@ -3,6 +3,16 @@
 from fedfactory.errors import FedFactoryError
 
 
+def make_deterministic(device: str) -> None:
+    """Ask torch for the same bytes in every run: a must on the CPU.
+
+    On a GPU a few operations (bilinear resampling backwards) have no such kernel; torch then warns, once for each.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+
+
 def resolve(device: str) -> str:
     """Turn the configuration's ``device`` into what torch calls it.
 

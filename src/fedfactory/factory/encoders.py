@@ -249,6 +249,24 @@ def read_key(file: Path, digest: str | None = None) -> Key:
     return Key(content["encoder"], content["digest"], content["images"], values)
 
 
+def check_maker(name: str, digest: str, encoder: Encoder) -> None:
+    """Refuse a key that other weights made than those that are here: it does not live in their space.
+
+    Args:
+        name: of the encoder that made the key.
+        digest: SHA-256 of its weights.
+        encoder: that is here.
+
+    Raises:
+        FedFactoryError: they differ.
+    """
+    if (name, digest) != (encoder.name, encoder.digest):
+        raise FedFactoryError(
+            f"the key was made by {name} with weights {digest[:12]}, but {encoder.name} with weights "
+            f"{encoder.digest[:12]} is here; make the key again with the rule factory_key"
+        )
+
+
 def _wrong(content: object) -> str | None:
     """Say why JSON is no key, or None."""
     if not isinstance(content, dict) or content.keys() != {"encoder", "digest", "images", "size", "values"}:

@@ -47,18 +47,27 @@ class LocalState:
 
     def __init__(self, model: FactoryModel, training: TrainingParameters) -> None:
         """Start anew for a model."""
-        self.optimisers = {
-            "discriminator": _adam(model.discriminator, training.learning_rate, training.r1_every),
-            "generator": _adam(model.generator, training.learning_rate, training.path_length_every),
-        }
+        self.restart_optimisers(model, training)
         self.augmentation = AdaptiveProbability(training.augment_target, training.augment_speed)
         self.path_mean = 0.0
         self.passes = {"discriminator": 0, "generator": 0}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and dictionaries; loads with ``torch.load(weights_only=True)``."""
+    def restart_optimisers(self, model: FactoryModel, training: TrainingParameters) -> None:
+        """Forget the moments of Adam, and nothing else."""
+        self.optimisers = {
+            "discriminator": _adam(model.discriminator, training.learning_rate, training.r1_every),
+            "generator": _adam(model.generator, training.learning_rate, training.path_length_every),
+        }
+
+    def state_dict(self, optimisers: bool = True) -> dict[str, Any]:
+        """Tensors, numbers and dictionaries; loads with ``torch.load(weights_only=True)``.
+
+        Args:
+            optimisers: whether theirs is part of it; they start anew in every round if they do not persist.
+        """
+        kept = self.optimisers if optimisers else {}
         return {
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in kept.items()},
             "augmentation": {"p": self.augmentation.p, "sign": self.augmentation.sign},
             "path_mean": self.path_mean,
             "passes": dict(self.passes),
@@ -66,8 +75,8 @@ class LocalState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        for name, saved in state["optimisers"].items():
+            self.optimisers[name].load_state_dict(saved)
         self.augmentation.p, self.augmentation.sign = (state["augmentation"][name] for name in ("p", "sign"))
         self.path_mean = state["path_mean"]
         self.passes = dict(state["passes"])
@@ -83,7 +92,7 @@ def local_round(
 
     Args:
         model: the aggregated model; holds the client's model afterwards.
-        state: of the client, continued in place; not used with ``persistent_optimisers: false``.
+        state: of the client, continued in place, its optimisers only with ``persistent_optimisers: true``.
         site: the client.
         parameters: of the factory.
         seed: of the training.
@@ -101,7 +110,7 @@ def local_round(
     if round_number >= federation.rounds and site.encode is None:
         raise ValueError("a refinement round needs the encoder of the key")
     if not federation.persistent_optimisers:
-        state = LocalState(model, parameters.training)
+        state.restart_optimisers(model, parameters.training)
     model.compute_in(getattr(torch, parameters.training.precision))
     _reseed(derive_seed("round", seed, round_number, site.index))
     step = _Step(model, state, site, parameters, refine=round_number >= federation.rounds)

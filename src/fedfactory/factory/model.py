@@ -25,8 +25,8 @@ from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
 
-# Images rendered at once: bounds memory, does not change the images.
-_BATCH = 32
+# Images, and their pixels, rendered at once: bounds memory.
+_BATCH, _PIXELS = 32, 2**19
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ class Factory:
             zoom: of the client whose styles they are, see :meth:`zoom`.
         """
         noise, parts = self._silence(), []
-        for part in styles.split(_BATCH):
+        batch = max(1, min(_BATCH, _PIXELS // self.card.parameters.network.image_size**2))
+        for part in styles.split(batch):
             of_part = None if self.generator.zoom is None else part.new_full((len(part),), zoom)
             parts.append(self.generator.synthesise(part, noise, zoom=of_part))
         return torch.cat(parts)[:, 0].clamp(-1, 1).cpu().numpy()

@@ -184,6 +184,14 @@ class FactoryParameters:
                 f"the factory needs at least two clients with 'federated: true', found {len(self.clients)}"
                 f" ({', '.join(self.clients) or 'none'})"
             )
+        if self.training.counting == "backward":
+            stages = {"local_steps": 1, "refinement_steps": self.federation.refinement_rounds}
+            odd = [name for name, rounds in stages.items() if rounds and getattr(self.federation, name) % 2]
+            if odd:
+                raise FedFactoryError(
+                    f"key 'factory.federation.{odd[0]}' must be even with 'factory.training.counting: backward', whose "
+                    "steps are turns of discriminator and generator"
+                )
         if self.federation.mode == "remote" and self.federation.engine != "fedbiomed":
             raise FedFactoryError("key 'factory.federation.mode': 'remote' needs 'engine: fedbiomed'")
         if self.federation.clients_per_round > len(self.clients):

@@ -19,7 +19,7 @@ def draw_rows(blocks: Sequence[tuple[str, Sequence[Sequence[np.ndarray]]]], rows
         blocks: title and, for each row, images (S, S) in [-1, 1], top row first; None among them leaves a place empty.
         rows: labels on the left.
     """
-    widths = [len(images[0]) for _, images in blocks]
+    widths = [max(map(len, images)) for _, images in blocks]
     figure = plt.figure(figsize=(_EDGE * (sum(widths) + 0.3 * len(widths)) + 0.4, _EDGE * len(rows) + 0.45))
     parts = figure.add_gridspec(1, len(blocks), width_ratios=widths, wspace=0.06, left=0.05, right=0.995, bottom=0.01)
     for block, (title, images) in enumerate(blocks):

@@ -10,7 +10,7 @@ import torch
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.encoders import EncoderParameters, load_encoder, read_key
+from fedfactory.factory.encoders import EncoderParameters, check_maker, load_encoder, read_key
 from fedfactory.factory.images import fill_positions, training_images
 from fedfactory.factory.local import Site
 from fedfactory.factory.parameters import FactoryParameters
@@ -42,11 +42,14 @@ def load_site(
     images, positions = training_images(
         ClientView(data), parameters.network.image_size, copies=parameters.training.copies
     )
-    refine = parameters.federation.refinement_rounds > 0
+    encode = None
+    if parameters.federation.refinement_rounds:
+        encode = load_encoder(wanted, device)
+        check_maker(found.encoder, found.digest, encode)
     return Site(
         index=parameters.clients.index(client),
         images=torch.from_numpy(images)[:, None].to(device),
         positions=torch.from_numpy(fill_positions(positions, parameters.network.position_bins)).to(device),
         key=found.values.to(device),
-        encode=load_encoder(wanted, device) if refine else None,
+        encode=encode,
     )

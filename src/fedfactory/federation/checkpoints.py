@@ -48,6 +48,12 @@ class Checkpoints:
         for old in self.rounds()[:-_KEPT]:
             self._file(old).unlink()
 
+    def forget_after(self, round_number: int) -> None:
+        """Remove later states, which another party lacks: going on from this round writes them anew."""
+        for later in self.rounds():
+            if later > round_number:
+                self._file(later).unlink()
+
     def load(self, round_number: int) -> dict[str, Any]:
         """Read a state; nothing in the file is executed."""
         import torch

@@ -1,7 +1,4 @@
-"""The aggregator: it holds the model between rounds, and the averaged generator that becomes the factory.
-
-Checkpoints are written in turn to two files, so that a kill during one leaves the other.
-"""
+"""The aggregator: it holds the model between rounds, and the averaged generator that becomes the factory."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedfactory.errors import FedFactoryError
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.federation.aggregation import uniform_mean
@@ -59,7 +57,17 @@ class Server:
         return sample_clients(self.seed, self.round_number, len(self.parameters.clients), count)
 
     def accept(self, models: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Finish a round: average the clients' models, then the generator over time."""
+        """Finish a round: average the clients' models, then the generator over time.
+
+        Raises:
+            FedFactoryError: a client's weights are not finite; the last checkpoint is from before.
+        """
+        for index in sorted(models):
+            if not all(torch.isfinite(value).all() for value in models[index].values()):
+                raise FedFactoryError(
+                    f"client {self.parameters.clients[index]} sent weights that are not finite after round "
+                    f"{self.round_number}: its training diverged; lower 'factory.training.learning_rate' or raise 'r1'"
+                )
         self.weights = uniform_mean([models[index] for index in sorted(models)])
         decay = self.parameters.training.ema ** self.parameters.federation.local_steps_of(self.round_number)
         for name, value in _generator(self.weights).items():
@@ -82,7 +90,7 @@ class Server:
 
     def _snapshot(self) -> None:
         if self.round_number in snapshot_rounds(self.parameters):
-            with new_file(self.folder / "snapshots" / f"round{self.round_number:06d}.pt") as file:
+            with new_file(self.folder / "snapshots" / snapshot_name(self.round_number)) as file:
                 torch.save(self.ema, file)
 
 
@@ -91,6 +99,11 @@ def initial_weights(parameters: FactoryParameters, seed: int) -> dict[str, Tenso
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("initialise", seed))
         return {name: value.clone() for name, value in FactoryModel(parameters.network).state_dict().items()}
+
+
+def snapshot_name(round_number: int) -> str:
+    """File of the averaged generator before a round."""
+    return f"round{round_number:06d}.pt"
 
 
 def snapshot_rounds(parameters: FactoryParameters) -> list[int]:

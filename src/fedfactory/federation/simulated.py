@@ -138,9 +138,10 @@ def _start(task: SiteTask, deadline: int) -> _Client:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     # Read by the libraries when the child loads them; the number of threads changes the last bits of a sum.
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(task))), daemon=True)
+    settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(task)), os.getpid()), daemon=True)
     process.start()
     theirs.close()
     for name, value in before.items():
@@ -154,6 +155,7 @@ def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]
     for client in clients:
         common &= set(client.answer()["rounds"])
     start = max(common, default=0)
+    checkpoints.forget_after(start)
     if start:
         server.load_state_dict(checkpoints.load(start))
     for client in clients:

@@ -12,7 +12,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.parent import die_with_parent
+from fedfactory.files import new_file
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,15 @@ class SiteTask:
     device: str
 
 
-def serve(pipe: Connection, task: str) -> None:
-    """Answer the aggregator until it says stop or goes away; errors become answers."""
+def serve(pipe: Connection, task: str, parent: int) -> None:
+    """Answer the aggregator until it says stop or goes away; errors become answers.
+
+    Args:
+        pipe: to the aggregator.
+        task: :class:`SiteTask` as JSON.
+        parent: process id of the aggregator; nothing is written any more once it is gone.
+    """
+    die_with_parent(parent)
     try:
         try:
             _Site(SiteTask(**json.loads(task))).serve(pipe)
@@ -71,7 +81,7 @@ class _Site:
         from fedfactory.federation.message import Allowlist
 
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        make_deterministic(task.device)
         self._task = task
         self._parameters = FactoryParameters.from_json(task.parameters)
         self._site = load_site(
@@ -96,7 +106,8 @@ class _Site:
             if order["do"] == "start":
                 self._start(order["round"])
             elif order["do"] == "checkpoint":
-                self._checkpoints.save(order["round"], self._state.state_dict())
+                state = self._state.state_dict(self._parameters.federation.persistent_optimisers)
+                self._checkpoints.save(order["round"], state)
             else:
                 payload = self._round(order["round"], pipe.recv_bytes())
             pipe.send_bytes(b"{}")
@@ -107,6 +118,7 @@ class _Site:
         from fedfactory.federation.ledger import ANNOUNCEMENT, IN, OUT, Ledger
 
         self._in, self._out = IN, OUT
+        self._checkpoints.forget_after(round_number)
         if round_number:
             self._state.load_state_dict(self._checkpoints.load(round_number))
         work = Path(self._task.work)
@@ -141,8 +153,7 @@ def keep_rows(file: Path, until_round: int) -> None:
     if file.exists():
         with file.open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row["augmentation"] and int(row["round"]) < until_round]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as stream:
+    with new_file(file) as new, new.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, LOSS_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -15,6 +15,7 @@ from fedfactory.factory.encoders import Key, read_key
 from fedfactory.factory.model import Card, write_factory
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.federation import fedbiomed, simulated
+from fedfactory.federation.server import snapshot_name, snapshot_rounds
 from fedfactory.federation.site import SiteTask
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
@@ -49,7 +50,10 @@ class FactoryTask:
     @property
     def identity(self) -> str:
         """Digest of everything but the data that the result depends on."""
-        content = [self.parameters.as_json(), dict(self.encoder), self.seed, self.device, self.code]
+        parameters = self.parameters.as_json()
+        # How long to wait for a site may change from one try to the next.
+        del parameters["federation"]["deadline"]
+        content = [parameters, dict(self.encoder), self.seed, self.device, self.code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def site_task(self, client: str) -> SiteTask:
@@ -93,7 +97,10 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         _check_encoders(keys)
     with new_folder(out) as folder:
         write_factory(folder, server.ema, _card(task, keys))
-        shutil.copytree(task.work / "snapshots", folder / "snapshots")
+        (folder / "snapshots").mkdir()
+        # By name: the folder can also hold those of a training with other parameters that was given up.
+        for name in map(snapshot_name, snapshot_rounds(task.parameters)):
+            shutil.copyfile(task.work / "snapshots" / name, folder / "snapshots" / name)
         for client in clients:
             for name in ("ledger.csv", "forms.json", "losses.csv"):
                 (folder / "sites" / client).mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -117,7 +119,10 @@ def train(task: FactoryTask, progress: Progress) -> Server:
                 copies=task.parameters.training.copies,
             )
             folders[client] = (task.work / "site_folders" / client).resolve()
-            convert(card, Path(files["data"]), task.parameters.network.image_size, folders[client])
+            # In a process of the site's own: this one, which holds the aggregator, opens no store.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as site:
+                work = card, Path(files["data"]), task.parameters.network.image_size, folders[client]
+                site.submit(convert, *work).result()
     federation = Federation(
         task.parameters, task.encoder["name"], task.seed, task.identity, task.device, folders, task.work, task.logs
     )

@@ -1,4 +1,4 @@
-"""The folder of one site: all that its node can read, made from the client's store by a step at the site.
+"""The folder of one site: all that its plan reads, made from the client's store by a step at the site.
 
 ::
 
@@ -6,7 +6,7 @@
     positions.npy   int64 (N,), slice-position bins
     site.json       client, its key, the encoder of the key, and where the node and its records are
 
-No label and no case number is in it, so that nothing that is sent to the node can reach one.
+No label and no case number is in it. A real site runs its node under a user who can read nothing else of the client.
 """
 
 from __future__ import annotations
@@ -146,6 +146,11 @@ def read_site(folder: Path, parameters: FactoryParameters, device: str) -> Site:
         raise FedFactoryError(
             f"images in {card.copies} copies; 'factory.training.copies' is {parameters.training.copies}; prepare again"
         )
+    if positions.min() < 0 or positions.max() >= network.position_bins:
+        raise FedFactoryError(
+            f"slice positions up to {positions.max()}, the factory has {network.position_bins} bins; prepare the store"
+            " with the coordinator's 'preprocessing.position_bins'"
+        )
     if len(card.key["values"]) != network.key_size:
         raise FedFactoryError(f"a key of {len(card.key['values'])} values; the factory's have {network.key_size}")
     return Site(
@@ -165,9 +170,8 @@ def key_tensor(key: Mapping[str, Any]) -> Tensor:
 
 
 def _encoder(card: SiteCard, device: str) -> Any:
-    from fedfactory.factory.encoders import EncoderParameters, load_encoder
+    from fedfactory.factory.encoders import EncoderParameters, check_maker, load_encoder
 
     encoder = load_encoder(EncoderParameters.from_mapping(card.encoder), device)
-    if (encoder.name, encoder.digest) != (card.key["encoder"], card.key["digest"]):
-        raise FedFactoryError(f"the key was made by other weights than those of {encoder.name} that are here now")
+    check_maker(card.key["encoder"], card.key["digest"], encoder)
     return encoder

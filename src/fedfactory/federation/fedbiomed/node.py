@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedfactory.federation.fedbiomed.folder import TAG, read_card
-from fedfactory.federation.fedbiomed.processes import die_with_parent
 from fedfactory.federation.fedbiomed.upkeep import drop_waiting_tasks, restore_database
+from fedfactory.federation.parent import die_with_parent
 
 # A node trains the factory and does nothing else.
 _CLOSED = {

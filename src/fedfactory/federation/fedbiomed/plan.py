@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fedfactory import __version__
 from fedfactory.codedigest import code_digest
+from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.local import LocalState, Site, local_round
 from fedfactory.factory.networks import FactoryModel
@@ -117,10 +118,10 @@ class StateKeeper(BaseOptimizer):
         if self.state is not None:
             state.load_state_dict(torch.load(io.BytesIO(self.state), map_location="cpu", weights_only=True))
 
-    def keep(self, state: LocalState, round_number: int) -> None:
-        """Save a state with this round's."""
+    def keep(self, state: dict[str, Any], round_number: int) -> None:
+        """Save a state, as :meth:`LocalState.state_dict` gives it, with this round's."""
         buffer = io.BytesIO()
-        torch.save(state.state_dict(), buffer)
+        torch.save(state, buffer)
         self.round_number, self.state = round_number, buffer.getvalue()
 
 
@@ -173,8 +174,8 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         Losses stay at the site: ``history_monitor``, which would send them, is not used.
         """
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
         self._set_device(self._use_gpu, node_args or {})
+        make_deterministic(torch.device(self._device).type)
         folder, number, model = Path(self._dataset.path), self.round(), self.model()
         card, site = read_card(folder), _site(folder, _stamp(folder), self._plain_parameters, self._device)
         back_up_database(Path(card.node))
@@ -187,8 +188,7 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         self._continue(state, site.index)
         losses = local_round(model, state, site, self._parameters, self._seed, number)
         self._model.send_to_device(self._device_init)
-        if self._parameters.federation.persistent_optimisers:
-            self.optimizer().keep(state, number)
+        self.optimizer().keep(state.state_dict(self._parameters.federation.persistent_optimisers), number)
         append_row(records / LOSSES, {"round": number, **losses})
         ledger.record(number, card.client, OUT, {"weights": model.state_dict()})
         prune_states(Path(card.node), self._experiment, number, self._parameters.federation.checkpoint_every)
@@ -200,8 +200,6 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         Fed-BioMed goes on without a word when it cannot read a state; here that is an error.
         """
         federation, keeper = self._parameters.federation, self.optimizer()
-        if not federation.persistent_optimisers:
-            return
         number, clients = federation.clients_per_round, len(self._parameters.clients)
         earlier = reversed(range(self.round()))
         last = next((r for r in earlier if index in sample_clients(self._seed, r, clients, number)), None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,20 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
-
-
-def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when the process that started it is gone, whatever ended that one.
-
-    Args:
-        parent: process id of the parent; this process ends at once if that one is gone already.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 def free_port() -> int:

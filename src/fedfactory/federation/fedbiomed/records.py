@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedfactory.federation.ledger import OUT, Ledger, read_ledger
+from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger, read_ledger
 from fedfactory.federation.message import Allowlist
 from fedfactory.federation.site import keep_rows
 
@@ -30,8 +30,8 @@ def open_records(folder: Path, allowlist: Allowlist, client: str, key: Tensor, r
     Raises:
         FedFactoryError: the name or the key is not one that may cross.
     """
-    ledger = Ledger(folder, allowlist, until_round=round_number)
+    ledger = Ledger(folder, allowlist, until_round=round_number or ANNOUNCEMENT)
     if not read_ledger(ledger.file):
-        ledger.record(-1, client, OUT, {"client": client, "key": key})
+        ledger.record(ANNOUNCEMENT, client, OUT, {"client": client, "key": key})
     keep_rows(folder / LOSSES, round_number)
     return ledger

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.fedbiomed.folder import KEYS, key_tensor
-from fedfactory.federation.fedbiomed.processes import Reports, die_with_parent
+from fedfactory.federation.fedbiomed.processes import Reports
 from fedfactory.federation.fedbiomed.waiting import (
     Found,
     check_keys,
@@ -22,6 +22,7 @@ from fedfactory.federation.fedbiomed.waiting import (
     find_sites,
     wait_for_approval,
 )
+from fedfactory.federation.parent import die_with_parent
 from fedfactory.files import new_file
 
 if TYPE_CHECKING:

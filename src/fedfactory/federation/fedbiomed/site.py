@@ -73,9 +73,14 @@ def prepare_site(arguments: argparse.Namespace) -> None:
     """
     node = arguments.node.resolve()
     try:
-        encoder = EncoderParameters.from_mapping(json.loads(arguments.encoder))
+        values = json.loads(arguments.encoder)
     except ValueError as error:
         raise FedFactoryError(f"--encoder is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise FedFactoryError('--encoder must be an object with the encoder\'s name, such as {"name": "clip-vit-l-14"}')
+    if arguments.copies < 1:
+        raise FedFactoryError(f"--copies is {arguments.copies}; 1 stands for the images alone")
+    encoder = EncoderParameters.from_mapping(values)
     key = read_key(arguments.key)
     if key.encoder != encoder.name:
         raise FedFactoryError(f"{arguments.key} was made by {key.encoder}, --encoder says {encoder.name}")

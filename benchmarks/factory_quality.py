@@ -1,7 +1,7 @@
 """Figures of all factories of a run: `python benchmarks/factory_quality.py results/demo --out docs/benchmarks`.
 
-Collects what the workflow measured (`quality.csv` of each factory) and what each training took. For three seeds:
-`snakemake --cores 2 --config 'seeds=[0,1,2]' -- results/demo/{ms,mm,mo}/factory/seed{0,1,2}/samples.png`.
+Collects what the workflow measured (`quality.csv` of each factory) and what each training took. For three seeds run
+`snakemake --cores 2 --configfile config/demo.yaml config/three_seeds.yaml` before.
 """
 
 import argparse

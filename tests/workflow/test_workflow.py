@@ -228,7 +228,7 @@ def test_dry_run_plans_every_cell(fresh: Project, name):
 def test_a_run_can_do_without_a_factory(fresh: Project):
     path = fresh.folder / "config/demo.yaml"
     path.write_text(re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M))
-    counts = fresh.planned()
+    counts = fresh.planned("--configfile", "config/demo.yaml")
     assert counts["score"] == 27 + 3
     assert not any(name.startswith("factory") for name in counts)
 

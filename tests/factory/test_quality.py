@@ -57,7 +57,7 @@ def test_gates():
         {"PET": [first, {**good, "real_to_real": 0.6}], "CT": [first, {**good, "real_to_real": 1, "shuffled": 0}]}
     )
     assert [row["gates"] for row in rows] == ["all passed", "failed: shuffled"]
-    assert to_markdown(rows).splitlines()[2] == "| PET | 1 | 1 | 9 | 2 | 0.300 ± 0.100 | 0.90 | all passed |"
+    assert to_markdown(rows).splitlines()[2] == "| PET | 1 | 1 | 9 | 2 | 0.3000 ± 0.1000 | 0.90 | all passed |"
     assert not passes([first, {**good, "closeness": 10.0}])["untrained"]
     assert not passes([first, {**good, "shuffled": 0.5}])["shuffled"]
     assert not passes([first, {**good, "alignment": 0.15}])["aligned"]

@@ -141,7 +141,7 @@ def summary(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[s
                 "real to real": f"{last['real_to_real']:.0f}",
                 "untrained": f"{first['closeness']:.0f}",
                 "other client's condition": f"{last['shuffled']:.0f}",
-                "alignment ± s.e.": f"{last['alignment']:.3f} ± {last['alignment_se']:.3f}",
+                "alignment ± s.e.": f"{last['alignment']:.4f} ± {last['alignment_se']:.4f}",
                 "variety": f"{last['variety']:.2f}",
                 "gates": "failed: " + ", ".join(failed) if failed else "all passed",
             }

@@ -7,7 +7,6 @@ G in every step, R1 in one of 16, path length (half a batch) in one of 4; Adam (
 """
 
 import argparse
-import csv
 import json
 import resource
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from tables import write
 from textbook_stylegan2 import TextbookDiscriminator, TextbookModel
 from torch import Tensor, nn
 
@@ -216,20 +216,6 @@ def memory(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
             {"size": arguments.size, "model": model, "peak GiB": result["peak"], "all passes s": result["seconds"]}
         )
     return rows
-
-
-def write(rows: list[dict[str, str | float]], folder: Path, name: str) -> None:
-    """Write rows as CSV and Markdown into a folder and print the table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-    (folder / f"{name}.md").write_text(text)
-    print(text)
 
 
 def main() -> None:

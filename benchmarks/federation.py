@@ -14,8 +14,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tables import write
 
 from fedfactory.factory.encoders import SQUEEZENET
 from fedfactory.factory.parameters import (
@@ -92,7 +94,7 @@ def alone(found: FactoryParameters, client: Path) -> tuple[float, int]:
     times = []
     for number in range(ROUNDS):
         start = time.perf_counter()
-        local_round(model, state, site, replace(found), 0, number)
+        local_round(model, state, site, found, 0, number)
         times.append(time.perf_counter() - start)
     return statistics.median(times), sum(weight.numel() for weight in model.parameters())
 
@@ -188,12 +190,13 @@ def draw(found: Sequence[dict[str, str | float]], file: Path) -> None:
             line = [r for r in own if r["parameters"] == smallest and (r["in a round"] == r["clients"]) == all_clients]
             if line:
                 label = f"{engine}, {'every client' if all_clients else '2 clients'} in a round"
-                left.plot([r["clients"] for r in line], [r["s per round"] for r in line], style, color=f"C{number}")
-                left.lines[-1].set_label(label)
+                places = [r["clients"] for r in line], [r["s per round"] for r in line]
+                left.plot(*places, style, color=f"C{number}", label=label)
         line = sorted((r for r in own if r["clients"] == CLIENTS[0] and r["in a round"] == 2), key=_parameters)
-        right.plot([_parameters(r) for r in line], [r["s per round"] for r in line], "-o", color=f"C{number}")
-        right.lines[-1].set_label(engine)
-    right.plot([_parameters(r) for r in line], [r["alone s"] for r in line], ":", color="grey", label="the step alone")
+        sizes, seconds = [_parameters(r) for r in line], [r["s per round"] for r in line]
+        right.plot(sizes, seconds, "-o", color=f"C{number}", label=engine)
+    steps = {_parameters(r): r["alone s"] for r in sorted(found, key=_parameters)}
+    right.plot(list(steps), list(steps.values()), ":", color="grey", label="the step alone")
     left.set(xlabel="clients", ylabel="seconds per round", xscale="log", yscale="log")
     right.set(xlabel="parameters", xscale="log", yscale="log")
     left.set_xticks(CLIENTS, [str(count) for count in CLIENTS])
@@ -221,16 +224,8 @@ def main() -> None:
             f"{arguments.client} holds no factory_key.json; run the demo first, or name another client's folder"
         )
     found = rows(arguments.client, arguments.engines, arguments.workers)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with (arguments.out / "federation.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, found[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
-    lines = [list(found[0]), ["---"] + ["--:"] * (len(found[0]) - 1)]
-    lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     on_paper = paper(found, arguments.parameters, arguments.out / "factory_memory.csv")
-    (arguments.out / "federation.md").write_text(f"{table}\n\n{on_paper}")
+    write(found, arguments.out, "federation", on_paper)
     draw(found, arguments.out / "federation.png")
 
 

@@ -49,8 +49,7 @@ rule factory_train:
         ENVIRONMENT
     threads: lambda wildcards: FACTORY.workers(wildcards.setup)
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.memory(wildcards.setup, len(FACTORY.clients(wildcards.setup)))
-        * attempt,
+        mem_mb=lambda wildcards, attempt: FACTORY.training_memory(wildcards.setup) * attempt,
         runtime=lambda wildcards, attempt: 5760 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -80,7 +79,7 @@ rule factory_quality:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.memory(wildcards.setup, 1) * attempt,
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
         runtime=lambda wildcards, attempt: 600 * attempt,
     params:
         code=code_digest("factory_quality"),

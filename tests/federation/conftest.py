@@ -1,6 +1,8 @@
 """A federation of three small sites."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,4 +103,16 @@ def site_tasks(stores: Path):
     return make
 
 
-__all__ = ["CLIENTS", "replace", "small_parameters", "write_store"]
+def site_files(stores: Path) -> dict[str, dict[str, str]]:
+    """Store and key of every client, as a training is told."""
+    return {client: {name: str(stores / client / name) for name in ("data", "factory_key.json")} for client in CLIENTS}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+__all__ = ["CLIENTS", "replace", "site_files", "small_parameters", "wait_until", "write_store"]

@@ -36,7 +36,7 @@ from fedfactory.federation.training import FactoryTask
 from fedfactory.progress import Progress
 from tests.conftest import ROOT
 from tests.factory.test_plan import config
-from tests.federation.conftest import CLIENTS
+from tests.federation.conftest import CLIENTS, site_files, wait_until
 
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("fedbiomed")
@@ -55,11 +55,10 @@ def make_task(stores: Path, work: Path, **federation) -> FactoryTask:
         "checkpoint_every": 1, "snapshots": 3, **federation,
     }  # fmt: skip
     parameters = replace(parameters, clients=CLIENTS, federation=replace(parameters.federation, **federation))
-    sites = {client: {name: str(stores / client / name) for name in ("data", "factory_key.json")} for client in CLIENTS}
     return FactoryTask(
         parameters=parameters,
         encoder=ENCODER,
-        sites=sites,
+        sites=site_files(stores),
         seed=SEED,
         device="cpu",
         code="test",
@@ -212,17 +211,10 @@ from tests.federation.test_fedbiomed import make_task
 fedbiomed.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("test"))
 """
     job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    wait_until(lambda: len(processes_of(work / "fedbiomed")) == 4)
+    wait_until(lambda: len(processes_of(work / "fedbiomed")) == 4, 60)
     job.kill()
     job.wait()
-    wait_until(lambda: not processes_of(work / "fedbiomed"))
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not processes_of(work / "fedbiomed"), 60)
 
 
 def test_the_missing_sites_are_named_at_the_deadline():

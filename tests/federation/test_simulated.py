@@ -24,7 +24,7 @@ from fedfactory.federation.server import Server
 from fedfactory.federation.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
 from tests.conftest import ROOT
-from tests.federation.conftest import CLIENTS, small_parameters
+from tests.federation.conftest import CLIENTS, site_files, small_parameters, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -169,25 +169,16 @@ if __name__ == "__main__":
     script = tmp_path / "job.py"
     script.write_text(code)
     job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-    _wait_until(lambda: (tmp_path / "work/aggregator/round000002.pt").exists())
+    wait_until(lambda: (tmp_path / "work/aggregator/round000002.pt").exists(), 120)
     children = psutil.Process(job.pid).children(recursive=True)
     assert len(children) >= len(CLIENTS)
     job.kill()
     job.wait()
-    _wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
-
-
-def _wait_until(condition) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children), 120)
 
 
 def task_of(stores: str, work: str, **federation) -> FactoryTask:
-    files = ("data", "factory_key.json")
-    sites = {client: {name: f"{stores}/{client}/{name}" for name in files} for client in CLIENTS}
-    work = Path(work)
+    work, sites = Path(work), site_files(Path(stores))
     parameters = small_parameters(**federation)
     return FactoryTask(parameters, {"name": SQUEEZENET}, sites, 7, "cpu", "test", 2, work, work / "logs")
 

@@ -81,14 +81,18 @@ class FactoryPlan:
         """Clients that can train side by side."""
         return self.parameters[setup].federation.clients_per_round
 
-    def memory(self, setup: str, processes: int) -> int:
-        """Memory in MB of processes that train or render.
+    def training_memory(self, setup: str) -> int:
+        """Memory in MB of a training: every client has a process."""
+        return len(self.clients(setup)) * self.process_memory(setup)
+
+    def process_memory(self, setup: str) -> int:
+        """Memory in MB of a process that trains or renders.
 
         Measured: 1.2 GB for a process with torch and a small model, 4 GB more for steps of two images at 512 pixels.
         """
         parameters = self.parameters[setup]
         share = parameters.training.batch / 2 * (parameters.network.image_size / 512) ** 2
-        return round(processes * (1500 + 4500 * min(share, 4)))
+        return round(1500 + 4500 * min(share, 4))
 
     def quality_files(self, setup: str, seed: str) -> dict[str, str]:
         """Figures that the federated clients measured."""

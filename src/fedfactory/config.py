@@ -85,6 +85,7 @@ class Method:
         uses_mt: whether it uses M_t.
         centralised: whether it takes data of several clients to one place.
         parameters: the method's own parameters, checked by its module.
+        extension: whether it is this project's own, not one of the paper's.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Method:
     uses_mt: bool
     centralised: bool
     parameters: Mapping[str, Any]
+    extension: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ def make_deterministic(device: str) -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    # Filling every new tensor guards against operations that read what nobody wrote; it costs a tenth of the time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def resolve(device: str) -> str:
@@ -34,3 +36,23 @@ def resolve(device: str) -> str:
     if device == "cuda":
         raise FedFactoryError("device: cuda was asked for, but torch finds no usable GPU; check the driver or set cpu")
     return "cpu"
+
+
+def prepare(device: str) -> str:
+    """Make torch ready for one job: deterministic, and one thread on a CPU, so that bytes do not depend on cores.
+
+    Args:
+        device: as for :func:`resolve`.
+
+    Returns:
+        ``cpu`` or ``cuda``.
+
+    Raises:
+        FedFactoryError: as :func:`resolve`.
+    """
+    found = resolve(device)
+    import torch
+
+    torch.set_num_threads(1)
+    make_deterministic(found)
+    return found

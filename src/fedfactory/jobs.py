@@ -182,7 +182,13 @@ def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: s
             "seeds": config.seeds,
             "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
             "rows": [
-                {"method": m.name, "label": m.label, "uses_mt": m.uses_mt, "centralised": m.centralised}
+                {
+                    "method": m.name,
+                    "label": m.label,
+                    "uses_mt": m.uses_mt,
+                    "centralised": m.centralised,
+                    "extension": m.extension,
+                }
                 for m in (config.methods[name] for name in methods)
             ],
             "caption": caption,

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 from fedfactory.baselines.nnunet.environment import serial_pools
-from fedfactory.baselines.nnunet.finetuning import _best, finetune, mean_foreground_dice
+from fedfactory.baselines.nnunet.finetuning import _best, finetune
 from fedfactory.baselines.nnunet.inference import load_segmenter
 from fedfactory.baselines.nnunet.model import adapted
 from fedfactory.baselines.nnunet.parameters import NnunetParameters
 from fedfactory.baselines.nnunet.planning import plan
 from fedfactory.baselines.nnunet.training import train
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_foreground_dice
 
 CLASSES = ["core", "shell"]
 SOURCE = {

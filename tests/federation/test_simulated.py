@@ -235,7 +235,7 @@ def test_the_aggregator_opens_no_store(site_tasks, stores, tmp_path):
 
 
 def test_a_checkpoint_of_other_code_is_not_continued(site_tasks, tmp_path):
-    from fedfactory.federation.checkpoints import Checkpoints
+    from fedfactory.checkpoints import Checkpoints
 
     first = Checkpoints(tmp_path, "code 1")
     for number in (1, 2, 3):

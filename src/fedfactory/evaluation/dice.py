@@ -1,6 +1,7 @@
 """The Dice coefficient, alone: trainings choose by it and must not be re-run when scoring changes."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -14,3 +15,36 @@ def dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     """
     total = int(prediction.sum()) + int(truth.sum())
     return 2 * int((prediction & truth).sum()) / total if total else math.nan
+
+
+def mean_foreground_dice(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> float:
+    """Mean Dice over the classes 1..n_classes of one volume; nan for classes that occur in neither is left out.
+
+    Args:
+        prediction: labels, (n, H, W).
+        truth: labels, (n, H, W).
+        n_classes: number of foreground classes.
+
+    Returns:
+        A number in [0, 1], or nan if no class occurs in either.
+    """
+    return _mean_of_known([dice(prediction == label, truth == label) for label in range(1, n_classes + 1)])
+
+
+def mean_validation_dice(
+    segment: Callable[[np.ndarray], np.ndarray], volumes: Iterable[tuple[np.ndarray, np.ndarray]], n_classes: int
+) -> float | None:
+    """Mean over volumes of the mean foreground Dice of a segmenter; None if there is nothing to average.
+
+    Args:
+        segment: images (n, H, W) -> labels (n, H, W).
+        volumes: images and labels of each volume.
+        n_classes: number of foreground classes.
+    """
+    value = _mean_of_known([mean_foreground_dice(segment(images), truth, n_classes) for images, truth in volumes])
+    return None if math.isnan(value) else value
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan

@@ -9,6 +9,7 @@ from fedfactory.evaluation.table import Column, Row, Table, best_cells
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
+DOUBLE_DAGGER_NOTE = "‡ FedFactory's own extension, not a method of the paper."
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,15 @@ def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], captio
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
         cells = [(table[key].text, key in best) for key in keys]
-        lines.append((row.label + ("†" if row.centralised else ""), row.uses_mt, cells))
+        marks = ("†" if row.centralised else "") + ("‡" if row.extension else "")
+        lines.append((row.label + marks, row.uses_mt, cells))
     notes = [caption]
     if not all(column.federated for column in columns):
         notes.append(ASTERISK_NOTE)
     if any(row.centralised for row in rows):
         notes.append(DAGGER_NOTE)
+    if any(row.extension for row in rows):
+        notes.append(DOUBLE_DAGGER_NOTE)
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
         headings=[column.label + ("" if column.federated else "*") for column in columns],
@@ -137,6 +141,8 @@ def _html_cell(text: str, best: bool) -> str:
 
 
 def _tex(text: str) -> str:
-    for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("†", r"$^\dagger$"), ("|", r"$|$")):
+    for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("|", r"$|$")):
         text = text.replace(plain, code)
-    return text.replace("±", r"$\pm$")
+    for plain, code in (("†", r"$^\dagger$"), ("‡", r"$^\ddagger$"), ("±", r"$\pm$")):
+        text = text.replace(plain, code)
+    return text

@@ -39,12 +39,14 @@ class Row:
         label: what the table prints.
         uses_mt: whether it needs M_t (column G).
         centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
+        extension: whether it is this project's own, not one of the paper's; marked with a double dagger.
     """
 
     method: str
     label: str
     uses_mt: bool
     centralised: bool
+    extension: bool = False
 
 
 @dataclass(frozen=True)

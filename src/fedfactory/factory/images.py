@@ -49,7 +49,7 @@ def training_images(
     if copies > 1:
         from fedfactory.factory.variation import deformed
 
-        found = deformed(found, copies)
+        found, _ = deformed(found, copies)
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)
 
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class Card:
         return cls(**{**data, "parameters": FactoryParameters.from_json(data["parameters"])})
 
 
+def snapshot_name(round_number: int) -> str:
+    """File of the averaged generator before a round, in ``snapshots``."""
+    return f"round{round_number:06d}.pt"
+
+
 def write_factory(folder: Path, generator: Mapping[str, Tensor], card: Card) -> None:
     """Write weights and card into an existing folder."""
     torch.save(dict(generator), folder / "generator.pt")
@@ -75,6 +81,8 @@ class Factory:
     Attributes:
         card: what is known about it.
         generator: the network, in evaluation mode, without gradients for its weights.
+        device: where it lies.
+        digest: SHA-256 of its weights' file.
     """
 
     def __init__(self, folder: Path, device: str = "cpu", snapshot: Path | None = None) -> None:
@@ -91,10 +99,12 @@ class Factory:
         if not (folder / "card.json").is_file():
             raise FedFactoryError(f"{folder} is no factory: card.json is missing; make it with the rule factory_train")
         self.card = Card.from_json(json.loads((folder / "card.json").read_text()))
-        weights = torch.load(snapshot or folder / "generator.pt", map_location=device, weights_only=True)
+        file = snapshot or folder / "generator.pt"
+        self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        weights = torch.load(file, map_location=device, weights_only=True)
         self.generator = Generator(self.card.parameters.network).to(device).requires_grad_(False).eval()
         self.generator.load_state_dict(weights)
-        self._device = device
+        self.device = device
 
     @property
     def clients(self) -> tuple[str, ...]:
@@ -105,7 +115,7 @@ class Factory:
         """Draw z (count, latent) from a standard normal distribution."""
         return torch.randn(
             count, self.card.parameters.network.latent, generator=torch.Generator().manual_seed(seed)
-        ).to(self._device)
+        ).to(self.device)
 
     def styles(self, z: Tensor, client: str, positions: Tensor) -> Tensor:
         """Style vectors (count, n_styles, latent) of a client at slice positions (count,).
@@ -115,9 +125,9 @@ class Factory:
             client: a federated client.
             positions: int64 (count,), slice-position bins.
         """
-        key = torch.tensor(self.card.keys[client], dtype=torch.float32, device=self._device)
-        index = torch.full((len(z),), self.clients.index(client), device=self._device)
-        return self.generator.styles(z, index, positions.to(self._device), key.expand(len(z), -1))
+        key = torch.tensor(self.card.keys[client], dtype=torch.float32, device=self.device)
+        index = torch.full((len(z),), self.clients.index(client), device=self.device)
+        return self.generator.styles(z, index, positions.to(self.device), key.expand(len(z), -1))
 
     def zoom(self, client: str) -> float:
         """Logarithm of the client's magnification of the shared anatomy; 0 where the architecture has none."""
@@ -133,7 +143,7 @@ class Factory:
             styles: (count, n_styles, latent).
             zoom: of the client whose styles they are, see :meth:`zoom`.
         """
-        noise, parts = self._silence(), []
+        noise, parts = self.silence(), []
         batch = max(1, min(_BATCH, _PIXELS // self.card.parameters.network.image_size**2))
         for part in styles.split(batch):
             of_part = None if self.generator.zoom is None else part.new_full((len(part),), zoom)
@@ -156,8 +166,9 @@ class Factory:
         zoom = torch.full((len(images),), self.zoom(other) - self.zoom(client))
         return magnify(torch.from_numpy(images)[:, None], zoom)[:, 0].numpy()
 
-    def _silence(self) -> list[Tensor] | None:
+    def silence(self) -> list[Tensor] | None:
+        """Noise that is none, for each styled convolution; None where the architecture has no noise."""
         if not self.card.parameters.network.noise:
             return None
         sizes = [4, *(size for size in self.generator.resolutions[1:] for _ in range(2))]
-        return [torch.zeros(1, 1, size, size, device=self._device) for size in sizes]
+        return [torch.zeros(1, 1, size, size, device=self.device) for size in sizes]

@@ -14,26 +14,35 @@ _ANGLE, _SIZE, _RATIO, _SHIFT, _BEND = 0.1, 0.1, 0.07, 0.03, 0.015
 _KNOTS = 4
 
 
-def deformed(images: np.ndarray, copies: int, seed: int = 0) -> np.ndarray:
-    """Repeat images with other shapes.
+def deformed(
+    images: np.ndarray, copies: int, seed: int = 0, labels: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Repeat images, and their labels, with other shapes.
 
     Args:
         images: (N, S, S) float32 in [-1, 1].
         copies: how often each image occurs in the result; 1 for the images alone.
         seed: of the deformations.
+        labels: (N, S, S) uint8, deformed with their images (nearest neighbour); or None.
 
     Returns:
-        (copies * N, S, S) float32 in [-1, 1]: the images themselves, then deformed copies in the same order, again and
-        again. What comes in from outside repeats the border.
+        Images (copies * N, S, S) float32 in [-1, 1] and labels of the same shape: what was given, then deformed copies
+        in the same order, again and again. What comes in from outside repeats the border.
     """
     stream = np.random.default_rng(seed)
     result = np.empty((copies, *images.shape), np.float32)
+    masks = None if labels is None else np.empty((copies, *labels.shape), labels.dtype)
     result[0] = images
-    for copy in result[1:]:
-        for image, target in zip(images, copy, strict=True):
+    if masks is not None:
+        masks[0] = labels
+    for copy in range(1, copies):
+        for number, image in enumerate(images):
             places = _places(image.shape[0], stream)
-            ndimage.map_coordinates(image, places, output=target, order=1, mode="nearest")
-    return result.reshape(-1, *images.shape[1:])
+            ndimage.map_coordinates(image, places, output=result[copy, number], order=1, mode="nearest")
+            if masks is not None:
+                ndimage.map_coordinates(labels[number], places, output=masks[copy, number], order=0, mode="nearest")
+    shape = (-1, *images.shape[1:])
+    return result.reshape(shape), None if masks is None else masks.reshape(shape)
 
 
 def _places(size: int, stream: np.random.Generator) -> np.ndarray:

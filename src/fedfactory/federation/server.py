@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.model import snapshot_name
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.federation.aggregation import uniform_mean
@@ -99,11 +100,6 @@ def initial_weights(parameters: FactoryParameters, seed: int) -> dict[str, Tenso
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("initialise", seed))
         return {name: value.clone() for name, value in FactoryModel(parameters.network).state_dict().items()}
-
-
-def snapshot_name(round_number: int) -> str:
-    """File of the averaged generator before a round."""
-    return f"round{round_number:06d}.pt"
 
 
 def snapshot_rounds(parameters: FactoryParameters) -> list[int]:

@@ -17,9 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.checkpoints import Checkpoints
 from fedfactory.federation.message import Allowlist, pack, unpack
 from fedfactory.federation.server import Server
 from fedfactory.federation.site import SiteTask, serve

@@ -73,11 +73,11 @@ class _Site:
     def __init__(self, task: SiteTask) -> None:
         import torch
 
+        from fedfactory.checkpoints import Checkpoints
         from fedfactory.factory.local import LocalState
         from fedfactory.factory.networks import FactoryModel
         from fedfactory.factory.parameters import FactoryParameters
         from fedfactory.factory.site_data import load_site
-        from fedfactory.federation.checkpoints import Checkpoints
         from fedfactory.federation.message import Allowlist
 
         torch.set_num_threads(1)

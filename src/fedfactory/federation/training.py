@@ -12,10 +12,10 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import Key, read_key
-from fedfactory.factory.model import Card, write_factory
+from fedfactory.factory.model import Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.federation import fedbiomed, simulated
-from fedfactory.federation.server import snapshot_name, snapshot_rounds
+from fedfactory.federation.server import snapshot_rounds
 from fedfactory.federation.site import SiteTask
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress

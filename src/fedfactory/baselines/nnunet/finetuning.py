@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from fedfactory.baselines.nnunet.parameters import NnunetParameters, Schedule
 from fedfactory.baselines.nnunet.planning import preprocess_for
 from fedfactory.baselines.nnunet.training import in_words, run_training
 from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.dice import dice
+from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 
@@ -99,22 +98,6 @@ def finetune(
         write_model(folder, model, rows)
 
 
-def mean_foreground_dice(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> float:
-    """Mean Dice over the classes 1..n_classes of one volume; nan for classes that occur in neither is left out.
-
-    Args:
-        prediction: labels, (n, H, W).
-        truth: labels, (n, H, W).
-        n_classes: number of foreground classes.
-
-    Returns:
-        A number in [0, 1], or nan if no class occurs in either.
-    """
-    values = [dice(prediction == label, truth == label) for label in range(1, n_classes + 1)]
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
 class _Report:
     """Progress over all schedules: epochs done of the epochs of all of them."""
 
@@ -142,10 +125,7 @@ def _validation_dice(model: Model, validation: Sequence[Volume], device: str, mi
     if not validation:
         return None
     segment = make_segmenter(model, device, mirroring)
-    n_classes = len(model.card["classes"])
-    values = [mean_foreground_dice(segment(v.images), v.labels, n_classes) for v in validation]
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else None
+    return mean_validation_dice(segment, [(v.images, v.labels) for v in validation], len(model.card["classes"]))
 
 
 def _best(scores: Sequence[float | None]) -> int:

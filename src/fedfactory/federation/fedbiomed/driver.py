@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.checkpoints import Checkpoints
 
 # Imported for their names; they import Fed-BioMed only as processes of their own.
 from fedfactory.federation.fedbiomed import node, researcher

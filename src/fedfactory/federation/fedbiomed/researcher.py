@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fedbiomed.researcher.federated_workflows import Experiment
     from torch import Tensor
 
-    from fedfactory.federation.checkpoints import Checkpoints
+    from fedfactory.checkpoints import Checkpoints
     from fedfactory.federation.ledger import Ledger
     from fedfactory.federation.server import Server
 
@@ -88,8 +88,8 @@ class _Researcher:
     def __init__(self, task: ResearcherTask, reports: Reports) -> None:
         import torch
 
+        from fedfactory.checkpoints import Checkpoints
         from fedfactory.factory.parameters import FactoryParameters
-        from fedfactory.federation.checkpoints import Checkpoints
         from fedfactory.federation.message import Allowlist
         from fedfactory.federation.server import Server
 

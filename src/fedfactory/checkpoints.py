@@ -1,4 +1,4 @@
-"""Checkpoints of one party of a federated training: the aggregator, or a site."""
+"""Checkpoints of a training, or of one party of a federated training: numbered states, whole or not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from fedfactory.files import new_file
 
-# A kill can come between the files that two parties write for one round: then both have the one before.
+# A kill can come between the files that two parties of a federation write for one round: both have the one before.
 _KEPT = 2
 
 
@@ -59,6 +59,10 @@ class Checkpoints:
         import torch
 
         return torch.load(self._file(round_number), map_location="cpu", weights_only=True)
+
+    def remove(self) -> None:
+        """Remove all of them: the training is complete."""
+        shutil.rmtree(self.folder)
 
     def _file(self, round_number: int) -> Path:
         return self.folder / f"round{round_number:06d}.pt"

@@ -1,0 +1,191 @@
+# Ours (paper, section 3.2): source branch, synthetic source set, and adaptation of each target on its own. A method
+# with `base` uses the source branch of that method.
+from fedfactory.adaptation.cells import AdaptationCells
+
+ADAPTATION = checked(AdaptationCells, CONFIG)
+ADAPTED = jobs.any_of(ADAPTATION.parameters)
+WITH_BRANCH = jobs.any_of(ADAPTATION.sources)
+
+
+rule source_branch:
+    """Train encoder and segmentation branch at the source, with the factory frozen."""
+    input:
+        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        data=client_file("data"),
+    output:
+        directory(cell_file("branch")),
+    log:
+        LAYOUT.log("source_branch", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("source_branch", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        client=SOURCES,
+        method=WITH_BRANCH,
+    # All adaptations of the setup wait for it.
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("source_branch"),
+        device=CONFIG.device,
+        parameters=ADAPTATION.source_json,
+    shell:
+        "python $SCRIPTS/source_branch.py --factory {input.factory} --data {input.data} --client {wildcards.client}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule synthetic_source:
+    """Sample volumes of the source from the factory, label them by the source branch, and filter."""
+    input:
+        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        branch=cell_file("branch"),
+    output:
+        found=directory(cell_file("synthetic")),
+        picture=report(
+            cell_file("synthetic.png"),
+            caption="../report/synthetic.rst",
+            category="Adaptation",
+            subcategory="{setup}",
+            labels={"picture": "Synthetic source, {method}"},
+        ),
+    log:
+        LAYOUT.log("synthetic_source", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("synthetic_source", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        client=SOURCES,
+        method=WITH_BRANCH,
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("synthetic_source"),
+        device=CONFIG.device,
+        size=CONFIG.preprocessing["image_size"],
+        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
+    shell:
+        "python $SCRIPTS/synthetic_source.py --factory {input.factory} --branch {input.branch} --size {params.size}"
+        " --device {params.device} --orientation {params.orientation}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed}"
+        " --picture {output.picture} --out {output.found} --log {log}"
+
+
+rule factory_look:
+    """Learn, at a client outside the federation, how the frozen factory renders its images."""
+    input:
+        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        data=client_file("data"),
+        key=client_file("factory_key.json"),
+    output:
+        directory(cell_file("look")),
+    log:
+        LAYOUT.log("factory_look", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("factory_look", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=WITH_BRANCH,
+    priority: 5
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("factory_look"),
+        device=CONFIG.device,
+        variant=lambda wildcards: ADAPTATION.source(wildcards).factory,
+        perceptual=ADAPTATION.perceptual_json,
+    shell:
+        "python $SCRIPTS/factory_look.py --factory {input.factory} --variant {params.variant} --data {input.data}"
+        " --key {input.key} --perceptual {params.perceptual:q} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule adapt:
+    """Adapt one target, at that target: from what the source shares and the target's own data."""
+    input:
+        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        branch=lambda wildcards: ADAPTATION.shared(wildcards, "branch"),
+        synthetic=lambda wildcards: ADAPTATION.shared(wildcards, "synthetic"),
+        data=client_file("data"),
+        look=ADAPTATION.look,
+        # Empty unless the method is declared centralised.
+        centralised=ADAPTATION.centralised,
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("adapt", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("adapt", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=ADAPTED,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        runtime=lambda wildcards, attempt: 2880 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("adapt"),
+        device=CONFIG.device,
+        parameters=ADAPTATION.target_json,
+        options=ADAPTATION.options,
+    shell:
+        "python $SCRIPTS/adapt.py --factory {input.factory} --branch {input.branch} --synthetic {input.synthetic}"
+        " --data {input.data} --client {wildcards.client} {params.options}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule adapt_predict:
+    """Predict the target's test volumes in raw geometry, and draw what the adaptation does to a few of its slices."""
+    input:
+        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        model=cell_file("model"),
+        data=client_file("data"),
+    output:
+        predictions=directory(cell_file("predictions")),
+        picture=cell_file("adaptation.png"),
+        curves=report(
+            cell_file("curves.png"),
+            caption="../report/adaptation_curves.rst",
+            category="Adaptation",
+            subcategory="{setup}",
+            labels={"picture": "Curves, {client}, {method}"},
+        ),
+    log:
+        LAYOUT.log("adapt_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("adapt_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=ADAPTED,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("adapt_predict"),
+        device=CONFIG.device,
+        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
+    shell:
+        "python $SCRIPTS/adapt_predict.py --factory {input.factory} --model {input.model} --data {input.data}"
+        " --device {params.device} --orientation {params.orientation}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --picture {output.picture}"
+        " --curves {output.curves} --out {output.predictions} --log {log}"

@@ -1,0 +1,1 @@
+"""Source branch and asynchronous target adaptation (paper, section 3.2)."""

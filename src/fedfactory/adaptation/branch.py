@@ -1,0 +1,57 @@
+"""The segmentation branch S: a pixel classifier on all feature maps of the factory (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SegmentationBranch(nn.Module):
+    """Classify pixels from feature maps of all resolutions.
+
+    Every map passes a linear layer at its own resolution; maps of one resolution are summed before they are enlarged
+    once. Both are linear, so this equals classifying the concatenation of all enlarged maps, for a fraction of the
+    work.
+
+    Args:
+        maps: channels of each map, in the factory's order.
+        hidden: channels of the two hidden layers.
+        classes: foreground classes; one more output is the background.
+    """
+
+    def __init__(self, maps: Sequence[int], hidden: Sequence[int], classes: int):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(width, hidden[0], 1, bias=number == 0) for number, width in enumerate(maps)
+        )
+        self.classifier = nn.Sequential(
+            nn.ReLU(),
+            nn.BatchNorm2d(hidden[0]),
+            nn.Conv2d(hidden[0], hidden[1], 1),
+            nn.ReLU(),
+            nn.BatchNorm2d(hidden[1]),
+            nn.Conv2d(hidden[1], classes + 1, 1),
+        )
+
+    def forward(self, maps: Sequence[Tensor], size: int) -> Tensor:
+        """Classify.
+
+        Args:
+            maps: (batch, channels, height, width) each.
+            size: edge of the result.
+
+        Returns:
+            Logits (batch, classes + 1, size, size).
+        """
+        sums: dict[int, Tensor] = defaultdict(int)
+        for layer, x in zip(self.layers, maps, strict=True):
+            sums[x.shape[-1]] = sums[x.shape[-1]] + layer(x)
+        total = 0
+        for edge, x in sums.items():
+            total = total + (
+                x if edge == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
+            )
+        return self.classifier(total)

@@ -1,0 +1,122 @@
+"""Trained networks as folders: what the source shares, and what an adaptation leaves.
+
+::
+
+    card.json       architecture, classes, digest of the factory, and what else belongs to the weights
+    weights.pt      state dicts of the encoder and of each branch, tensors only; F's weights are not repeated
+    losses.csv      terms of the loss over the training
+    validation.csv  validation Dice over the training, and which state was taken
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedfactory.adaptation.architecture import Architecture
+from fedfactory.adaptation.branch import SegmentationBranch
+from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.parameters import read
+from fedfactory.adaptation.segmenter import Segmenter
+from fedfactory.adaptation.training import History
+from fedfactory.adaptation.translator import Translator
+from fedfactory.errors import FedFactoryError
+from fedfactory.factory.model import Factory, snapshot_name
+
+_BRANCHES = {"source": SOURCE, "target": TARGET}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A folder's content.
+
+    Attributes:
+        architecture: of its networks.
+        card: everything else that the card says.
+        factory: that they were trained with.
+        translator: the encoder, loaded, and the factory.
+        branches: label of a domain -> its branch, loaded.
+    """
+
+    architecture: Architecture
+    card: Mapping[str, Any]
+    factory: Factory
+    translator: Translator
+    branches: Mapping[int, SegmentationBranch]
+
+    def segmenter(self, device: str) -> Segmenter:
+        """An adapted target's segmenter."""
+        branches = {label: self.branches[label] for label in self.card["read_at_inference"]}
+        return Segmenter(self.translator, branches, TARGET, Frame(self.card["frame"]), device)
+
+
+def write_networks(
+    folder: Path,
+    architecture: Architecture,
+    translator: Translator,
+    branches: Mapping[int, SegmentationBranch],
+    history: History,
+    **card: Any,
+) -> None:
+    """Write networks into an existing folder; ``card`` is JSON that belongs to them."""
+    names = {label: name for name, label in _BRANCHES.items()}
+    state = {"translator": translator.state_dict()}
+    state |= {names[label]: branch.state_dict() for label, branch in branches.items()}
+    torch.save(
+        {part: {k: v.cpu() for k, v in weights.items()} for part, weights in state.items()}, folder / "weights.pt"
+    )
+    content = {"architecture": asdict(architecture), **card}
+    (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
+    history.write(folder)
+
+
+def open_factory(folder: Path, variant: str, device: str) -> Factory:
+    """Load a factory: the ``trained`` generator, or the ``untrained`` one that its training started from."""
+    return Factory(folder, device, folder / "snapshots" / snapshot_name(0) if variant == "untrained" else None)
+
+
+def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored:
+    """Read what :func:`write_networks` wrote; nothing in it is executed.
+
+    Args:
+        folder: of the networks.
+        factory: folder of the factory that they were trained with.
+        device: ``cpu`` or ``cuda``.
+        rule: that makes such a folder, for messages.
+
+    Raises:
+        FedFactoryError: no such folder, a file that is no table of weights, or another factory.
+    """
+    advice = f"make it with the rule {rule}"
+    if not (folder / "card.json").is_file():
+        raise FedFactoryError(f"{folder} holds no networks: card.json is missing; {advice}")
+    try:
+        card = json.loads((folder / "card.json").read_text())
+        architecture = read(Architecture, card.pop("architecture"), "architecture")
+    except (ValueError, KeyError, AttributeError, TypeError, FedFactoryError) as error:
+        raise FedFactoryError(f"{folder}/card.json is no card of networks ({error}); {advice}") from None
+    opened = open_factory(factory, architecture.variant, device)
+    if opened.digest != architecture.factory:
+        raise FedFactoryError(
+            f"{folder} was trained with another factory (weights {architecture.factory[:12]}) than {factory} (weights "
+            f"{opened.digest[:12]}, {opened.card.parameters.network.image_size} pixels); take both from one run"
+        )
+    translator, _ = architecture.networks(opened)
+    try:
+        state = torch.load(folder / "weights.pt", map_location=device, weights_only=True)
+        translator.load_state_dict(state.pop("translator"))
+        branches = {_BRANCHES[name]: architecture.networks(opened)[1] for name in state}
+        for name, weights in state.items():
+            branches[_BRANCHES[name]].load_state_dict(weights)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FedFactoryError(f"{folder}/weights.pt is no table of weights of its card ({reason}); {advice}") from None
+    for network in (translator, *branches.values()):
+        network.requires_grad_(False).eval()
+    return Stored(architecture, card, opened, translator, branches)

@@ -1,0 +1,260 @@
+"""Parameters of the source branch and of the adaptation, as a method's entry in the configuration gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from fedfactory.adaptation.perceptual import PerceptualParameters
+from fedfactory.errors import FedFactoryError
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_STRICT = ConfigDict(extra="forbid", strict=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EncoderNetworkParameters:
+    """Architecture of the encoder E.
+
+    Attributes:
+        image_size: edge of the images that it reads.
+        channels: of its stages; the first keeps the image's edge, every other one halves it. At least four.
+        blocks: residual blocks of each stage; 0 for a first stage of the stem alone.
+        inject_from: smallest resolution of the factory's maps that content features may replace.
+    """
+
+    __pydantic_config__ = _STRICT
+    image_size: Count
+    channels: tuple[Count, ...]
+    blocks: tuple[Natural, ...]
+    inject_from: Count
+
+    def check(self, key: str) -> None:
+        """Check what one value demands of another."""
+        if len(self.channels) < 4 or len(self.channels) != len(self.blocks):
+            raise FedFactoryError(
+                f"key '{key}.channels': give at least four stages, and one entry of 'blocks' for each"
+            )
+        if not 0 < self.image_size < 4096 or self.image_size % (1 << len(self.channels) - 1):
+            raise FedFactoryError(
+                f"key '{key}.image_size': {self.image_size} cannot be halved {len(self.channels) - 1} times; change it"
+            )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the losses.
+
+    Attributes:
+        mse: mean squared error of reconstructions.
+        lpips: their LPIPS.
+        dice: soft Dice of masks.
+        cross_entropy: their cross-entropy.
+        cycle: factor of the reconstruction losses of the inter-domain steps' way back.
+    """
+
+    __pydantic_config__ = _STRICT
+    mse: Weight
+    lpips: Weight
+    dice: Weight
+    cross_entropy: Weight
+    cycle: Weight = 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length and rates of a training.
+
+    Attributes:
+        steps: optimiser steps.
+        encoder_rate: learning rate of the encoder (rectified Adam).
+        beta2: decay of the second moment of the encoder's optimiser, whose warm-up lasts about 2 / (1 - beta2) steps.
+        branch_rate: learning rate of the segmentation branch (Adam).
+        decay_at: share of the steps after which both rates fall to three tenths; 1 for never.
+        ramp: share of the steps over which content features fade in.
+        clip: largest norm of the gradient.
+        validations: how often, evenly spaced over the last half, validation Dice is measured.
+    """
+
+    __pydantic_config__ = _STRICT
+    steps: Count
+    encoder_rate: Positive
+    beta2: Annotated[float, Field(gt=0, lt=1)]
+    branch_rate: Positive
+    decay_at: Share
+    ramp: Share
+    clip: Positive
+    validations: Count
+
+
+@dataclass(frozen=True)
+class SyntheticParameters:
+    """The synthetic source set.
+
+    Attributes:
+        volumes: how many; each has a z of its own.
+        between: slices from one position bin to the next (10 in the paper's code).
+        tolerance: a slice is dropped if it is reconstructed worse, or segmented with more doubt, than this many times
+            the worst of the source's own validation slices.
+    """
+
+    __pydantic_config__ = _STRICT
+    volumes: Count
+    between: Count
+    tolerance: Positive
+
+
+@dataclass(frozen=True)
+class SourceParameters:
+    """The source branch: encoder E_s and branch S_s.
+
+    Attributes:
+        factory: which generator is frozen: the ``trained`` one, or for a control the ``untrained`` one that its
+            training started from.
+        encoder: architecture of E.
+        hidden: channels of the hidden layers of S.
+        batch: images of a step.
+        copies: how often each training slice occurs, as it is and deformed; 1 for the slices alone.
+        schedule: length and rates.
+        weights: of the losses.
+        perceptual: LPIPS in use.
+        synthetic: the synthetic source set.
+    """
+
+    __pydantic_config__ = _STRICT
+    factory: Literal["trained", "untrained"]
+    encoder: EncoderNetworkParameters
+    hidden: tuple[Count, Count]
+    batch: Count
+    copies: Count
+    schedule: Schedule
+    weights: Weights
+    perceptual: PerceptualParameters
+    synthetic: SyntheticParameters
+
+
+@dataclass(frozen=True)
+class BatchParameters:
+    """Images of an adaptation step.
+
+    Attributes:
+        source: synthetic source images.
+        labelled: slices of M_t.
+        unlabelled: other training images of the target.
+        pairs: factory pairs; each is one z and position rendered as both domains.
+    """
+
+    __pydantic_config__ = _STRICT
+    source: Count
+    labelled: Natural
+    unlabelled: Natural
+    pairs: Natural = 0
+
+
+@dataclass(frozen=True)
+class TargetParameters:
+    """The adaptation of a target.
+
+    Attributes:
+        start: what E_t and S_t start from: the ``source`` branch's weights, or ``scratch``.
+        batch: images of a step.
+        copies: how often each of the target's slices occurs, as it is and deformed; 1 for the slices alone.
+        schedule: length and rates.
+        weights: of the losses.
+        branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
+            features (the authors' code).
+        labelled_slices: how many slices of M_t are used; None for all.
+        validation: ``full``: Dice on the target's labelled validation volumes selects the checkpoint (paper);
+            ``none``: the last one is taken, and no label but those of M_t is ever read.
+        source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
+        branches: whose prediction counts at inference: the mean of ``both`` (paper), one for an ablation, or whichever
+            of these has the ``best`` validation Dice (both without validation).
+    """
+
+    __pydantic_config__ = _STRICT
+    start: Literal["source", "scratch"]
+    batch: BatchParameters
+    copies: Count
+    schedule: Schedule
+    weights: Weights
+    branch_trains_encoder: bool
+    validation: Literal["full", "none"]
+    labelled_slices: Natural | None = None
+    source_samples: Literal["synthetic", "real"] = "synthetic"
+    branches: Literal["both", "target", "source", "best"] = "both"
+
+
+@dataclass(frozen=True)
+class AdaptationParameters:
+    """An adaptation method.
+
+    Attributes:
+        target: the adaptation of every target.
+        source: its own source branch; None if it uses that of ``base``.
+        base: the method whose source branch it uses.
+    """
+
+    __pydantic_config__ = _STRICT
+    target: TargetParameters
+    source: SourceParameters | None = None
+    base: str | None = None
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
+        """Check a method's parameters.
+
+        Args:
+            values: as they stand in the configuration.
+            key: where they stand, for messages.
+
+        Raises:
+            FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
+        """
+        parameters = read(cls, values, key)
+        if (parameters.source is None) == (parameters.base is None):
+            raise FedFactoryError(
+                f"key '{key}': give either 'source' (a source branch of its own) or 'base' (whose it uses)"
+            )
+        if parameters.source is not None:
+            parameters.source.encoder.check(f"{key}.source.encoder")
+            # What may not be given together, and the name, is checked where the loss is.
+            PerceptualParameters.from_mapping(asdict(parameters.source.perceptual), f"{key}.source.perceptual")
+        if (parameters.target.labelled_slices == 0) != (parameters.target.batch.labelled == 0):
+            raise FedFactoryError(
+                f"key '{key}.target.batch.labelled': every batch holds at least one slice of M_t, and none where "
+                "'labelled_slices' is 0"
+            )
+        return parameters
+
+
+def read(kind: type[T], values: Any, key: str) -> T:
+    """Build one of these dataclasses from plain data.
+
+    Args:
+        kind: the dataclass.
+        values: mappings, lists, strings and numbers.
+        key: where they stand, for messages.
+
+    Raises:
+        FedFactoryError: a sentence with the key for the first thing that does not fit.
+    """
+    try:
+        # JSON has lists only, so that a tuple may be given as one; types are strict otherwise.
+        return TypeAdapter(kind).validate_json(json.dumps(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (key, *first["loc"]))
+        raise FedFactoryError(f"key '{place}': {_SENTENCES.get(first['type'], first['msg'])}") from None
+
+
+# Pydantic's own words are of fields and instances; these are of keys.
+_SENTENCES = {"missing": "is missing", "unexpected_keyword_argument": "is unknown", "extra_forbidden": "is unknown"}

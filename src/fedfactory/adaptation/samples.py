@@ -1,0 +1,83 @@
+"""What a training draws its batches from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.losses import one_hot
+from fedfactory.factory.variation import deformed
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with their labels, if any.
+
+    Attributes:
+        images: (n, 1, s, s) float32 in [-1, 1], as the encoder reads them.
+        labels: probabilities (n, classes + 1, S, S) float32 of the size of the store's slices; None without labels.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, count: int, stream: torch.Generator) -> Tensor:
+        """Indices (count,) of a random batch; without repetition where there are enough."""
+        if count <= len(self):
+            return torch.randperm(len(self), generator=stream)[:count]
+        return torch.randint(len(self), (count,), generator=stream)
+
+
+def slices_of(
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    classes: int,
+    frame: Frame,
+    size: int,
+    factory_size: int,
+    copies: int,
+    seed: int,
+    device: str,
+) -> Samples:
+    """Prepare slices of a client.
+
+    Args:
+        images: (n, S, S) float32 in [-1, 1].
+        labels: (n, S, S) uint8, or None.
+        classes: foreground classes.
+        frame: to the source's field of view.
+        size: edge that the encoder reads.
+        factory_size: edge of the factory's images. Where it is smaller, every second sample is brought to that
+            resolution and back, so that the encoder knows images as blurred as the factory's.
+        copies: how often each slice occurs: as it is, and smoothly deformed together with its labels.
+        seed: of the deformations.
+        device: where the samples go.
+    """
+    if copies > 1:
+        images, labels = deformed(images, copies, seed, labels)
+    moved = frame.images(torch.from_numpy(np.array(images, dtype=np.float32))[:, None], size)
+    if factory_size < size and copies > 1:
+        moved[1::2] = resize(resize(moved[1::2], factory_size), size)
+    masks = None
+    if labels is not None:
+        masks = frame.labels(torch.from_numpy(np.array(labels)), classes).to(device)
+    return Samples(moved.to(device), masks)
+
+
+def rendered(images: np.ndarray, labels: np.ndarray | None, classes: int, size: int, device: str) -> Samples:
+    """Prepare images (n, S, S) that the factory rendered in the source's field of view."""
+    moved = resize(torch.from_numpy(images)[:, None], size).to(device)
+    return Samples(moved, None if labels is None else one_hot(torch.from_numpy(labels), classes).to(device))
+
+
+def stack(volumes: Iterable[np.ndarray]) -> np.ndarray:
+    """All slices of volumes (n_i, S, S) as one array."""
+    return np.concatenate([np.asarray(volume) for volume in volumes])

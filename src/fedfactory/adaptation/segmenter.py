@@ -1,0 +1,103 @@
+"""Inference: slices to labels by the branches of source and target (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.adaptation.branch import SegmentationBranch
+from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.translator import Translator
+
+_PIXELS, _LARGEST = 2**15, 8
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Segment slices of one domain; every slice alone, so that its mask does not depend on its neighbours.
+
+    Attributes:
+        translator: encoder and factory.
+        branches: label of a domain -> the branch that reads the image rendered with that label; their probabilities
+            are averaged.
+        domain: of the images.
+        frame: from the images' field of view to the source's.
+        device: where to compute.
+    """
+
+    translator: Translator
+    branches: dict[int, SegmentationBranch]
+    domain: int
+    frame: Frame
+    device: str
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
+        return self.probabilities(images).argmax(1).astype(np.uint8)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Mean probabilities of the branches, (n, classes + 1, S, S) float32, in the images' own field of view."""
+        return mean_of(self.by_branch(images), tuple(self.branches))
+
+    @torch.no_grad()
+    def by_branch(self, images: np.ndarray) -> dict[int, np.ndarray]:
+        """Each branch's probabilities, (n, classes + 1, S, S) float32, in the images' own field of view."""
+        self._evaluate()
+        parts: dict[int, list[np.ndarray]] = {label: [] for label in self.branches}
+        # Copied: a store's arrays are memory-mapped and read-only.
+        for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
+            size = batch.shape[-1]
+            encoding = self.translator.encode(self._read(batch), self.domain)
+            for label, branch in self.branches.items():
+                logits = branch(self.translator.decode(encoding, label).maps, size)
+                parts[label].append(self.frame.back(logits.softmax(1))[:count].cpu().numpy())
+        return {label: np.concatenate(found) for label, found in parts.items()}
+
+    @torch.no_grad()
+    def render(self, images: np.ndarray) -> dict[int, Tensor]:
+        """Reconstruction and translation of a few slices, by label: (n, 1, s, s), in the source's field of view."""
+        self._evaluate()
+        encoding = self.translator.encode(self._read(torch.from_numpy(np.array(images)[:, None])), self.domain)
+        return {label: self.translator.decode(encoding, label).image for label in (SOURCE, TARGET)}
+
+    @torch.no_grad()
+    def render_back(self, translated: Tensor) -> Tensor:
+        """The way back of translated slices: (n, 1, s, s)."""
+        self._evaluate()
+        encoding = self.translator.encode(resize(translated, self.translator.encoder.size), SOURCE)
+        return self.translator.decode(encoding, self.domain).image
+
+    def framed(self, images: np.ndarray) -> np.ndarray:
+        """Slices (n, S, S) in the source's field of view."""
+        return self.frame.images(torch.from_numpy(np.array(images)[:, None]), images.shape[-1])[:, 0].numpy()
+
+    def _read(self, images: Tensor) -> Tensor:
+        return self.frame.images(images.to(self.device), self.translator.encoder.size)
+
+    def _evaluate(self) -> None:
+        for network in (self.translator.encoder, *self.branches.values()):
+            network.eval()
+
+
+def mean_of(probabilities: Mapping[int, np.ndarray], labels: Sequence[int]) -> np.ndarray:
+    """Mean of the probabilities of some branches, (n, classes + 1, S, S) float32."""
+    return sum(probabilities[label] for label in labels) / len(labels)
+
+
+def batches(images: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Parts that fit into memory whatever the size of the images, all of one length.
+
+    The last part is filled up with copies: fast kernels depend on the number of images, if only in the last digit, and
+    the same slice shall give the same bytes in any batch.
+
+    Yields:
+        Images, and how many of them count.
+    """
+    length = max(1, min(_LARGEST, _PIXELS // images.shape[-1] ** 2))
+    for part in images.split(length):
+        yield torch.cat([part, part[-1:].expand(length - len(part), -1, -1, -1)]), len(part)

@@ -1,0 +1,142 @@
+"""The source branch: encoder E_s and segmentation branch S_s, trained at the source client (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedfactory.adaptation.architecture import Architecture
+from fedfactory.adaptation.branch import SegmentationBranch
+from fedfactory.adaptation.encoder import SOURCE
+from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.look import Look
+from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.parameters import SourceParameters
+from fedfactory.adaptation.samples import slices_of, stack
+from fedfactory.adaptation.segmenter import Segmenter, batches
+from fedfactory.adaptation.training import History, Losses, Training
+from fedfactory.adaptation.translator import Translator
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.data.store import Volume
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_validation_dice
+from fedfactory.factory.model import Factory
+from fedfactory.progress import Progress
+
+_STILL = Frame(0.0)
+
+
+@dataclass(frozen=True)
+class SourceBranch:
+    """A trained source branch.
+
+    Attributes:
+        translator: encoder E_s and the factory.
+        branch: S_s.
+        limits: worst reconstruction error and doubt of the source's validation slices, for the filter of the synthetic
+            set.
+        history: of the training.
+    """
+
+    translator: Translator
+    branch: SegmentationBranch
+    limits: dict[str, float]
+    history: History
+
+
+def train_source(
+    factory: Factory,
+    look: Look,
+    architecture: Architecture,
+    p: SourceParameters,
+    train: Sequence[Volume],
+    validation: Sequence[Volume],
+    perceptual: nn.Module,
+    seed: int,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> SourceBranch:
+    """Train E_s and S_s on the source's labelled volumes with F frozen.
+
+    Args:
+        factory: F.
+        look: of the source.
+        architecture: of the networks.
+        p: parameters.
+        train: labelled volumes.
+        validation: labelled volumes; the state with the best mean Dice over them is taken.
+        perceptual: LPIPS.
+        seed: of weights and batches.
+        checkpoints: where the training can go on from.
+        progress: updated every step.
+
+    Raises:
+        FedFactoryError: no validation volume, or a loss that is not finite.
+    """
+    if not train or not validation:
+        raise FedFactoryError(
+            "the source branch needs labelled training and validation volumes of the source; raise 'split.validation' "
+            "or label more volumes"
+        )
+    translator, branch = architecture.networks(factory, seed)
+    translator.means.copy_(look.mean(factory))
+    classes = len(architecture.classes)
+    images, labels = stack(v.images for v in train), stack(v.labels for v in train)
+    sizes = (p.encoder.image_size, translator.size)
+    samples = slices_of(images, labels, classes, _STILL, *sizes, p.copies, 0, factory.device)
+    w, size = p.weights, images.shape[-1]
+    segment = Segmenter(translator, {SOURCE: branch}, SOURCE, _STILL, factory.device)
+
+    def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
+        chosen = samples.draw(p.batch, stream)
+        batch = samples.images[chosen]
+        found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
+        wanted = resize(batch, translator.size)
+        return {
+            "reconstruction": reconstruction_loss(found.image, wanted, w.mse, w.lpips, perceptual),
+            "segmentation": segmentation_loss(
+                branch(found.maps, size), samples.labels[chosen], w.dice, w.cross_entropy
+            ),
+        }
+
+    def validate() -> dict[str, float]:
+        found = mean_validation_dice(segment, [(v.images, v.labels) for v in validation], classes)
+        return {} if found is None else {"source": found}
+
+    history = Training(translator.encoder, branch, p.schedule, seed, losses, validate).run(checkpoints, progress)
+    _, error, doubt = assess(translator, branch, stack(v.images for v in validation), size)
+    limits = {"error": float(error.max()), "doubt": float(doubt.max())}
+    return SourceBranch(translator, branch, limits, history)
+
+
+@torch.no_grad()
+def assess(
+    translator: Translator, branch: SegmentationBranch, images: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label images of the source, and say how well the source branch knows them.
+
+    Args:
+        translator: E_s and F.
+        branch: S_s.
+        images: (n, s, s) float32 in [-1, 1].
+        size: edge L of the labels.
+
+    Returns:
+        Labels (n, L, L) uint8; root mean square error of the reconstruction (n,); doubt (n,): mean over the pixels of
+        one minus the largest probability.
+    """
+    translator.encoder.eval()
+    branch.eval()
+    labels, errors, doubts = [], [], []
+    for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
+        read = resize(batch.to(translator.means.device), translator.encoder.size)
+        found = translator.decode(translator.encode(read, SOURCE), SOURCE)
+        largest, chosen = branch(found.maps, size).softmax(1).max(1)
+        labels.append(chosen[:count].to(torch.uint8))
+        errors.append((found.image - resize(read, translator.size)).square().mean((1, 2, 3)).sqrt()[:count])
+        doubts.append((1 - largest).mean((1, 2))[:count])
+    return tuple(torch.cat(part).cpu().numpy() for part in (labels, errors, doubts))

@@ -1,0 +1,226 @@
+"""Adaptation of one target, from synthetic source samples and the target's own images (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedfactory.adaptation.branch import SegmentationBranch
+from fedfactory.adaptation.encoder import SOURCE, TARGET, Encoding
+from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.parameters import TargetParameters
+from fedfactory.adaptation.samples import Samples
+from fedfactory.adaptation.segmenter import Segmenter, mean_of
+from fedfactory.adaptation.training import History, Losses, Training
+from fedfactory.adaptation.translator import Rendering, Translator
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.data.store import Volume
+from fedfactory.evaluation.dice import mean_validation_dice
+from fedfactory.progress import Progress
+
+BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
+"""Ways to read the networks at inference: which domains' branches are averaged."""
+_NAMES, _BRANCH_NAMES = ("source", "target"), ("S_s", "S_t")
+
+
+@dataclass(frozen=True)
+class TargetData:
+    """What an adaptation may see.
+
+    Attributes:
+        source: source images with S_s's labels (synthetic ones, unless a control takes real ones).
+        pairs: the same synthetic images with the target's look, in the order of ``source``; None without factory pairs.
+        labelled: slices of M_t; None at zero labels.
+        unlabelled: the target's training images.
+        validation: labelled validation volumes; empty with ``validation: none``.
+        frame: from the target's field of view to the source's.
+        size: edge of the labels.
+        classes: foreground classes.
+    """
+
+    source: Samples
+    pairs: Samples | None
+    labelled: Samples | None
+    unlabelled: Samples
+    validation: Sequence[Volume]
+    frame: Frame
+    size: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images of one domain in a step.
+
+    Attributes:
+        images: (n, 1, s, s).
+        labels: of the first ones, (m, classes + 1, S, S), m <= n; None without.
+        paired: which images have a counterpart in the other domain; None without.
+        counterparts: theirs, (k, 1, s, s).
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    paired: slice | None = None
+    counterparts: Tensor | None = None
+
+
+def adapt(
+    translator: Translator,
+    source_branch: SegmentationBranch,
+    target_branch: SegmentationBranch,
+    data: TargetData,
+    p: TargetParameters,
+    perceptual: nn.Module,
+    seed: int,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> History:
+    """Train E_t and S_t; F and S_s stay as they are.
+
+    Even steps are intra-domain: both domains' images are encoded with their own label and reconstructed; S_s segments
+    the source's, S_t the target's. Odd steps are inter-domain: images are encoded with the other label, the branch of
+    that other domain segments the translation against the label of the original, and the translation, detached, is
+    encoded back: cycle consistency. With factory pairs a synthetic image and its counterpart are each other's
+    translation, and the counterpart carries the label.
+
+    Args:
+        translator: E_t and F; E_t is trained in place.
+        source_branch: S_s, frozen.
+        target_branch: S_t, trained in place.
+        data: what may be seen.
+        p: parameters.
+        perceptual: LPIPS.
+        seed: of the batches.
+        checkpoints: where the training can go on from.
+        progress: updated every step.
+    """
+    source_branch.requires_grad_(False).eval()
+    step = _Step(translator, source_branch, target_branch, data, p, perceptual)
+    ways = tuple(BRANCHES) if p.branches == "best" else (p.branches,)
+    segment = Segmenter(
+        translator, {SOURCE: source_branch, TARGET: target_branch}, TARGET, data.frame, str(translator.means.device)
+    )
+
+    def validate() -> dict[str, float]:
+        found = [(segment.by_branch(v.images), v.labels) for v in data.validation]
+        dice = {way: _dice_of(found, BRANCHES[way], data.classes) for way in ways}
+        return {way: value for way, value in dice.items() if value is not None}
+
+    return Training(
+        translator.encoder, target_branch, p.schedule, seed, step.losses, validate if data.validation else None
+    ).run(checkpoints, progress)
+
+
+def _dice_of(
+    found: Sequence[tuple[Mapping[int, np.ndarray], np.ndarray]], labels: Sequence[int], classes: int
+) -> float | None:
+    """Mean validation Dice of the mean probabilities of some branches."""
+    masks = [(mean_of(branches, labels), truth) for branches, truth in found]
+    return mean_validation_dice(lambda probabilities: probabilities.argmax(1), masks, classes)
+
+
+class _Step:
+    """Losses of one step."""
+
+    def __init__(
+        self,
+        translator: Translator,
+        source_branch: SegmentationBranch,
+        target_branch: SegmentationBranch,
+        data: TargetData,
+        p: TargetParameters,
+        perceptual: nn.Module,
+    ) -> None:
+        self._translator, self._data, self._p, self._perceptual = translator, data, p, perceptual
+        self._branches = {SOURCE: source_branch, TARGET: target_branch}
+
+    def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
+        """Terms of an intra-domain (even) or inter-domain (odd) step.
+
+        Only the encoder, which normalises by domain, and the branches see the domains one by one; the factory and LPIPS
+        see both in one batch.
+        """
+        batches = self._draw(stream)
+        inter = step % 2 == 1
+        own = [len(batch.images) for batch in batches]
+        labels = torch.tensor([SOURCE, TARGET], device=batches[SOURCE].images.device).repeat_interleave(
+            torch.tensor(own, device=batches[SOURCE].images.device)
+        )
+        images = torch.cat([batch.images for batch in batches])
+        found = self._decode(
+            [batch.images for batch in batches], (SOURCE, TARGET), 1 - labels if inter else labels, ramp
+        )
+        terms = self._segmentation(found, batches, own, inter)
+        if not inter:
+            return terms | {"reconstruction": self._reconstruction(found.image, images)}
+        translated = found.image.split(own)
+        pairs = [
+            (image[batch.paired], batch.counterparts)
+            for image, batch in zip(translated, batches, strict=True)
+            if batch.paired
+        ]
+        if pairs:
+            terms["translation"] = self._reconstruction(*(torch.cat(side) for side in zip(*pairs, strict=True)))
+        if self._p.weights.cycle:
+            # The way back starts from what the translation looks like, and teaches the way back only.
+            back = [resize(image.detach(), self._translator.encoder.size) for image in translated]
+            cycle = self._decode(back, (TARGET, SOURCE), labels, ramp)
+            terms["cycle"] = self._p.weights.cycle * self._reconstruction(cycle.image, images)
+        return terms
+
+    def _decode(self, images: Sequence[Tensor], domains: Sequence[int], labels: Tensor, ramp: float) -> Rendering:
+        """Encode batches, each of one domain, and render all of them with the labels of their results."""
+        translator = self._translator
+        encoded = [translator.encode(batch, domain) for batch, domain in zip(images, domains, strict=True)]
+        return translator.decode(Encoding.cat(encoded), labels, ramp)
+
+    def _draw(self, stream: torch.Generator) -> list[_Batch]:
+        data, counts = self._data, self._p.batch
+        chosen = data.source.draw(counts.source, stream)
+        own = [data.source.images[chosen]], [data.source.labels[chosen]]
+        target: tuple[list[Tensor], list[Tensor]] = [], []
+        if data.labelled is not None:
+            chosen = data.labelled.draw(counts.labelled, stream)
+            target = [data.labelled.images[chosen]], [data.labelled.labels[chosen]]
+        paired, counterparts = [None, None], [None, None]
+        if data.pairs is not None:
+            chosen = data.source.draw(counts.pairs, stream)
+            sides = [data.source.images[chosen], data.pairs.images[chosen]]
+            for domain, (images, labels) in enumerate((own, target)):
+                start = sum(map(len, images))
+                paired[domain], counterparts[domain] = slice(start, start + counts.pairs), sides[1 - domain]
+                images.append(sides[domain])
+                labels.append(data.source.labels[chosen])
+        if counts.unlabelled:
+            target[0].append(data.unlabelled.images[data.unlabelled.draw(counts.unlabelled, stream)])
+        return [
+            _Batch(torch.cat(images), torch.cat(labels) if labels else None, paired[domain], counterparts[domain])
+            for domain, (images, labels) in enumerate((own, target))
+        ]
+
+    def _reconstruction(self, found: Tensor, wanted: Tensor) -> Tensor:
+        w = self._p.weights
+        return reconstruction_loss(found, resize(wanted, self._translator.size), w.mse, w.lpips, self._perceptual)
+
+    def _segmentation(
+        self, found: Rendering, batches: Sequence[_Batch], own: Sequence[int], inter: bool
+    ) -> dict[str, Tensor]:
+        """Loss of the branch that reads images with the label of a domain, over the labelled images of each batch."""
+        terms, start, w = {}, 0, self._p.weights
+        for domain, (batch, count) in enumerate(zip(batches, own, strict=True)):
+            label = 1 - domain if inter else domain
+            if batch.labels is not None:
+                maps = [x[start : start + len(batch.labels)] for x in found.maps]
+                if label == TARGET and not self._p.branch_trains_encoder:
+                    maps = [x.detach() for x in maps]
+                logits = self._branches[label](maps, self._data.size)
+                loss = segmentation_loss(logits, batch.labels, w.dice, w.cross_entropy)
+                terms[f"{_NAMES[domain]} by {_BRANCH_NAMES[label]}"] = loss
+            start += count
+        return terms

@@ -1,0 +1,260 @@
+"""The loop that source branch and adaptation share: rates, ramp, validation, selection, and resume after a kill."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedfactory.adaptation.parameters import Schedule
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.errors import FedFactoryError
+from fedfactory.progress import Progress
+from fedfactory.seeds import derive_seed
+
+_DECAY = 0.3
+# Losses are logged as means over this share of the steps.
+_ROWS = 40
+# Seconds between checkpoints, at least; and no more than one second in fifty is spent on them.
+_INTERVAL, _SHARE = 20.0, 50.0
+
+LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
+"""Files of a training, and the column of the second that marks the state that was taken."""
+
+Losses = Mapping[str, Tensor]
+"""Weighted terms of the loss, each a scalar; their sum is minimised."""
+
+
+class Lookahead:
+    """Lookahead (Zhang et al., NeurIPS 2019) around rectified Adam (Liu et al., ICLR 2020): together called Ranger.
+
+    Args:
+        parameters: to optimise.
+        rate: learning rate.
+        beta2: decay of the second moment; the rate is warmed up over about 2 / (1 - beta2) steps.
+        every: steps of the fast weights from one synchronisation to the next.
+        share: how far the slow weights follow the fast ones.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], rate: float, beta2: float, every: int = 6, share: float = 0.5
+    ):
+        self.fast = torch.optim.RAdam(parameters, lr=rate, betas=(0.95, beta2), eps=1e-5)
+        self._parameters, self._every, self._share, self._count = list(parameters), every, share, 0
+        self._slow = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of the fast weights; every few steps both meet."""
+        self.fast.step()
+        self._count += 1
+        if self._count % self._every == 0:
+            for slow, p in zip(self._slow, self._parameters, strict=True):
+                p.copy_(slow.lerp_(p, self._share))
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+        for group in self.fast.param_groups:
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs."""
+        return {"fast": self.fast.state_dict(), "slow": self._slow, "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+        self.fast.load_state_dict(state["fast"])
+        for slow, value in zip(self._slow, state["slow"], strict=True):
+            slow.copy_(value)
+        self._count = state["count"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, and for how long.
+
+    Attributes:
+        encoder: E.
+        branch: the segmentation branch that learns.
+        schedule: length and rates.
+        seed: of the batches; every step has a stream of its own, so that a resumed training draws the same ones.
+        losses: (step, ramp, stream) -> terms of the loss.
+        validate: validation Dice of the networks as they are, for each way to read them; the best state and way are
+            taken. Without it, the last state is.
+    """
+
+    encoder: nn.Module
+    branch: nn.Module
+    schedule: Schedule
+    seed: int
+    losses: Callable[[int, float, torch.Generator], Losses]
+    validate: Callable[[], Mapping[str, float]] | None
+
+    def run(self, checkpoints: Checkpoints, progress: Progress) -> History:
+        """Train, or go on from the last checkpoint; the networks end in the selected state, in evaluation mode.
+
+        Raises:
+            FedFactoryError: the loss is not finite.
+        """
+        p, history = self.schedule, History([], [], None)
+        encoder = Lookahead([x for x in self.encoder.parameters() if x.requires_grad], p.encoder_rate, p.beta2)
+        branch = torch.optim.Adam(self.branch.parameters(), lr=p.branch_rate)
+        parts = {"encoder": self.encoder, "branch": self.branch, "fast": encoder, "adam": branch}
+        start, best = 0, None
+        if numbers := checkpoints.rounds():
+            start = numbers[-1]
+            state = checkpoints.load(start)
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            history, best = History.from_plain(state["history"]), state["best"]
+        when, saved = self._validations(), _Clock()
+        self._train_mode()
+        for step in range(start, p.steps):
+            rate = _DECAY if step >= p.decay_at * p.steps else 1.0
+            encoder.set_rate(rate * p.encoder_rate)
+            branch.param_groups[0]["lr"] = rate * p.branch_rate
+            terms = self._step(step, encoder, branch)
+            history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
+            if step + 1 in when:
+                if history.validated(step + 1, self.validate()):
+                    best = copy.deepcopy(self._weights())
+                self._train_mode()
+            if step + 1 < p.steps and saved.due():
+                state = {name: part.state_dict() for name, part in parts.items()}
+                checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
+                saved.done()
+            progress.update(step + 1, p.steps, history.latest())
+        if best is not None:
+            self.encoder.load_state_dict(best["encoder"])
+            self.branch.load_state_dict(best["branch"])
+        self.encoder.eval()
+        self.branch.eval()
+        return history
+
+    def _step(self, step: int, encoder: Lookahead, branch: torch.optim.Adam) -> dict[str, float]:
+        p = self.schedule
+        ramp = min(1.0, step / (p.ramp * p.steps)) if p.ramp else 1.0
+        terms = self.losses(step, ramp, torch.Generator().manual_seed(derive_seed("step", self.seed, step)))
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            raise FedFactoryError(
+                f"the loss of step {step} is not finite; lower 'encoder_rate' and 'branch_rate' of the schedule"
+            )
+        encoder.fast.zero_grad()
+        branch.zero_grad()
+        loss.backward()
+        for part in (self.encoder, self.branch):
+            nn.utils.clip_grad_norm_(part.parameters(), p.clip)
+        encoder.step()
+        branch.step()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    def _validations(self) -> set[int]:
+        if self.validate is None:
+            return set()
+        p = self.schedule
+        return {p.steps - round(i * p.steps / 2 / p.validations) for i in range(p.validations)}
+
+    def _train_mode(self) -> None:
+        self.encoder.train()
+        self.branch.train()
+
+    def _weights(self) -> dict[str, dict[str, Tensor]]:
+        return {"encoder": self.encoder.state_dict(), "branch": self.branch.state_dict()}
+
+
+class _Clock:
+    """When a checkpoint is due."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        self._started = now
+        return now - self._last > max(_INTERVAL, _SHARE * self._cost)
+
+    def done(self) -> None:
+        self._last = time.monotonic()
+        self._cost = self._last - self._started
+
+
+@dataclass
+class History:
+    """How a training went.
+
+    Attributes:
+        losses: rows of (step, name, mean of the term over the steps since the last row).
+        validations: rows of (step, way to read the networks, validation Dice).
+        chosen: step and way that were taken; None where nothing chose.
+    """
+
+    losses: list[tuple[int, str, float]]
+    validations: list[tuple[int, str, float]]
+    chosen: tuple[int, str] | None
+
+    def __post_init__(self) -> None:
+        """Start the running means."""
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, step: int, terms: Mapping[str, float], every: int, steps: int) -> None:
+        """Take note of a step's terms."""
+        for name, value in terms.items():
+            total = self._sums.setdefault(name, [0.0, 0])
+            total[0] += value
+            total[1] += 1
+        if (step + 1) % every == 0 or step + 1 == steps:
+            self.losses += [(step + 1, name, total / count) for name, (total, count) in sorted(self._sums.items())]
+            self._sums = {}
+
+    def validated(self, step: int, dice: Mapping[str, float]) -> bool:
+        """Take note of a validation, and say whether it is the best one so far (the first of equals)."""
+        best = max((value for _, _, value in self.validations), default=-1.0)
+        self.validations += [(step, way, value) for way, value in dice.items()]
+        way = max(dice, key=dice.get)
+        if dice[way] > best:
+            self.chosen = (step, way)
+        return dice[way] > best
+
+    def latest(self) -> str:
+        """The latest figures, for the progress."""
+        parts = []
+        if self.losses:
+            last = self.losses[-1][0]
+            parts.append(", ".join(f"{name} {value:.3f}" for step, name, value in self.losses if step == last))
+        if self.validations:
+            last = self.validations[-1][0]
+            parts.append(f"validation Dice {max(dice for step, _, dice in self.validations if step == last):.3f}")
+        return ", ".join(parts)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data for a checkpoint."""
+        return {"losses": self.losses, "validations": self.validations, "chosen": self.chosen, "sums": self._sums}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> History:
+        """Read what :meth:`plain` gave."""
+        history = cls([tuple(r) for r in data["losses"]], [tuple(r) for r in data["validations"]], data["chosen"])
+        history.chosen = None if history.chosen is None else tuple(history.chosen)
+        history._sums = {name: list(value) for name, value in data["sums"].items()}
+        return history
+
+    def write(self, folder: Path) -> None:
+        """Write terms of the loss and validation Dice into an existing folder."""
+        losses = [(step, name, f"{value:.6f}") for step, name, value in self.losses]
+        dice = [(step, way, f"{value:.6f}", int((step, way) == self.chosen)) for step, way, value in self.validations]
+        for name, head, rows in (
+            (LOSSES, ("step", "term", "value"), losses),
+            (VALIDATION, ("step", "branches", "dice", CHOSEN), dice),
+        ):
+            with (folder / name).open("w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([head, *rows])

@@ -1,0 +1,224 @@
+"""What the source shares and what a target may see: synthetic set, looks, stored networks, and refusals."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.look import Look, learn_look, nearest_client, own_look, read_look, write_look
+from fedfactory.adaptation.model import Stored, open_factory, read_networks, write_networks
+from fedfactory.adaptation.parameters import SyntheticParameters
+from fedfactory.adaptation.site_data import target_data
+from fedfactory.adaptation.synthetic import SyntheticSet, make_synthetic_set
+from fedfactory.adaptation.training import History
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+from fedfactory.progress import Progress
+from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder
+
+P = SyntheticParameters(volumes=2, between=2, tolerance=2.0)
+
+
+def judged(error, doubt):
+    """A source branch that labels bright pixels, and says what it is told to."""
+
+    def assess(images):
+        fill = lambda value: np.resize(np.asarray(value, np.float32), len(images))  # noqa: E731
+        return (images > 0).astype(np.uint8), fill(error), fill(doubt)
+
+    return assess
+
+
+LIMITS = {"error": 1.0, "doubt": 1.0}
+
+
+def test_volumes_have_one_z_and_walk_through_the_positions(factory):
+    look = own_look(factory, "near")
+    found, counts = make_synthetic_set(factory, look, P, judged(0, 0), LIMITS, 3)
+    assert counts == {"sampled": 18, "kept": 18, "badly reconstructed": 0, "in doubt": 0}
+    assert found.volume.tolist() == [0] * 9 + [1] * 9
+    assert found.position.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4] * 2
+    # At a bin the slice is the factory's own; between two bins its styles lie halfway.
+    z = torch.from_numpy(found.z[:1]).expand(5, -1)
+    np.testing.assert_allclose(found.images[:9:2], factory.show(z, "near", torch.arange(5)), atol=1e-5)
+    styles = factory.styles(z[:2], "near", torch.tensor([1, 2])).mean(0, keepdim=True)
+    np.testing.assert_allclose(found.images[3:4], factory.render(styles, factory.zoom("near")), atol=1e-5)
+    again, _ = make_synthetic_set(factory, look, P, judged(0, 0), LIMITS, 3)
+    np.testing.assert_array_equal(again.images, found.images)
+    other, _ = make_synthetic_set(factory, look, P, judged(0, 0), LIMITS, 4)
+    assert not np.array_equal(other.images, found.images)
+
+
+def test_the_filter_drops_what_the_source_does_not_know(factory):
+    look = own_look(factory, "near")
+    found, counts = make_synthetic_set(factory, look, P, judged([0, 2.1, 1.9], [0, 0, 0, 3]), LIMITS, 3)
+    assert counts == {"sampled": 18, "kept": 9, "badly reconstructed": 6, "in doubt": 4}
+    assert len(found.images) == len(found.labels) == len(found.volume) == 9
+    with pytest.raises(FedFactoryError, match="of 18 synthetic slices only 0 pass the filter .badly reconstructed 18"):
+        make_synthetic_set(factory, look, P, judged(5, 0), LIMITS, 3)
+
+
+def test_pairs_are_the_same_latents_with_another_look(factory, tmp_path):
+    found, _ = make_synthetic_set(factory, own_look(factory, "near"), P, judged([0, 3], 0), LIMITS, 3)
+    found.write(tmp_path)
+    read = SyntheticSet.read(tmp_path)
+    same = read.render_as(factory, own_look(factory, "near"), factory.zoom("near"))
+    np.testing.assert_allclose(same, found.images, atol=1e-5)
+    counterpart = read.render_as(factory, own_look(factory, "mid"), factory.zoom("near"))
+    assert not np.allclose(counterpart, found.images)
+    with pytest.raises(FedFactoryError, match="is no synthetic source set"):
+        SyntheticSet.read(tmp_path / "elsewhere")
+
+
+def test_a_look_is_learned_against_the_frozen_factory(factory, tmp_path):
+    """Images of a client that is none of the factory's: `far` in another contrast and field of view."""
+    true = Look("far", torch.randn(factory.generator.n_styles, 16, generator=torch.Generator().manual_seed(1)), 0.15)
+    positions = torch.arange(20) % 5
+    images = factory.render(true.styles(factory, factory.latents(20, 9), positions), true.zoom)
+    before = {name: value.clone() for name, value in factory.generator.state_dict().items()}
+    arguments = (factory, torch.from_numpy(images)[:, None], positions, "far", PlainDistance(), 0, Progress("x"))
+    look, losses = learn_look(*arguments, steps=80)
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    assert all(torch.equal(value, before[name]) for name, value in factory.generator.state_dict().items())
+    assert not look.offset[: factory.generator.shared_styles].any(), "what all clients share is left alone"
+    write_look(tmp_path, look, losses)
+    read = read_look(tmp_path, factory)
+    assert (read.client, read.zoom) == ("far", look.zoom) and torch.equal(read.offset, look.offset)
+    (tmp_path / "look.json").write_text(json.dumps({"client": "nobody", "zoom": 0.0}))
+    with pytest.raises(FedFactoryError, match="made with another factory"):
+        read_look(tmp_path, factory)
+    with pytest.raises(FedFactoryError, match="is no look of a client"):
+        read_look(tmp_path / "elsewhere", factory)
+
+
+def test_the_nearest_client_is_by_the_key(factory):
+    key = np.array(factory.card.keys["mid"]) * 3 + 0.1
+    assert nearest_client(factory, key.tolist()) == "mid"
+    with pytest.raises(FedFactoryError, match="the key has 3 values, the factory's have 512"):
+        nearest_client(factory, [1.0, 2.0, 3.0])
+    with pytest.raises(FedFactoryError, match="client t2w is none of the factory's clients .near, mid, far."):
+        own_look(factory, "t2w")
+
+
+@pytest.fixture
+def folder(factory, architecture, tmp_path):
+    """Networks as an adaptation leaves them."""
+    translator, branch = architecture.networks(factory, 1)
+    _, other = architecture.networks(factory, 2)
+    (tmp_path / "model").mkdir()
+    write_networks(
+        tmp_path / "model", architecture, translator, {SOURCE: branch, TARGET: other}, History([], [], None),
+        frame=0.2, read_at_inference=(SOURCE, TARGET),
+    )  # fmt: skip
+    return tmp_path / "model"
+
+
+def test_networks_come_back_as_they_were(folder, factory_folder, architecture, factory):
+    stored = read_networks(folder, factory_folder, "cpu", "adapt")
+    translator, branch = architecture.networks(factory, 1)
+    assert all(torch.equal(v, stored.translator.state_dict()[k]) for k, v in translator.state_dict().items())
+    assert all(torch.equal(v, stored.branches[SOURCE].state_dict()[k]) for k, v in branch.state_dict().items())
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32)).astype(np.float32)
+    segment = stored.segmenter("cpu")
+    both = segment.by_branch(images)
+    np.testing.assert_allclose(segment.probabilities(images), (both[SOURCE] + both[TARGET]) / 2, atol=1e-6)
+    np.testing.assert_allclose(segment.probabilities(images).sum(1), 1, atol=1e-5)
+    assert not list(folder.glob("*.pkl"))
+
+
+def test_networks_of_another_factory_are_refused(folder, tmp_path):
+    other = write_factory_folder(tmp_path / "other", seed=5)
+    with pytest.raises(FedFactoryError, match="was trained with another factory .* 32 pixels.; take both from one run"):
+        read_networks(folder, other, "cpu", "adapt")
+    larger = write_factory_folder(tmp_path / "larger", size=64)
+    with pytest.raises(FedFactoryError, match="64 pixels"):
+        read_networks(folder, larger, "cpu", "adapt")
+
+
+@pytest.mark.parametrize("content", [b"no weights", b""])
+def test_a_checkpoint_that_is_none(folder, factory_folder, content):
+    (folder / "weights.pt").write_bytes(content)
+    with pytest.raises(FedFactoryError, match="weights.pt is no table of weights of its card .*rule adapt"):
+        read_networks(folder, factory_folder, "cpu", "adapt")
+
+
+def test_a_checkpoint_that_would_run_code(folder, factory_folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    torch.save({"translator": Evil()}, folder / "weights.pt")
+    with pytest.raises(FedFactoryError, match="is no table of weights"):
+        read_networks(folder, factory_folder, "cpu", "adapt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_card_that_is_none(folder, factory_folder):
+    card = json.loads((folder / "card.json").read_text())
+    card["architecture"]["encoder"]["image_size"] = "large"
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(FedFactoryError, match="card.json is no card of networks .*image_size"):
+        read_networks(folder, factory_folder, "cpu", "adapt")
+    (folder / "card.json").unlink()
+    with pytest.raises(FedFactoryError, match="card.json is missing; make it with the rule adapt"):
+        read_networks(folder, factory_folder, "cpu", "adapt")
+
+
+def test_the_untrained_factory_is_the_first_snapshot(factory_folder):
+    assert (
+        open_factory(factory_folder, "trained", "cpu").digest != open_factory(factory_folder, "untrained", "cpu").digest
+    )
+
+
+@pytest.fixture
+def source(factory, architecture):
+    translator, branch = architecture.networks(factory, 1)
+    return Stored(architecture, {}, factory, translator, {SOURCE: branch})
+
+
+@pytest.fixture
+def synthetic(factory):
+    return make_synthetic_set(factory, own_look(factory, "near"), P, judged(0, 0), LIMITS, 3)[0]
+
+
+def test_a_target_sees_its_own_slices_and_the_synthetic_ones(source, synthetic, target_view, factory):
+    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS)
+    assert len(data.source) == len(data.pairs) == 18
+    assert len(data.unlabelled) == 12, "training slices only"
+    assert len(data.labelled) == 2 * 2, "M_t and one deformed copy of each"
+    assert [volume.name for volume in data.validation] == ["c3"]
+    assert data.frame.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
+    p = replace(
+        TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=replace(TARGET_PARAMETERS.batch, pairs=0)
+    )
+    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), p)
+    assert (len(data.labelled), data.pairs, data.validation) == (2, None, ())
+
+
+def test_a_control_may_see_the_sources_own_slices(source, synthetic, target_view, source_view, factory):
+    p = replace(TARGET_PARAMETERS, source_samples="real", batch=replace(TARGET_PARAMETERS.batch, pairs=0))
+    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), p, source_view)
+    assert len(data.source) == 12
+
+
+def test_a_target_that_does_not_fit_is_refused(source, synthetic, factory, tmp_path):
+    look = own_look(factory, "mid")
+    without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
+    with pytest.raises(FedFactoryError, match="holds no M_t"):
+        target_data(without, source, synthetic, look, TARGET_PARAMETERS)
+    empty = ClientView(write_discs(tmp_path / "b", 0))
+    labels = np.load(tmp_path / "b" / "labels.npy")
+    labels[[row.in_mt for row in empty.rows]] = 0
+    np.save(tmp_path / "b" / "labels.npy", labels)
+    with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
+        target_data(empty, source, synthetic, look, TARGET_PARAMETERS)
+    fine = ClientView(write_discs(tmp_path / "c", 0))
+    with pytest.raises(FedFactoryError, match="M_t has 2 slices, 'labelled_slices' asks for 5"):
+        target_data(fine, source, synthetic, look, replace(TARGET_PARAMETERS, labelled_slices=5))
+    store = tmp_path / "c" / "store.json"
+    store.write_text(store.read_text().replace("disc", "ring"))
+    with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):
+        target_data(ClientView(tmp_path / "c"), source, synthetic, look, TARGET_PARAMETERS)

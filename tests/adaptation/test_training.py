@@ -1,0 +1,220 @@
+"""The loop: resume, selection, and what an adaptation may change."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fedfactory.adaptation import training as loop
+from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.look import own_look
+from fedfactory.adaptation.model import Stored
+from fedfactory.adaptation.segmenter import Segmenter
+from fedfactory.adaptation.site_data import target_data, target_networks
+from fedfactory.adaptation.source import assess, train_source
+from fedfactory.adaptation.synthetic import make_synthetic_set
+from fedfactory.adaptation.target import adapt
+from fedfactory.adaptation.training import History, Lookahead, Training
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.errors import FedFactoryError
+from fedfactory.progress import Progress
+from tests.adaptation.conftest import SCHEDULE, SOURCE_PARAMETERS, TARGET_PARAMETERS, PlainDistance
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Progress):
+    """Ends a training as a kill would, after some steps."""
+
+    def __init__(self, steps: int):
+        super().__init__("killed")
+        self._steps = steps
+
+    def update(self, done, total, message=""):
+        if done == self._steps:
+            raise Killed
+
+
+class NoCheckpoints:
+    def rounds(self):
+        return []
+
+
+def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def equal(first, second) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def stored(factory, architecture, source_view, tmp_path) -> Stored:
+    """A source branch after a few steps."""
+    look = own_look(factory, "near")
+    found = train_source(
+        factory, look, architecture, SOURCE_PARAMETERS, source_view.labelled_volumes("train"),
+        source_view.labelled_volumes("validation"), PlainDistance(), 3, Checkpoints(tmp_path / "source", "x"),
+        Progress("source"),
+    )  # fmt: skip
+    return Stored(architecture, {"limits": found.limits}, factory, found.translator, {SOURCE: found.branch})
+
+
+@pytest.fixture
+def adaptation(stored, target_view, tmp_path):
+    """Adapt the target; returns E_t with F, S_t, and the history."""
+    look = own_look(stored.factory, "mid")
+    synthetic, _ = make_synthetic_set(
+        stored.factory,
+        own_look(stored.factory, "near"),
+        SOURCE_PARAMETERS.synthetic,
+        lambda images: assess(stored.translator, stored.branches[SOURCE], images, 32),
+        stored.card["limits"],
+        0,
+    )
+
+    def run(p=TARGET_PARAMETERS, progress=None, name="work"):
+        data = target_data(target_view, stored, synthetic, look, p)
+        translator, branch = target_networks(stored, look, p, 5)
+        checkpoints = Checkpoints(tmp_path / name, "x")
+        history = adapt(
+            translator, stored.branches[SOURCE], branch, data, p, PlainDistance(), 7, checkpoints,
+            progress or Progress("adapt"),
+        )  # fmt: skip
+        return translator, branch, history
+
+    return run
+
+
+def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
+    generator, source_branch = state(stored.factory.generator), state(stored.branches[SOURCE])
+    source_encoder = state(stored.translator)
+    translator, branch, _ = adaptation()
+    assert equal(state(stored.factory.generator), generator)
+    assert equal(state(stored.branches[SOURCE]), source_branch)
+    assert equal(state(stored.translator), source_encoder), "E_s belongs to the source"
+    assert not equal(state(branch), source_branch)
+    assert not equal(state(translator.encoder), state(stored.translator.encoder))
+
+
+def test_an_adaptation_is_the_same_after_a_kill(adaptation, monkeypatch):
+    monkeypatch.setattr(loop, "_INTERVAL", 0.0)
+    monkeypatch.setattr(loop, "_SHARE", 0.0)
+    translator, branch, history = adaptation(name="whole")
+    for steps in (2, 5):
+        with pytest.raises(Killed):
+            adaptation(progress=KillAt(steps))
+    resumed, resumed_branch, resumed_history = adaptation()
+    assert equal(state(translator), state(resumed))
+    assert equal(state(branch), state(resumed_branch))
+    assert resumed_history == history
+
+
+def test_it_starts_as_the_source_or_from_scratch(stored):
+    look = own_look(stored.factory, "mid")
+    translator, branch = target_networks(stored, look, TARGET_PARAMETERS, 5)
+    assert equal(state(branch), state(stored.branches[SOURCE]))
+    source = state(stored.translator.encoder)
+    for name, value in state(translator.encoder).items():
+        assert torch.equal(value, source[name.replace("domains.1", "domains.0")]), "the target starts as the source"
+    fresh, fresh_branch = target_networks(stored, look, replace(TARGET_PARAMETERS, start="scratch"), 5)
+    assert not equal(state(fresh_branch), state(branch))
+    assert torch.equal(fresh.means, translator.means)
+    torch.testing.assert_close(translator.means[TARGET], look.mean(stored.factory))
+
+
+def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adaptation):
+    """With no other loss, the encoder moves only if the gradient of S_t reaches it."""
+    weights = replace(TARGET_PARAMETERS.weights, mse=0.0, lpips=0.0, cycle=0.0)
+    # One step, which is intra-domain; its source images' loss goes through S_s, so leave their encoder out by weight.
+    schedule = replace(SCHEDULE, steps=1, validations=1, ramp=0.0)
+    moved = {}
+    for joint in (True, False):
+        p = replace(TARGET_PARAMETERS, weights=weights, schedule=schedule, branch_trains_encoder=joint)
+        before, _ = target_networks(stored, own_look(stored.factory, "mid"), p, 5)
+        after, _, _ = adaptation(p, name=f"joint {joint}")
+        norm = "stem_norm.domains.1.weight"
+        moved[joint] = not torch.equal(before.encoder.state_dict()[norm], after.encoder.state_dict()[norm])
+    assert moved == {True: True, False: False}
+
+
+def test_the_best_validation_state_is_taken():
+    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    seen, dice = [], iter([{"both": 0.4, "target": 0.6}, {"both": 0.5, "target": 0.3}, {"both": 0.6, "target": 0.2}])
+
+    def validate():
+        seen.append(state(branch))
+        return next(dice)
+
+    def losses(step, ramp, stream):
+        return {"loss": (branch(encoder(torch.ones(1, 1))) - 3).square().sum()}
+
+    schedule = replace(SCHEDULE, steps=10, validations=3)
+    history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
+    assert [step for step, _, _ in history.validations] == [7, 7, 8, 8, 10, 10]
+    assert history.chosen == (7, "target"), "the first of equals"
+    assert equal(state(branch), seen[0]) and not equal(state(branch), seen[2])
+
+
+def test_without_validation_the_last_state_is_taken():
+    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    ramps = []
+
+    def losses(step, ramp, stream):
+        ramps.append(ramp)
+        return {"loss": branch(encoder(torch.ones(1, 1))).square().sum()}
+
+    history = Training(encoder, branch, replace(SCHEDULE, steps=8, ramp=0.5), 0, losses, None).run(
+        NoCheckpoints(), Progress("x")
+    )
+    assert history.chosen is None and history.validations == []
+    assert ramps == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+    def losses(step, ramp, stream):
+        return {"loss": branch(encoder(torch.ones(1, 1))).sum() * (float("nan") if step == 3 else 1)}
+
+    with pytest.raises(FedFactoryError, match="step 3 is not finite; lower 'encoder_rate'"):
+        Training(encoder, branch, SCHEDULE, 0, losses, None).run(NoCheckpoints(), Progress("x"))
+
+
+def test_lookahead_pulls_the_fast_weights_back():
+    p, twin = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+    ranger, plain = Lookahead([p], 0.1, 0.99, every=3), torch.optim.RAdam([twin], lr=0.1, betas=(0.95, 0.99), eps=1e-5)
+    for _ in range(3):
+        for weights, optimiser in ((p, ranger), (twin, plain)):
+            weights.grad = torch.tensor([1.0, 2.0, -1.0])
+            optimiser.step()
+    torch.testing.assert_close(p.detach(), (torch.ones(3) + twin.detach()) / 2)
+
+
+def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
+    branch = stored.branches[SOURCE]
+    segment = Segmenter(stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, Frame(0.3), "cpu")
+    volumes = list(target_view.unlabelled_images())
+    images = np.concatenate([volume.images for volume in volumes])
+    together = segment.probabilities(images)
+    assert segment(images).any()
+    for i in range(len(images)):
+        np.testing.assert_array_equal(segment.probabilities(images[i : i + 1])[0], together[i])
+    np.testing.assert_array_equal(segment.probabilities(images[::-1])[::-1], together)
+
+
+def test_history_survives_a_checkpoint():
+    history = History([], [], None)
+    for step in range(3):
+        history.add(step, {"loss": torch.tensor(float(step)).item()}, 2, 10)
+    history.validated(2, {"both": 0.5})
+    other = History.from_plain(history.plain())
+    for one in (history, other):
+        one.add(3, {"loss": 5.0}, 2, 10)
+    assert other == history
+    assert history.losses == [(2, "loss", 0.5), (4, "loss", 3.5)]

@@ -1,0 +1,79 @@
+"""Adapt one target from the factory, the source branch, the synthetic source set and the target's own data."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.adaptation.parameters import TargetParameters, read
+from fedfactory.adaptation.training_files import checkpoints_of
+from fedfactory.data.store import ClientView
+from fedfactory.devices import prepare
+from fedfactory.files import new_folder
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.training_script import add_training_arguments, training_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Adapt one target, or go on with it, and write its model."""
+    device = prepare(arguments.device)
+    from fedfactory.adaptation.encoder import SOURCE, TARGET
+    from fedfactory.adaptation.look import own_look, read_look
+    from fedfactory.adaptation.model import read_networks, write_networks
+    from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
+    from fedfactory.adaptation.site_data import target_data, target_networks
+    from fedfactory.adaptation.synthetic import SyntheticSet
+    from fedfactory.adaptation.target import BRANCHES, adapt
+
+    p = read(TargetParameters, json.loads(arguments.parameters), "target")
+    seed = training_seed(arguments)
+    source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
+    look = read_look(arguments.look, source.factory) if arguments.look else own_look(source.factory, arguments.client)
+    centralised = ClientView(arguments.centralised) if arguments.centralised else None
+    data = target_data(ClientView(arguments.data), source, SyntheticSet.read(arguments.synthetic), look, p, centralised)
+    translator, branch = target_networks(source, look, p, seed)
+    perceptual = {name: value for name, value in source.card["perceptual"].items() if name != "digest"}
+    inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
+    checkpoints = checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path])
+    history = adapt(
+        translator,
+        source.branches[SOURCE],
+        branch,
+        data,
+        p,
+        load_perceptual(PerceptualParameters.from_mapping(perceptual, "perceptual"), device),
+        seed,
+        checkpoints,
+        Progress(f"adapt {arguments.cell} seed {arguments.seed}"),
+    )
+    way = history.chosen[1] if history.chosen else "both" if p.branches == "best" else p.branches
+    with new_folder(arguments.out) as folder:
+        write_networks(
+            folder,
+            source.architecture,
+            translator,
+            {SOURCE: source.branches[SOURCE], TARGET: branch},
+            history,
+            client=arguments.client,
+            frame=data.frame.zoom,
+            read_at_inference=BRANCHES[way],
+            rendered_as=look.client,
+            perceptual=source.card["perceptual"],
+        )
+    checkpoints.remove()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
+    parser.add_argument("--branch", type=Path, required=True, help="folder made by source_branch")
+    parser.add_argument("--synthetic", type=Path, required=True, help="folder made by synthetic_source")
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--client", required=True, help="name of the target")
+    parser.add_argument("--look", type=Path, help="folder made by factory_look, for a target outside the federation")
+    parser.add_argument(
+        "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
+    )
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    add_training_arguments(parser)
+    run_script(parser, main)

@@ -1,0 +1,41 @@
+"""Predict a target's test volumes with its adapted branches, and draw what the adaptation does."""
+
+import argparse
+from pathlib import Path
+
+from fedfactory.contract import predict_cases
+from fedfactory.data.store import ClientView
+from fedfactory.devices import prepare
+from fedfactory.evaluation.figures import save
+from fedfactory.files import new_file
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Predict all test volumes of one cell."""
+    device = prepare(arguments.device)
+    from fedfactory.adaptation.model import read_networks
+    from fedfactory.adaptation.pictures import draw_adaptation, draw_curves, read_curves
+
+    view = ClientView(arguments.data)
+    segment = read_networks(arguments.model, arguments.factory, device, "adapt").segmenter(device)
+    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    with new_file(arguments.picture) as path:
+        save(draw_adaptation(segment, view.few_shot(), arguments.orientation), path, ".png")
+    with new_file(arguments.curves) as path:
+        save(draw_curves(*read_curves(arguments.model)), path, ".png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
+    parser.add_argument("--model", type=Path, required=True, help="folder made by adapt")
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--orientation", required=True)
+    parser.add_argument("--picture", type=Path, required=True, help="slices on their way through the networks")
+    parser.add_argument("--curves", type=Path, required=True, help="losses and validation Dice of the adaptation")
+    parser.add_argument("--out", type=Path, required=True)
+    run_script(parser, main)

@@ -159,7 +159,13 @@ rule adapt_predict:
         data=client_file("data"),
     output:
         predictions=directory(cell_file("predictions")),
-        picture=cell_file("adaptation.png"),
+        picture=released(
+            cell_file("adaptation.png"),
+            caption="../report/adaptation.rst",
+            category="Adaptation",
+            subcategory="{setup}",
+            labels={"picture": "Slices, {client}, {method}"},
+        ),
         curves=report(
             cell_file("curves.png"),
             caption="../report/adaptation_curves.rst",

@@ -30,6 +30,11 @@ def code_digest(script, *modules):
     return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
 
 
+def released(path, **options):
+    """A picture of real slices: part of the report only where the clients release pictures."""
+    return report(path, **options) if CONFIG.pictures else path
+
+
 if Path(jobs.__file__).parent != FOLDER / "src" / "fedfactory":
     raise WorkflowError(
         f"the package fedfactory comes from {Path(jobs.__file__).parent}, the workflow from {FOLDER}; use the environment"

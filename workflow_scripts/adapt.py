@@ -21,30 +21,41 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.adaptation.look import own_look, read_look
     from fedfactory.adaptation.model import read_networks, write_networks
     from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
-    from fedfactory.adaptation.site_data import target_data, target_networks
+    from fedfactory.adaptation.site_data import Site, target_networks
     from fedfactory.adaptation.synthetic import SyntheticSet
     from fedfactory.adaptation.target import BRANCHES, adapt
+    from fedfactory.adaptation.trials import try_frames
 
     p = read(TargetParameters, json.loads(arguments.parameters), "target")
     seed = training_seed(arguments)
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
-    look = read_look(arguments.look, source.factory) if arguments.look else own_look(source.factory, arguments.client)
-    centralised = ClientView(arguments.centralised) if arguments.centralised else None
-    data = target_data(ClientView(arguments.data), source, SyntheticSet.read(arguments.synthetic), look, p, centralised)
-    translator, branch = target_networks(source, look, p, seed)
-    perceptual = {name: value for name, value in source.card["perceptual"].items() if name != "digest"}
+    own = arguments.look is None
+    look = own_look(source.factory, arguments.client) if own else read_look(arguments.look, source.factory)
+    site = Site(
+        view=ClientView(arguments.data),
+        source=source,
+        synthetic=SyntheticSet.read(arguments.synthetic),
+        look=look,
+        p=p,
+        centralised=ClientView(arguments.centralised) if arguments.centralised else None,
+    )
+    loss = {name: value for name, value in source.card["perceptual"].items() if name != "digest"}
+    perceptual = load_perceptual(PerceptualParameters.from_mapping(loss, "perceptual"), device)
     inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
     checkpoints = checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path])
+    name = f"{arguments.cell} seed {arguments.seed}"
+    data, tried = try_frames(site, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
+    translator, branch = target_networks(source, site.look, p, seed)
     history = adapt(
         translator,
         source.branches[SOURCE],
         branch,
         data,
         p,
-        load_perceptual(PerceptualParameters.from_mapping(perceptual, "perceptual"), device),
+        perceptual,
         seed,
         checkpoints,
-        Progress(f"adapt {arguments.cell} seed {arguments.seed}"),
+        Progress(f"adapt {name}"),
     )
     way = history.chosen[1] if history.chosen else "both" if p.branches == "best" else p.branches
     with new_folder(arguments.out) as folder:
@@ -57,7 +68,8 @@ def main(arguments: argparse.Namespace) -> None:
             client=arguments.client,
             frame=data.frame.zoom,
             read_at_inference=BRANCHES[way],
-            rendered_as=look.client,
+            tried=tried,
+            rendered_as=site.look.client,
             perceptual=source.card["perceptual"],
         )
     checkpoints.remove()

@@ -35,6 +35,7 @@ SOURCE_PARAMETERS = SourceParameters(
     hidden=(8, 8),
     batch=4,
     copies=2,
+    jitter=0.3,
     schedule=SCHEDULE,
     weights=Weights(1.0, 0.5, 1.0, 1.0),
     perceptual=PerceptualParameters("lpips-squeezenet-random"),
@@ -44,8 +45,10 @@ TARGET_PARAMETERS = TargetParameters(
     start="source",
     batch=BatchParameters(source=2, labelled=1, unlabelled=1, pairs=1),
     copies=2,
+    jitter=0.3,
     schedule=SCHEDULE,
     weights=Weights(1.0, 0.5, 1.0, 1.0),
+    field_of_view="factory",
     branch_trains_encoder=True,
     validation="full",
 )

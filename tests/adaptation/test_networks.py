@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET, ContentGate, DomainNorm
-from fedfactory.adaptation.frame import Frame, frame_between
+from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.losses import one_hot, reconstruction_loss, segmentation_loss
 from tests.adaptation.conftest import PlainDistance
 
@@ -133,7 +133,7 @@ def test_what_the_frame_does_not_show_is_background():
 
 
 def test_fields_of_view_that_hardly_differ_are_left_alone():
-    assert frame_between(0.3, 0.35).zoom == 0
-    assert frame_between(-0.3, 0.35).zoom == pytest.approx(0.65)
+    assert Frame.of(0.05).zoom == Frame.of(-0.05).zoom == 0
+    assert Frame.of(0.65).zoom == 0.65
     x = torch.rand(2, 1, 16, 16)
     assert Frame(0.0).images(x, 16) is x

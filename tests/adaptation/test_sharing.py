@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.adaptation import trials
 from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.frame import Frame, label_radius
 from fedfactory.adaptation.look import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.adaptation.model import Stored, open_factory, read_networks, write_networks
 from fedfactory.adaptation.parameters import SyntheticParameters
-from fedfactory.adaptation.site_data import target_data
+from fedfactory.adaptation.site_data import Site
 from fedfactory.adaptation.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.adaptation.training import History
 from fedfactory.data.store import ClientView
@@ -184,41 +186,84 @@ def synthetic(factory):
     return make_synthetic_set(factory, own_look(factory, "near"), P, judged(0, 0), LIMITS, 3)[0]
 
 
-def test_a_target_sees_its_own_slices_and_the_synthetic_ones(source, synthetic, target_view, factory):
-    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS)
+@pytest.fixture
+def site(source, synthetic, target_view, factory):
+    return Site(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS)
+
+
+def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
+    (frame,) = site.frames()
+    assert frame.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
+    data = site.data(frame)
     assert len(data.source) == len(data.pairs) == 18
     assert len(data.unlabelled) == 12, "training slices only"
     assert len(data.labelled) == 2 * 2, "M_t and one deformed copy of each"
     assert [volume.name for volume in data.validation] == ["c3"]
-    assert data.frame.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
-    p = replace(
-        TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=replace(TARGET_PARAMETERS.batch, pairs=0)
-    )
-    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), p)
+    batch = replace(TARGET_PARAMETERS.batch, pairs=0)
+    p = replace(TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=batch)
+    data = replace(site, p=p).data(frame)
     assert (len(data.labelled), data.pairs, data.validation) == (2, None, ())
 
 
-def test_a_control_may_see_the_sources_own_slices(source, synthetic, target_view, source_view, factory):
+def test_fields_of_view_that_are_tried(site):
+    def zooms(**changes):
+        return [frame.zoom for frame in replace(site, p=replace(TARGET_PARAMETERS, **changes)).frames()]
+
+    assert zooms(field_of_view="as_is") == [0]
+    assert zooms(field_of_view="factory") == zooms(field_of_view="validated", validation="none")
+    by_factory, as_is, by_labels = zooms(field_of_view="validated")
+    assert as_is == 0 and by_factory == zooms(field_of_view="factory")[0]
+    own = label_radius(site.few_shot[1])
+    near = np.abs(site.synthetic.position - 1) <= 2
+    assert by_labels == pytest.approx(np.log(label_radius(site.synthetic.labels[near]) / own))
+    batch = replace(TARGET_PARAMETERS.batch, labelled=0)
+    assert zooms(field_of_view="validated", labelled_slices=0, batch=batch) == [by_factory, 0]
+
+
+def test_the_radius_of_labels_scales_with_them():
+    grid = np.indices((64, 64)) - 31.5
+    small, large = ((grid**2).sum(0) < radius**2 for radius in (10, 20))
+    assert label_radius(large[None]) == pytest.approx(2 * label_radius(small[None]), rel=0.02)
+    assert label_radius(small[None]) == pytest.approx(10 / 2**0.5 / 64, rel=0.02), "radius / root 2"
+    assert label_radius(np.stack([small, np.zeros_like(small)])) == label_radius(small[None]), "empty slices"
+    assert label_radius(np.zeros((1, 8, 8))) is None
+
+
+def test_a_trial_chooses_by_validation(site, tmp_path, monkeypatch):
+    dice = {0.0: 0.3}
+
+    def adapted(translator, source_branch, branch, data, p, *_):
+        assert p.schedule.steps == p.trial
+        return History([], [(1, "both", dice.setdefault(data.frame.zoom, 0.5 - data.frame.zoom))], (1, "both"))
+
+    monkeypatch.setattr(trials, "adapt", adapted)
+    validated = replace(site, p=replace(TARGET_PARAMETERS, field_of_view="validated"))
+    data, tried = trials.try_frames(validated, PlainDistance(), 0, tmp_path / "x", Progress("x"))
+    assert tried == dice and len(tried) == 3
+    assert data.frame.zoom == max(tried, key=tried.get)
+    data, tried = trials.try_frames(site, PlainDistance(), 0, tmp_path / "x", Progress("x"))
+    assert tried == {} and data.frame == site.frames()[0]
+
+
+def test_a_control_may_see_the_sources_own_slices(site, source_view):
     p = replace(TARGET_PARAMETERS, source_samples="real", batch=replace(TARGET_PARAMETERS.batch, pairs=0))
-    data = target_data(target_view, source, synthetic, own_look(factory, "mid"), p, source_view)
-    assert len(data.source) == 12
+    assert len(replace(site, p=p, centralised=source_view).data(Frame(0.0)).source) == 12
 
 
-def test_a_target_that_does_not_fit_is_refused(source, synthetic, factory, tmp_path):
-    look = own_look(factory, "mid")
+def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
     without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
     with pytest.raises(FedFactoryError, match="holds no M_t"):
-        target_data(without, source, synthetic, look, TARGET_PARAMETERS)
+        replace(site, view=without).data(Frame(0.0))
     empty = ClientView(write_discs(tmp_path / "b", 0))
     labels = np.load(tmp_path / "b" / "labels.npy")
     labels[[row.in_mt for row in empty.rows]] = 0
     np.save(tmp_path / "b" / "labels.npy", labels)
     with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
-        target_data(empty, source, synthetic, look, TARGET_PARAMETERS)
+        replace(site, view=empty).data(Frame(0.0))
     fine = ClientView(write_discs(tmp_path / "c", 0))
     with pytest.raises(FedFactoryError, match="M_t has 2 slices, 'labelled_slices' asks for 5"):
-        target_data(fine, source, synthetic, look, replace(TARGET_PARAMETERS, labelled_slices=5))
+        replace(site, view=fine, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(Frame(0.0))
     store = tmp_path / "c" / "store.json"
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):
-        target_data(ClientView(tmp_path / "c"), source, synthetic, look, TARGET_PARAMETERS)
+        replace(site, view=ClientView(tmp_path / "c"))

@@ -13,7 +13,7 @@ from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import own_look
 from fedfactory.adaptation.model import Stored
 from fedfactory.adaptation.segmenter import Segmenter
-from fedfactory.adaptation.site_data import target_data, target_networks
+from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.source import assess, train_source
 from fedfactory.adaptation.synthetic import make_synthetic_set
 from fedfactory.adaptation.target import adapt
@@ -79,7 +79,8 @@ def adaptation(stored, target_view, tmp_path):
     )
 
     def run(p=TARGET_PARAMETERS, progress=None, name="work"):
-        data = target_data(target_view, stored, synthetic, look, p)
+        site = Site(target_view, stored, synthetic, look, p)
+        data = site.data(site.frames()[0])
         translator, branch = target_networks(stored, look, p, 5)
         checkpoints = Checkpoints(tmp_path / name, "x")
         history = adapt(

@@ -16,6 +16,7 @@ from tests.workflow.conftest import TINY, Project
 
 pytestmark = pytest.mark.workflow
 
+ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "adapt_predict")
 CELL = "results/test/mm/pet/nnunet/seed0/scores.csv"
 
 
@@ -23,8 +24,8 @@ def test_makes_every_cell_table_and_figure(finished: Project):
     results = finished.folder / "results/test"
     with (results / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 27
-    assert {row["method"] for row in rows} == {"nnunet", "nnunet_daug", "nnunet_tl"}
+    assert len(rows) == 45
+    assert {row["method"] for row in rows} == {"nnunet", "nnunet_daug", "nnunet_tl", "ours", "ours_paired"}
     assert [row["target"] for row in rows[:9]] == ["siemens", "ge", "canon", "pet", "ct", "t2w", "swi", "octa", "ixi"]
     assert [row["in_federation"] for row in rows[:9]] == ["1", "1", "0"] * 3
     assert {row["uses_target_labels"] for row in rows if row["method"] == "nnunet_tl"} == {"1"}
@@ -41,6 +42,11 @@ def test_makes_every_cell_table_and_figure(finished: Project):
         ):
             assert (results / setup / "factory/seed0" / name).stat().st_size > 200, name
         assert (results / setup / client / "factory_quality/seed0.csv").exists()
+    for cell in ("ms/siemens/ours", "mm/t2w/ours_paired"):
+        for name in ("adaptation.png", "curves.png", "model/weights.pt", "model/losses.csv", "model/validation.csv"):
+            assert (results / cell / "seed0" / name).exists(), name
+    assert (results / "mm/pdw/ours/seed0/synthetic.png").stat().st_size > 500
+    assert "‡ FedFactory's own extension" in (results / "table1.md").read_text()
     for name in ("table1.md", "table1.tex", "table1.html", "figure2.png", "figure2.pdf", "gallery.png", "gap.md"):
         assert (results / name).stat().st_size > 500, name
 
@@ -108,7 +114,12 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
         ),
         ("evaluation/scores.py", {"score", "gap", "table1", "figure2"}),
         ("evaluation/render.py", {"gap", "table1"}),
-        ("federation/sampling.py", {"factory_train", "factory_quality", "factory_pictures"}),
+        (
+            "federation/sampling.py",
+            {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, "score", "table1", "figure2"},
+        ),
+        ("adaptation/target.py", {"adapt", "adapt_predict", "score", "table1", "figure2"}),
+        ("adaptation/pictures.py", {"synthetic_source", "adapt", "adapt_predict", "score", "table1", "figure2"}),
         ("config.py", set()),
         ("data/adapters/generic.py", set()),
     ],
@@ -131,7 +142,8 @@ def test_editing_an_adapter_re_runs_its_clients(finished: Project):
         path.write_text(content + "\nEDITED = True\n")
         planned = finished.planned()
         assert planned["prepare_client"] == 1
-        assert planned["score"] == 3
+        assert planned["score"] == 5
+        assert planned["adapt"] == 2, "only the cells of that client"
         assert "nnunet_train" not in planned
     finally:
         path.write_text(content)
@@ -182,8 +194,8 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     """Data governance: raw files, slices and truth of a client are read by that client's jobs only."""
     private = re.compile(r"results/test/(\w+/\w+)/(?:raw|data|truth|nnunet_plan)\b")
     own = re.compile(r"results/test/(\w+/\w+)/")
-    readers = 0
-    for job in jobs_of(finished):
+    readers, jobs = 0, jobs_of(finished)
+    for job in jobs:
         read = set(private.findall(f"{job['input']} {job['shell']}"))
         written = set(own.findall(job["output"]))
         if job["rule"] == "factory_train":
@@ -194,7 +206,60 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
             readers += 1
             assert len(read) == 1, job
             assert written == read, job
-    assert readers > 60
+    assert readers > 80
+    adapting = [job for job in jobs if job["rule"] == "adapt"]
+    assert len(adapting) == 18
+    for job in adapting:
+        # Beside its own store a target gets what the factory and the source share, and its own look.
+        shared = {name.strip() for name in job["input"].split(",")} - {f"results/test/{client_of(job)}/data"}
+        kinds = {"factory/seed0/model", "ours/seed0/branch", "ours/seed0/synthetic", "ours/seed0/look"}
+        assert all(any(name.endswith(kind) for kind in kinds) for name in shared), job
+        assert len(shared) == (4 if client_of(job).split("/")[1] in {"canon", "t2w", "ixi"} else 3)
+
+
+def client_of(job: dict[str, str]) -> str:
+    return re.match(r"results/test/(\w+/\w+)/", job["output"]).group(1)
+
+
+def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fresh: Project):
+    """The control with real source images: shown with a dagger, and the one job that reads two clients' data."""
+    path = fresh.folder / "config/test.yaml"
+    control = """  upper:
+    label: Real source
+    rules: adaptation
+    uses_mt: true
+    centralised: true
+    parameters:
+      base: ours
+      target: {<<: *target, source_samples: real}
+
+"""
+    edit(path, "# The data factory of every", control + "# The data factory of every")
+    private = re.compile(r"results/test/(\w+/\w+)/(?:raw|data|truth|nnunet_plan)\b")
+    for job in jobs_of(fresh):
+        if job["rule"] == "factory_train":
+            continue
+        read = set(private.findall(f"{job['input']} {job['shell']}"))
+        both = job["rule"] == "adapt" and "/upper/" in job["output"]
+        assert len(read) == 2 if both else len(read) <= 1, job
+    edit(path, "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: true",
+         "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: false")  # fmt: skip
+    result = fresh.snakemake("--dry-run", *TINY, check=False)
+    assert "centralised if, and only if, its source samples are 'real'" in result.stderr
+
+
+def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, fresh: Project):
+    """On a machine that holds nothing but the factory, what the source shares, and one target's raw data."""
+    shared = ("mm/factory/seed0/model", "mm/pdw/ours/seed0/branch", "mm/pdw/ours/seed0/synthetic", "mm/ct/raw")
+    for part in shared:
+        shutil.copytree(finished.folder / "results/test" / part, fresh.folder / "results/test" / part)
+    target = "results/test/mm/ct/ours_paired/seed0/scores.csv"
+    assert fresh.planned(target, *TINY) == {"prepare_client": 1, "adapt": 1, "adapt_predict": 1, "score": 1}
+    fresh.snakemake(target, *TINY, cores=1)
+    cell = ("test", "mm", "ct", "ours_paired", "seed0")
+    assert fresh.bytes_below(*cell) == finished.bytes_below(*cell)
+    stores = {path.parent.name for path in (fresh.folder / "results/test/mm").rglob("data") if path.is_dir()}
+    assert stores == {"ct"}
 
 
 def test_truth_of_the_test_set_is_read_by_scoring_only(finished: Project):
@@ -209,25 +274,31 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
         for kind in ("logs", "benchmarks")
     )
     assert logs == costs
-    assert len(logs) == 106 + 24, "with keys, training, quality and pictures of three factories"
+    assert len(logs) == 106 + 24 + 66, (
+        "with three factories, and the source branches, looks and adaptations of two rows"
+    )
     cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
     assert cost["rule_name"] == "gallery"
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
-def test_dry_run_plans_every_cell(fresh: Project, name):
+@pytest.mark.parametrize(("name", "adaptations"), [("demo", 2), ("paper", 1)])
+def test_dry_run_plans_every_cell(fresh: Project, name, adaptations):
     counts = fresh.planned("--configfile", f"config/{name}.yaml")
-    assert counts["score"] == 27 + 3
+    assert counts["score"] == 27 + 9 * adaptations + 3
     assert counts["nnunet_train"] == 6
+    assert counts["source_branch"] == counts["synthetic_source"] == counts["factory_look"] == 3
+    assert counts["adapt"] == counts["adapt_predict"] == 9 * adaptations
     assert counts["nnunet_finetune"] == 9
     assert ("phantom_site" in counts) == (name == "demo")
     assert counts["factory_train"] == counts["factory_pictures"] == 3
-    assert counts["factory_key"] == counts["factory_quality"] == 9
+    assert counts["factory_key"] == 12, "also of the clients outside, whose look starts from the nearest"
+    assert counts["factory_quality"] == 9
 
 
 def test_a_run_can_do_without_a_factory(fresh: Project):
     path = fresh.folder / "config/demo.yaml"
-    path.write_text(re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M))
+    text = re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M)
+    path.write_text(re.sub(r"^  ours(_paired)?:\n((    .*)?\n)+", "", text, flags=re.M))
     counts = fresh.planned("--configfile", "config/demo.yaml")
     assert counts["score"] == 27 + 3
     assert not any(name.startswith("factory") for name in counts)
@@ -241,7 +312,7 @@ def test_a_run_can_do_without_a_factory(fresh: Project):
             "results/demo/mm/pdw/nnunet_tl/seed0/scores.csv",
             "Did you mean results/demo/mm/pdw/nnunet/seed0/scores.csv?",
         ),
-        ("results/demo/mm/pet/nnunet/seed7/scores.csv", "results/demo/mo/ixi/nnunet_tl/seed0/scores.csv"),
+        ("results/demo/mm/pet/nnunet/seed7/scores.csv", "results/demo/mo/ixi/ours_paired/seed0/scores.csv"),
         ("results/paper/mm/pet/nnunet/seed0/scores.csv", "is no cell of run 'demo' (config/demo.yaml)"),
     ],
 )
@@ -250,7 +321,7 @@ def test_unknown_cell_lists_the_known_ones(fresh: Project, asked, hint):
     assert result.returncode != 0
     assert f"{asked} is no cell of run" in result.stderr
     assert hint in result.stderr
-    assert result.stderr.count("/scores.csv") >= 27 + 3 + 1
+    assert result.stderr.count("/scores.csv") >= 45 + 3 + 1
 
 
 def test_bad_configuration_ends_with_one_sentence(fresh: Project):
@@ -287,7 +358,7 @@ def test_a_real_image_of_ones_own_passes_through(fresh: Project):
     text = (fresh.folder / "config/test.yaml").read_text()
     text = re.sub(r"setups:\n(  - .*\n)+", "setups:\n  - config/setups/own.yaml\n", text)
     # What the shipped setups need of the factory goes with them.
-    text = re.sub(r"  setups:\n(    .*\n)+", "", text)
+    text = re.sub(r"^( +)setups:\n(\1  .*\n)+", "", text, flags=re.M)
     text = re.sub(r"data:\n(  .*\n)+", "data:\n  source: files\n  seed: 0\n  root: mine\n", text)
     (fresh.folder / "config/own.yaml").write_text(text.replace("run: test", "run: own"))
     fresh.snakemake("results/own/own/b/nnunet_tl/seed0/scores.csv", "--configfile", "config/own.yaml")

@@ -1,14 +1,17 @@
 """Fields of view: a target's images are brought into the source's, and its masks back again.
 
 A head fills the source's frame and half of a target's; a branch that learned at the source's scale has to see that
-scale. The factory has learned each client's magnification of the anatomy that all share (``network.client_zoom``), so
-the ratio of two clients needs no header of an image and no image of the other site.
+scale. The factory has learned each client's magnification of the anatomy that all share (``network.client_zoom``), and
+labels tell how large a structure is: neither needs a header of an image or an image of the other site. The factory may
+be wrong where a modality shows less than the others (PET shows a brain and no head), labels where structures differ.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,10 +22,17 @@ from fedfactory.factory.layers import magnify
 _LEAST = 0.1
 
 
-def frame_between(target: float, source: float) -> Frame:
-    """From a target's field of view to the source's, given the logarithms of both magnifications."""
-    zoom = source - target
-    return Frame(zoom if abs(zoom) >= _LEAST else 0.0)
+def label_radius(labels: np.ndarray) -> float | None:
+    """Root mean square distance of the foreground from its centre, averaged over slices (n, S, S), in shares of S.
+
+    None if no slice has a foreground.
+    """
+    found = []
+    for mask in labels > 0:
+        places = np.argwhere(mask)
+        if len(places):
+            found.append(np.sqrt(((places - places.mean(0)) ** 2).sum(1).mean()) / len(mask))
+    return float(np.mean(found)) if found else None
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,11 @@ class Frame:
     """
 
     zoom: float
+
+    @classmethod
+    def of(cls, zoom: float) -> Self:
+        """A frame, or none where the magnification would hardly change a thing."""
+        return cls(zoom if abs(zoom) >= _LEAST else 0.0)
 
     def images(self, images: Tensor, size: int) -> Tensor:
         """Bring images (count, 1, S, S) into the frame, with an edge of ``size`` pixels."""

@@ -23,7 +23,7 @@ from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
 
-_STEPS, _BATCH = 300, 16
+_STEPS, _BATCH = 200, 16
 _Z_RATE, _LOOK_RATE = 0.05, 0.02
 _LPIPS = 0.8
 _MEAN_OF = 2048

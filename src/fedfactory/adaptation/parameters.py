@@ -124,6 +124,7 @@ class SourceParameters:
         hidden: channels of the hidden layers of S.
         batch: images of a step.
         copies: how often each training slice occurs, as it is and deformed; 1 for the slices alone.
+        jitter: strength of random contrast, brightness and noise (:func:`fedfactory.adaptation.samples.jittered`).
         schedule: length and rates.
         weights: of the losses.
         perceptual: LPIPS in use.
@@ -136,6 +137,7 @@ class SourceParameters:
     hidden: tuple[Count, Count]
     batch: Count
     copies: Count
+    jitter: Share
     schedule: Schedule
     weights: Weights
     perceptual: PerceptualParameters
@@ -167,9 +169,14 @@ class TargetParameters:
     Attributes:
         start: what E_t and S_t start from: the ``source`` branch's weights, or ``scratch``.
         batch: images of a step.
-        copies: how often each of the target's slices occurs, as it is and deformed; 1 for the slices alone.
+        copies: how often each slice of M_t occurs, as it is and deformed; 1 for the slices alone.
+        jitter: strength of random contrast, brightness and noise.
         schedule: length and rates.
         weights: of the losses.
+        field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), the
+            magnification that the ``factory`` learned, or whichever of these and the size of the labels in M_t a short
+            trial finds best on the validation volumes (``validated``; without them the factory's).
+        trial: steps of a trial.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
         labelled_slices: how many slices of M_t are used; None for all.
@@ -184,10 +191,13 @@ class TargetParameters:
     start: Literal["source", "scratch"]
     batch: BatchParameters
     copies: Count
+    jitter: Share
     schedule: Schedule
     weights: Weights
+    field_of_view: Literal["as_is", "factory", "validated"]
     branch_trains_encoder: bool
     validation: Literal["full", "none"]
+    trial: Count = 60
     labelled_slices: Natural | None = None
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"

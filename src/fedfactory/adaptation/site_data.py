@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
 
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE
-from fedfactory.adaptation.frame import Frame, frame_between
+from fedfactory.adaptation.frame import Frame, label_radius
 from fedfactory.adaptation.look import Look
 from fedfactory.adaptation.model import Stored
 from fedfactory.adaptation.parameters import TargetParameters
@@ -18,54 +21,118 @@ from fedfactory.adaptation.translator import Translator
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 
+# Synthetic slices within so many position bins of M_t's are compared with them.
+_NEAR_BINS = 2
 
-def target_data(
-    view: ClientView,
-    source: Stored,
-    synthetic: SyntheticSet,
-    look: Look,
-    p: TargetParameters,
-    centralised: ClientView | None = None,
-) -> TargetData:
-    """Bring everything into the source's field of view and the encoder's size.
 
-    Args:
+@dataclass(frozen=True)
+class Site:
+    """A target, and what the source shares with it.
+
+    Attributes:
         view: the target's store.
         source: the source branch.
         synthetic: the synthetic source set.
         look: of the target.
         p: parameters of the adaptation.
         centralised: the source's store, for the control ``source_samples: real`` alone.
-
-    Raises:
-        FedFactoryError: other classes than the source's, no M_t, or a class that M_t does not show.
     """
-    architecture, device = source.architecture, source.factory.device
-    if view.classes != architecture.classes:
-        raise FedFactoryError(
-            f"{view.folder} has the classes {', '.join(view.classes)}, the source branch segments "
-            f"{', '.join(architecture.classes)}; take the source branch of the same setup"
+
+    view: ClientView
+    source: Stored
+    synthetic: SyntheticSet
+    look: Look
+    p: TargetParameters
+    centralised: ClientView | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a target that segments something else."""
+        if self.view.classes != self.source.architecture.classes:
+            raise FedFactoryError(
+                f"{self.view.folder} has the classes {', '.join(self.view.classes)}, the source branch segments "
+                f"{', '.join(self.source.architecture.classes)}; take the source branch of the same setup"
+            )
+
+    def data(self, frame: Frame) -> TargetData:
+        """Bring everything into the source's field of view and the encoder's size.
+
+        Args:
+            frame: from the target's field of view to the source's.
+
+        Raises:
+            FedFactoryError: no M_t, or a class that M_t does not show.
+        """
+        sizes, p = (self.source.architecture.encoder.image_size, self.source.translator.size), self.p
+        classes, device = len(self.view.classes), self.source.factory.device
+        unlabelled = stack(volume.images for volume in self.view.unlabelled_images("train"))
+        labelled = None
+        if p.labelled_slices != 0:
+            labelled = slices_of(*self.few_shot, classes, frame, *sizes, p.copies, 0, device)
+        return TargetData(
+            source=self._source_samples,
+            pairs=self._counterparts,
+            labelled=labelled,
+            unlabelled=slices_of(unlabelled, None, classes, frame, *sizes, 1, 0, device),
+            validation=self.view.labelled_volumes("validation") if p.validation == "full" else (),
+            frame=frame,
+            size=unlabelled.shape[-1],
+            classes=classes,
         )
-    frame, classes = frame_between(look.zoom, architecture.zoom), len(view.classes)
-    sizes = architecture.encoder.image_size, source.translator.size
-    unlabelled = stack(volume.images for volume in view.unlabelled_images("train"))
-    labelled = None
-    if p.labelled_slices != 0:
-        images, labels = _few_shot(view, p.labelled_slices)
-        labelled = slices_of(images, labels, classes, frame, *sizes, p.copies, 0, device)
-    pairs = None
-    if p.batch.pairs:
-        pairs = rendered(synthetic.render_as(source.factory, look, architecture.zoom), None, classes, sizes[0], device)
-    return TargetData(
-        source=_source_samples(synthetic, centralised, classes, sizes, device),
-        pairs=pairs,
-        labelled=labelled,
-        unlabelled=slices_of(unlabelled, None, classes, frame, *sizes, 1, 0, device),
-        validation=view.labelled_volumes("validation") if p.validation == "full" else (),
-        frame=frame,
-        size=unlabelled.shape[-1],
-        classes=classes,
-    )
+
+    def frames(self) -> list[Frame]:
+        """Fields of view worth a trial; one if there is nothing to choose from, or nothing to choose by."""
+        by_factory = Frame.of(self.source.architecture.zoom - self.look.zoom)
+        if self.p.field_of_view == "as_is":
+            return [Frame(0.0)]
+        if self.p.field_of_view == "factory" or self.p.validation == "none":
+            return [by_factory]
+        frames = [by_factory, Frame(0.0)]
+        if self.p.labelled_slices != 0 and (zoom := self._zoom_by_labels()) is not None:
+            frames.append(Frame.of(zoom))
+        return list(dict.fromkeys(frames))
+
+    @cached_property
+    def few_shot(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of M_t, as many as are used."""
+        volume, count = self.view.few_shot(), self.p.labelled_slices
+        if count is not None and count > len(volume.images):
+            raise FedFactoryError(
+                f"{self.view.folder}: M_t has {len(volume.images)} slices, 'labelled_slices' asks for {count}; raise "
+                "'few_shot.slices'"
+            )
+        images, labels = volume.images[:count], volume.labels[:count]
+        missing = [name for value, name in enumerate(self.view.classes, start=1) if not (labels == value).any()]
+        if missing:
+            raise FedFactoryError(
+                f"{self.view.folder}: none of the {len(labels)} labelled slices M_t shows the class "
+                f"{', '.join(missing)}; label another slice, or raise 'few_shot.slices'"
+            )
+        return images, labels
+
+    def _zoom_by_labels(self) -> float | None:
+        """Magnification that makes the labels of M_t as large as the synthetic ones at the same slice positions."""
+        positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])
+        near = np.abs(self.synthetic.position[:, None] - positions).min(1) <= _NEAR_BINS
+        own, synthetic = label_radius(self.few_shot[1]), label_radius(self.synthetic.labels[near])
+        return None if own is None or synthetic is None else float(np.log(synthetic / own))
+
+    @cached_property
+    def _source_samples(self) -> Samples:
+        sizes = self.source.architecture.encoder.image_size, self.source.translator.size
+        classes, device = len(self.view.classes), self.source.factory.device
+        if self.centralised is None:
+            return rendered(self.synthetic.images, self.synthetic.labels, classes, sizes[0], device)
+        volumes = self.centralised.labelled_volumes("train")
+        images, labels = stack(v.images for v in volumes), stack(v.labels for v in volumes)
+        return slices_of(images, labels, classes, Frame(0.0), *sizes, 1, 0, device)
+
+    @cached_property
+    def _counterparts(self) -> Samples | None:
+        if not self.p.batch.pairs:
+            return None
+        images = self.synthetic.render_as(self.source.factory, self.look, self.source.architecture.zoom)
+        size = self.source.architecture.encoder.image_size
+        return rendered(images, None, len(self.view.classes), size, self.source.factory.device)
 
 
 def target_networks(
@@ -86,30 +153,3 @@ def target_networks(
         branch.load_state_dict(source.branches[SOURCE].state_dict())
     translator.means.copy_(torch.stack([source.translator.means[SOURCE], look.mean(source.factory)]))
     return translator, branch
-
-
-def _few_shot(view: ClientView, count: int | None) -> tuple[np.ndarray, np.ndarray]:
-    volume = view.few_shot()
-    if count is not None and count > len(volume.images):
-        raise FedFactoryError(
-            f"{view.folder}: M_t has {len(volume.images)} slices, 'labelled_slices' asks for {count}; raise "
-            "'few_shot.slices'"
-        )
-    images, labels = volume.images[:count], volume.labels[:count]
-    missing = [name for value, name in enumerate(view.classes, start=1) if not (labels == value).any()]
-    if missing:
-        raise FedFactoryError(
-            f"{view.folder}: none of the {len(labels)} labelled slices M_t shows the class {', '.join(missing)}; label "
-            "another slice, or raise 'few_shot.slices'"
-        )
-    return images, labels
-
-
-def _source_samples(
-    synthetic: SyntheticSet, centralised: ClientView | None, classes: int, sizes: tuple[int, int], device: str
-) -> Samples:
-    if centralised is None:
-        return rendered(synthetic.images, synthetic.labels, classes, sizes[0], device)
-    volumes = centralised.labelled_volumes("train")
-    images, labels = stack(v.images for v in volumes), stack(v.labels for v in volumes)
-    return slices_of(images, labels, classes, Frame(0.0), *sizes, 1, 0, device)

@@ -16,7 +16,7 @@ from fedfactory.adaptation.frame import Frame, resize
 from fedfactory.adaptation.look import Look
 from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
 from fedfactory.adaptation.parameters import SourceParameters
-from fedfactory.adaptation.samples import slices_of, stack
+from fedfactory.adaptation.samples import jittered, slices_of, stack
 from fedfactory.adaptation.segmenter import Segmenter, batches
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Translator
@@ -93,7 +93,7 @@ def train_source(
 
     def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
         chosen = samples.draw(p.batch, stream)
-        batch = samples.images[chosen]
+        batch = jittered(samples.images[chosen], p.jitter, stream)
         found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
         wanted = resize(batch, translator.size)
         return {

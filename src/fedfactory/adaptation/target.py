@@ -14,7 +14,7 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET, Encoding
 from fedfactory.adaptation.frame import Frame, resize
 from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
 from fedfactory.adaptation.parameters import TargetParameters
-from fedfactory.adaptation.samples import Samples
+from fedfactory.adaptation.samples import Samples, jittered
 from fedfactory.adaptation.segmenter import Segmenter, mean_of
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Rendering, Translator
@@ -200,7 +200,12 @@ class _Step:
         if counts.unlabelled:
             target[0].append(data.unlabelled.images[data.unlabelled.draw(counts.unlabelled, stream)])
         return [
-            _Batch(torch.cat(images), torch.cat(labels) if labels else None, paired[domain], counterparts[domain])
+            _Batch(
+                jittered(torch.cat(images), self._p.jitter, stream),
+                torch.cat(labels) if labels else None,
+                paired[domain],
+                counterparts[domain],
+            )
             for domain, (images, labels) in enumerate((own, target))
         ]
 

@@ -1,0 +1,621 @@
+"""What a step of the adaptation costs; run in the environment, no result of the demo is read.
+
+- `python benchmarks/adaptation.py speed --out docs/benchmarks`: steps per second and peak memory with the demo's
+  parameters of every setup; `... speed --paper --out ...`: one step of each kind at 512 pixels.
+- `python benchmarks/adaptation.py parts --out docs/benchmarks`: where a step's time goes.
+- `python benchmarks/adaptation.py textbook --out docs/benchmarks`: the same step written the straightforward way, with
+  the same weights and, as is checked, the same losses and gradients.
+
+A step is forward and backward, without the optimiser, on random images and an untrained factory: what the weights and
+images are does not change what they cost. Times are medians of CPU seconds of one thread, as the demo's jobs use, since
+other work on the machine hardly adds to those; whatever is compared takes turns.
+"""
+
+import argparse
+import copy
+import dataclasses
+import hashlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+import torchvision
+import yaml
+from tables import write
+from textbook_stylegan2 import BlurForm, TextbookGenerator, upfirdn
+from torch import Tensor, nn
+
+from fedfactory.adaptation import target, translator
+from fedfactory.adaptation.architecture import Architecture
+from fedfactory.adaptation.branch import SegmentationBranch
+from fedfactory.adaptation.cells import AdaptationCells
+from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.parameters import (
+    BatchParameters,
+    EncoderNetworkParameters,
+    SourceParameters,
+    TargetParameters,
+)
+from fedfactory.adaptation.perceptual import ALEXNET, PerceptualParameters, load_perceptual
+from fedfactory.adaptation.perceptual_networks import Perceptual
+from fedfactory.adaptation.samples import Samples, rendered, slices_of
+from fedfactory.adaptation.target import TargetData
+from fedfactory.adaptation.training import Losses
+from fedfactory.adaptation.translator import Translator
+from fedfactory.config import load_config
+from fedfactory.devices import prepare
+from fedfactory.factory.layers import magnify
+from fedfactory.factory.networks import Generator
+from fedfactory.factory.parameters import NetworkParameters
+from fedfactory.factory.plan import FactoryPlan
+
+ROOT = Path(__file__).parents[1]
+CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
+# Kind of a target's step -> number of the step (even ones are intra-domain) and whether the batch holds factory pairs.
+TARGET_STEPS = {"intra": (0, False), "inter": (1, False), "intra, pairs": (0, True), "inter, pairs": (1, True)}
+STEPS = ("source", *TARGET_STEPS)
+PAPER = "paper"
+# Images to draw from, and the magnifications of source and target where the factory knows such.
+_SAMPLES, _SOURCE_ZOOM, _TARGET_ZOOM = 24, 0.2, 0.3
+TOLERANCE = 1e-3
+FORMS: tuple[BlurForm, ...] = ("reshaped", "grouped")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Parameters of a measurement.
+
+    Attributes:
+        network: of the factory.
+        source: of the source branch.
+        targets: whether the batch holds pairs -> parameters of the adaptation.
+        classes: names of the foreground classes.
+        size: edge of the labels.
+    """
+
+    network: NetworkParameters
+    source: SourceParameters
+    targets: Mapping[bool, TargetParameters]
+    classes: tuple[str, ...]
+    size: int
+
+
+def demo_scale(setup: str) -> Scale:
+    """The demo's parameters of a setup."""
+    config = _config("demo")
+    cells = AdaptationCells(config).parameters
+    ours = cells["ours"][setup]
+    return Scale(
+        FactoryPlan(config).parameters[setup].network,
+        ours.source,
+        {False: ours.target, True: cells["ours_paired"][setup].target},
+        config.setups[setup].classes,
+        config.preprocessing["image_size"],
+    )
+
+
+def paper_scale() -> Scale:
+    """The paper's factory and encoder, batches of two; with pairs, one more of each domain."""
+    demo, config = demo_scale("mm"), _config("paper")
+    encoder = EncoderNetworkParameters(256, (64, 64, 128, 256, 512), (0, 3, 4, 14, 3), inject_from=32)
+    perceptual = PerceptualParameters(ALEXNET)
+    batches = {pairs: BatchParameters(source=1, labelled=1, unlabelled=0, pairs=int(pairs)) for pairs in (False, True)}
+    return Scale(
+        FactoryPlan(config).parameters["mm"].network,
+        replace(demo.source, encoder=encoder, hidden=(128, 32), batch=2, perceptual=perceptual),
+        {pairs: replace(demo.targets[pairs], batch=batch) for pairs, batch in batches.items()},
+        demo.classes,
+        config.preprocessing["image_size"],
+    )
+
+
+def scale_of(name: str) -> Scale:
+    """The demo's scale of a setup, or the paper's."""
+    return paper_scale() if name == PAPER else demo_scale(name)
+
+
+def _config(name: str) -> Any:
+    file = ROOT / "config" / f"{name}.yaml"
+    return load_config(yaml.safe_load(file.read_text()), [file], ROOT)
+
+
+def perceptual_of(p: PerceptualParameters) -> Perceptual:
+    """The configured LPIPS; AlexNet, whose weights are not here, with random ones."""
+    if p.name != ALEXNET:
+        return load_perceptual(p, "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "alexnet.pth"
+        torch.save(torchvision.models.alexnet(weights=None).features.state_dict(prefix="features."), file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return load_perceptual(PerceptualParameters(ALEXNET, str(file), digest), "cpu")
+
+
+class Case:
+    """Networks and data of one scale, and its steps as the package runs them.
+
+    Args:
+        scale: the parameters.
+
+    Attributes:
+        scale: the parameters.
+        translator: E and F.
+        branches: S_s, frozen, and S_t.
+        perceptual: LPIPS.
+        data: whether it holds pairs -> what a target may see.
+    """
+
+    def __init__(self, scale: Scale):
+        torch.manual_seed(0)
+        self.scale = scale
+        self.perceptual = perceptual_of(scale.source.perceptual)
+        generator = Generator(scale.network).requires_grad_(False).eval()
+        zoom = _SOURCE_ZOOM if scale.network.client_zoom else 0.0
+        architecture = Architecture(scale.source.encoder, scale.source.hidden, scale.classes, "untrained", "", zoom)
+        factory = SimpleNamespace(generator=generator, device="cpu")
+        self.translator, source = architecture.networks(factory)
+        _, own = architecture.networks(factory, 1)
+        self.branches = {SOURCE: source.requires_grad_(False).eval(), TARGET: own}
+        random = torch.Generator().manual_seed(0)
+        for domain in (SOURCE, TARGET):
+            key = torch.randn(scale.network.key_size, generator=random)
+            self.translator.means[domain] = generator.mean_latent(64, domain, key, random)
+        self.data = {pairs: self._target_data(pairs, random) for pairs in (False, True)}
+
+    def _target_data(self, pairs: bool, random: torch.Generator) -> TargetData:
+        """Samples as :mod:`fedfactory.adaptation.site_data` makes them."""
+        s, classes = self.scale, len(self.scale.classes)
+        count = 4 if s.size >= 512 else _SAMPLES
+        sizes = s.source.encoder.image_size, self.translator.size
+        frame = Frame(_SOURCE_ZOOM - _TARGET_ZOOM if s.network.client_zoom else 0.0)
+
+        def images(size: int) -> Tensor:
+            return torch.rand(count, size, size, generator=random) * 2 - 1
+
+        def labels() -> Tensor:
+            return torch.randint(classes + 1, (count, s.size, s.size), generator=random).to(torch.uint8)
+
+        def own(labels: Tensor | None) -> Samples:
+            found = None if labels is None else labels.numpy()
+            return slices_of(images(s.size).numpy(), found, classes, frame, *sizes, 1, 0, "cpu")
+
+        return TargetData(
+            source=rendered(images(sizes[1]).numpy(), labels().numpy(), classes, sizes[0], "cpu"),
+            pairs=rendered(images(sizes[1]).numpy(), None, classes, sizes[0], "cpu") if pairs else None,
+            labelled=own(labels()),
+            unlabelled=own(None),
+            validation=(),
+            frame=frame,
+            size=s.size,
+            classes=classes,
+        )
+
+    def losses(self, kind: str) -> Losses:
+        """Terms of a step's loss; the batch is always the same."""
+        stream = torch.Generator().manual_seed(0)
+        if kind == "source":
+            return self._source_losses(stream)
+        step, pairs = TARGET_STEPS[kind]
+        own = (self.translator, *self.branches.values(), self.data[pairs], self.scale.targets[pairs], self.perceptual)
+        return target._Step(*own).losses(step, 1.0, stream)
+
+    def _source_losses(self, stream: torch.Generator) -> Losses:
+        """As in :func:`fedfactory.adaptation.source.train_source`; what learns is S_t's twin, S_s is frozen here."""
+        p, samples, size = self.scale.source, self.data[False].source, self.scale.size
+        chosen = samples.draw(p.batch, stream)
+        batch, w = samples.images[chosen], p.weights
+        found = self.translator.decode(self.translator.encode(batch, SOURCE), SOURCE, 1.0)
+        wanted = resize(batch, self.translator.size)
+        logits = self.branches[TARGET](found.maps, size)
+        return {
+            "reconstruction": reconstruction_loss(found.image, wanted, w.mse, w.lpips, self.perceptual),
+            "segmentation": segmentation_loss(logits, samples.labels[chosen], w.dice, w.cross_entropy),
+        }
+
+    def step(self, kind: str) -> Losses:
+        """Forward and backward, as a training runs them."""
+        for network in (self.translator.encoder, self.branches[TARGET]):
+            network.zero_grad()
+        terms = self.losses(kind)
+        torch.stack(list(terms.values())).sum().backward()
+        return terms
+
+
+# Speed and memory: every measurement in a process of its own.
+
+
+def resident() -> float:
+    """Resident memory now, in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Time one kind of step and print seconds and memory as JSON."""
+    case, clock = Case(scale_of(arguments.setup)), CLOCKS[arguments.clock]
+    before, seconds = resident(), []
+    # The first step is a warm-up, unless it is the only one.
+    for _ in range(arguments.repetitions + (arguments.repetitions > 1)):
+        start = clock()
+        case.step(arguments.step)
+        seconds.append(clock() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(json.dumps({"s": statistics.median(seconds[-arguments.repetitions :]), "peak": peak, "before": before}))
+
+
+def speed(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
+    """Seconds and memory of every kind of step, one row each."""
+    rows = []
+    for setup in [PAPER] if arguments.paper else arguments.setups:
+        scale = scale_of(setup)
+        for step in arguments.steps:
+            command = [sys.executable, __file__, "measure", "--setup", setup, "--step", step]
+            command += ["--threads", str(arguments.threads), "--clock", arguments.clock]
+            command += ["--repetitions", str(1 if arguments.paper else arguments.repetitions)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            rows.append({"setup": setup, "factory px": scale.network.image_size, "labels px": scale.size, "step": step})
+            rows[-1] |= {"images": images_of(scale, step), "s per step": found["s"], "steps per s": 1 / found["s"]}
+            rows[-1] |= {"peak MB": round(found["peak"]), "of the step MB": round(found["peak"] - found["before"])}
+    return rows
+
+
+def images_of(scale: Scale, step: str) -> int:
+    """Images of a step; each of an inter-domain step passes encoder and factory twice."""
+    if step == "source":
+        return scale.source.batch
+    batch = scale.targets[TARGET_STEPS[step][1]].batch
+    return batch.source + batch.labelled + batch.unlabelled + 2 * batch.pairs
+
+
+# Parts: every call of a step is recorded and then run again alone.
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in containers and dataclasses."""
+    if isinstance(value, Tensor):
+        yield value
+    else:
+        for item in _items(value):
+            yield from tensors(item)
+
+
+def _items(value: Any) -> list[Any]:
+    if dataclasses.is_dataclass(value):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def cut(value: Any) -> Any:
+    """The same with tensors that gradients reach, but do not pass."""
+    if isinstance(value, Tensor):
+        return value.detach().requires_grad_(value.requires_grad)
+    if dataclasses.is_dataclass(value):
+        return replace(value, **{f.name: cut(getattr(value, f.name)) for f in dataclasses.fields(value)})
+    if isinstance(value, Mapping):
+        return {key: cut(item) for key, item in value.items()}
+    return type(value)(cut(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+class Recorder:
+    """Stands in for a function: notes what every call reads, and the gradients of what it returns."""
+
+    def __init__(self, function: Callable):
+        self.function, self.calls = function, []
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        given, found = cut(arguments), self.function(*arguments)
+        gradients: dict[int, Tensor] = {}
+        for number, result in enumerate(tensors(found)):
+            if result.requires_grad:
+                result.register_hook(lambda gradient, number=number: gradients.__setitem__(number, gradient))
+        self.calls.append((given, gradients))
+        return found
+
+    def replay(self) -> None:
+        """Run all calls again, forward and backward."""
+        for given, gradients in self.calls:
+            for tensor in tensors(given):
+                tensor.grad = None
+            results = list(tensors(self.function(*given)))
+            reached = [(results[number], gradient) for number, gradient in gradients.items()]
+            if reached:
+                torch.autograd.backward(*zip(*reached, strict=True))
+
+
+def record(case: Case, kind: str) -> dict[str, Recorder]:
+    """Run a step and note the calls of its parts."""
+    e, s = case.translator.encoder, target if kind != "source" else sys.modules[__name__]
+    found = {
+        "encoder": (case.translator, "encode", case.translator.encode),
+        "decode": (case.translator, "decode", case.translator.decode),
+        "gates": (e, "inject", e.inject),
+        "magnification": (translator, "magnify", magnify),
+        "S_s": (case.branches[SOURCE], "forward", case.branches[SOURCE].forward),
+        "S_t": (case.branches[TARGET], "forward", case.branches[TARGET].forward),
+        "LPIPS": (case.perceptual, "forward", case.perceptual.forward),
+        "reconstruction": (s, "reconstruction_loss", reconstruction_loss),
+        "segmentation": (s, "segmentation_loss", segmentation_loss),
+    }
+    recorders = {name: Recorder(function) for name, (_, _, function) in found.items()}
+    patches = [mock.patch.object(owner, name, recorders[part]) for part, (owner, name, _) in found.items()]
+    for patch in patches:
+        patch.start()
+    case.step(kind)
+    for patch in patches:
+        patch.stop()
+    return recorders
+
+
+def parts(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
+    """Shares of a step's time, one row for each kind of step."""
+    clock, rows = CLOCKS[arguments.clock], []
+    for setup in arguments.setups:
+        case = Case(scale_of(setup))
+        for kind in arguments.steps:
+            recorders = record(case, kind)
+            seconds: dict[str, list[float]] = {name: [] for name in ("step", *recorders)}
+            runs = {name: recorder.replay for name, recorder in recorders.items()}
+            runs["step"] = partial(case.step, kind)
+            for _ in range(arguments.repetitions):
+                for name, run in runs.items():
+                    start = clock()
+                    run()
+                    seconds[name].append(clock() - start)
+            s = {name: statistics.median(values) for name, values in seconds.items()}
+            shares = {
+                "encoder": s["encoder"],
+                "content gates": s["gates"],
+                "factory": s["decode"] - s["gates"] - s["magnification"],
+                "magnification": s["magnification"],
+                "branches": s["S_s"] + s["S_t"],
+                "LPIPS": s["LPIPS"],
+                "losses": s["reconstruction"] - s["LPIPS"] + s["segmentation"],
+            }
+            shares["rest"] = s["step"] - sum(shares.values())
+            rows.append({"setup": setup, "step": kind, "ms per step": s["step"] * 1e3})
+            rows[-1] |= {f"{name} %": 100 * value / s["step"] for name, value in shares.items()}
+    return rows
+
+
+# The straightforward way.
+
+
+class EnlargingBranch(nn.Module):
+    """The branch that enlarges all maps, joins them, and then applies its first layer; with weights of ours."""
+
+    def __init__(self, source: SegmentationBranch):
+        super().__init__()
+        weights = torch.cat([layer.weight.detach() for layer in source.layers], 1)
+        self.first = nn.Conv2d(weights.shape[1], weights.shape[0], 1)
+        with torch.no_grad():
+            self.first.weight.copy_(weights)
+            self.first.bias.copy_(source.layers[0].bias)
+        self.classifier = copy.deepcopy(source.classifier)
+
+    def forward(self, maps: Sequence[Tensor], size: int) -> Tensor:
+        """Classify maps as logits (batch, classes + 1, size, size)."""
+        maps = [F.interpolate(x, (size, size), mode="bilinear", align_corners=False) for x in maps]
+        return self.classifier(self.first(torch.cat(maps, 1)))
+
+
+class ApartStep(target._Step):
+    """The target's step with passes of factory and LPIPS for each domain."""
+
+    def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
+        """The same terms."""
+        batches, inter, w = self._draw(stream), step % 2 == 1, self._p.weights
+        count, terms = sum(len(batch.images) for batch in batches), {}
+
+        def add(name: str, value: Tensor) -> None:
+            terms[name] = terms[name] + value if name in terms else value
+
+        for domain, batch in enumerate(batches):
+            label, share = 1 - domain if inter else domain, len(batch.images) / count
+            found = self._translator.decode(self._translator.encode(batch.images, domain), label, ramp)
+            if batch.labels is not None:
+                maps = [x[: len(batch.labels)] for x in found.maps]
+                if label == TARGET and not self._p.branch_trains_encoder:
+                    maps = [x.detach() for x in maps]
+                logits = self._branches[label](maps, self._data.size)
+                name = f"{target._NAMES[domain]} by {target._BRANCH_NAMES[label]}"
+                add(name, segmentation_loss(logits, batch.labels, w.dice, w.cross_entropy))
+            if not inter:
+                add("reconstruction", share * self._reconstruction(found.image, batch.images))
+                continue
+            if batch.paired:
+                add("translation", self._reconstruction(found.image[batch.paired], batch.counterparts) / len(batches))
+            if w.cycle:
+                back = resize(found.image.detach(), self._translator.encoder.size)
+                cycle = self._translator.decode(self._translator.encode(back, label), domain, ramp)
+                add("cycle", w.cycle * share * self._reconstruction(cycle.image, batch.images))
+        return terms
+
+
+class TextbookFactory(TextbookGenerator):
+    """The textbook generator, which also hands its feature maps out and takes others back."""
+
+    def synthesise(
+        self,
+        styles: Tensor,
+        noise: Sequence[Tensor] | None = None,
+        features: bool = True,
+        edit: Callable[[int, Tensor], Tensor] | None = None,
+        zoom: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As :meth:`fedfactory.factory.networks.Generator.synthesise`, with ``features``; the zoom is ours."""
+        x, image, maps = self.constant.repeat(len(styles), 1, 1, 1), None, []
+        for i, conv in enumerate(self.convs):
+            if zoom is not None and i == self.shared_styles:
+                x, image = magnify(x, zoom), magnify(image, zoom)
+            x = edit(i, conv(x, styles[:, i], None if noise is None else noise[i]))
+            maps.append(x)
+            if i % 2 == 0:
+                rendered = self.to_images[i // 2](x, styles[:, i + 1])
+                image = rendered if image is None else upfirdn(image, 2, 1, (2, 1), 4, self.form) + rendered
+        return image, maps
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which parts are written the straightforward way.
+
+    Attributes:
+        enlarge: the branches enlarge and join all maps.
+        apart: domains pass factory and LPIPS one by one.
+        factory: form of the textbook factory's blur; None for ours.
+        plain_order: the encoder computes in NCHW order.
+        fill: torch fills new memory, its default with deterministic algorithms.
+    """
+
+    enlarge: bool = False
+    apart: bool = False
+    factory: BlurForm | None = None
+    plain_order: bool = False
+    fill: bool = False
+
+
+VARIANTS = {
+    "ours": Variant(),
+    "a: branch enlarges and joins all maps": Variant(enlarge=True),
+    "b: domains one by one": Variant(apart=True),
+    **{f"c: textbook factory, blur {form}": Variant(factory=form) for form in FORMS},
+    "d: encoder in NCHW order": Variant(plain_order=True),
+    "e: new memory is filled": Variant(fill=True),
+    **{f"all, blur {form}": Variant(True, True, form, True, True) for form in FORMS},
+}
+
+
+class VariantCase(Case):
+    """A case with other networks and another step, of equal weights.
+
+    Args:
+        case: whose weights and data it takes.
+        variant: what is different.
+    """
+
+    def __init__(self, case: Case, variant: Variant):
+        self.scale, self.data, self.perceptual, self.variant = case.scale, case.data, case.perceptual, variant
+        (generator,), p = case.translator._generator, case.scale
+        if variant.factory:
+            weights, generator = generator.state_dict(), TextbookFactory(p.network, variant.factory)
+            generator.load_state_dict(weights)
+            generator.requires_grad_(False).eval()
+        zoom = case.translator._zoom or 0.0
+        self.translator = Translator(generator, p.source.encoder, case.translator.means.clone(), zoom)
+        if variant.plain_order:
+            # A copy of its own: an image of one channel counts as being in both orders.
+            self.translator.encoder.stem.register_forward_pre_hook(
+                lambda _, given: given[0].clone(memory_format=torch.contiguous_format)
+            )
+        else:
+            self.translator.to(memory_format=torch.channels_last)
+        self.translator.load_state_dict(case.translator.state_dict())
+        make = EnlargingBranch if variant.enlarge else copy.deepcopy
+        self.branches = {domain: make(branch) for domain, branch in case.branches.items()}
+        self.branches[SOURCE].requires_grad_(False).eval()
+
+    def losses(self, kind: str) -> Losses:
+        """Terms of a step's loss."""
+        with mock.patch.object(target, "_Step", ApartStep if self.variant.apart else target._Step):
+            return super().losses(kind)
+
+    def step(self, kind: str) -> Losses:
+        """Forward and backward."""
+        torch.utils.deterministic.fill_uninitialized_memory = self.variant.fill
+        try:
+            return super().step(kind)
+        finally:
+            torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def difference(ours: VariantCase, other: VariantCase, kind: str) -> float:
+    """Check that both steps give equal losses; the relative difference of the gradients that reach the encoder.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    first, second = ours.step(kind), other.step(kind)
+    torch.testing.assert_close(dict(second), dict(first), rtol=TOLERANCE, atol=0)
+    both = []
+    for case in (ours, other):
+        gradients = {name: p.grad for name, p in case.translator.encoder.named_parameters() if p.grad is not None}
+        both.append(torch.cat([gradients[name].flatten() for name in sorted(gradients)]))
+    found = float((both[0] - both[1]).norm() / both[0].norm())
+    assert found < TOLERANCE, f"gradients differ by {found:.1e}"
+    return found
+
+
+def textbook(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
+    """Milliseconds of a target's step in every variant, one row each."""
+    clock, rows = CLOCKS[arguments.clock], []
+    for setup in arguments.setups:
+        case = Case(scale_of(setup))
+        cases = {name: VariantCase(case, variant) for name, variant in VARIANTS.items()}
+        differences = {
+            name: max(difference(cases["ours"], other, kind) for kind in TARGET_STEPS) for name, other in cases.items()
+        }
+        seconds: dict[tuple[str, str], list[float]] = {(name, kind): [] for name in cases for kind in TARGET_STEPS}
+        for _ in range(arguments.repetitions):
+            for kind in TARGET_STEPS:
+                for name, other in cases.items():
+                    start = clock()
+                    other.step(kind)
+                    seconds[name, kind].append(clock() - start)
+        ms = {key: statistics.median(values) * 1e3 for key, values in seconds.items()}
+        for name in cases:
+            rows.append({"setup": setup, "variant": name} | {f"{kind} ms": ms[name, kind] for kind in TARGET_STEPS})
+            for ratio, kinds in (("ratio", ("intra", "inter")), ("ratio, pairs", ("intra, pairs", "inter, pairs"))):
+                rows[-1][ratio] = sum(ms[name, k] for k in kinds) / sum(ms["ours", k] for k in kinds)
+            rows[-1]["difference of gradients"] = differences[name]
+    return rows
+
+
+def main() -> None:
+    """Run one part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="part", required=True)
+    for part in ("speed", "parts", "textbook", "measure"):
+        sub = commands.add_parser(part)
+        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--repetitions", type=int, default=10)
+        sub.add_argument("--clock", choices=list(CLOCKS), default="cpu")
+        if part == "measure":
+            sub.add_argument("--setup", required=True)
+            sub.add_argument("--step", choices=STEPS, required=True)
+            continue
+        sub.add_argument("--out", type=Path, required=True, help="folder for the CSV and Markdown tables")
+        sub.add_argument("--setups", nargs="+", default=["mm"] if part == "textbook" else ["ms", "mm", "mo"])
+        if part != "textbook":
+            sub.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
+        if part == "speed":
+            sub.add_argument("--paper", action="store_true", help="one step at the paper's scale instead")
+    arguments = parser.parse_args()
+    prepare("cpu")
+    torch.set_num_threads(arguments.threads)
+    if arguments.part == "measure":
+        measure(arguments)
+    else:
+        rows = {"speed": speed, "parts": parts, "textbook": textbook}[arguments.part](arguments)
+        paper = arguments.part == "speed" and arguments.paper
+        write(rows, arguments.out, f"adaptation_{arguments.part}{'_paper' if paper else ''}")
+
+
+if __name__ == "__main__":
+    main()

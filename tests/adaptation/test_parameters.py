@@ -1,0 +1,113 @@
+"""The configuration of the adaptation methods, and which job gets what."""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from fedfactory.adaptation.cells import AdaptationCells
+from fedfactory.adaptation.parameters import AdaptationParameters
+from fedfactory.config import load_config
+from fedfactory.errors import FedFactoryError
+from tests.conftest import ROOT
+
+KEY = "methods.ours.parameters"
+
+
+@pytest.fixture
+def values():
+    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+
+
+def loaded(values):
+    return load_config(values, [], ROOT)
+
+
+def wild(method: str, client: str, setup: str = "mm"):
+    return SimpleNamespace(setup=setup, client=client, method=method, seed="0")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["target"].pop("start"), "key 'methods.ours.parameters.target.start': is missing"),
+        (lambda p: p["target"].update(strat=1), "key 'methods.ours.parameters.target.strat': is unknown"),
+        (lambda p: p["source"]["schedule"].update(steps=0), "source.schedule.steps': .*greater than or equal to 1"),
+        (lambda p: p["source"]["schedule"].update(ramp=1.5), "source.schedule.ramp': .*less than or equal to 1"),
+        (lambda p: p["source"]["schedule"].update(steps="many"), "source.schedule.steps': .*valid integer"),
+        (lambda p: p["source"]["schedule"].update(clip=float("inf")), "source.schedule.clip'"),
+        (lambda p: p["target"].update(validation="half"), "target.validation': .*'full' or 'none'"),
+        (lambda p: p["source"]["encoder"].update(image_size=36), "encoder.image_size': 36 cannot be halved 3 times"),
+        (lambda p: p["source"]["encoder"].update(blocks=[1]), "encoder.channels': give at least four stages"),
+        (lambda p: p["source"].update(perceptual={"name": "vgg"}), "source.perceptual.name'"),
+        (lambda p: p["source"].update(perceptual={"name": "lpips-alexnet", "file": "x"}), "source.perceptual.file'"),
+        (lambda p: p.update(base="ours"), "give either 'source' .* or 'base'"),
+        (lambda p: p["target"]["batch"].update(labelled=0), "batch.labelled': every batch holds at least one slice"),
+        (lambda p: p["target"].update(labelled_slices=0), "and none where 'labelled_slices' is 0"),
+    ],
+)
+def test_bad_parameters_name_their_key(values, change, message):
+    parameters = values["methods"]["ours"]["parameters"]
+    parameters.pop("setups", None)
+    change(parameters)
+    with pytest.raises(FedFactoryError, match=message):
+        AdaptationParameters.from_mapping(parameters, KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["methods"]["ours_paired"]["parameters"].update(base="nnunet"), "'nnunet' is no adaptation method"),
+        (lambda v: v["methods"]["ours"].update(centralised=True), "centralised if, and only if"),
+        (lambda v: v["methods"]["ours"].update(uses_mt=False), "uses M_t unless 'labelled_slices' is 0"),
+        (lambda v: v["methods"]["ours"]["parameters"].update(setups={"mx": {}}), "setups.mx': there is no such setup"),
+        (lambda v: v.pop("factory"), "the run has none; add the section 'factory'"),
+    ],
+)
+def test_what_does_not_fit_together(values, change, message):
+    change(values)
+    with pytest.raises(FedFactoryError, match=message):
+        AdaptationCells(loaded(values))
+
+
+def test_a_setup_may_differ(values):
+    parameters = values["methods"]["ours"]["parameters"]
+    parameters["setups"] = {"mo": {"source": {"schedule": {"steps": 11}}}}
+    cells = AdaptationCells(loaded(values))
+    steps = {setup: p.source.schedule.steps for setup, p in cells.parameters["ours"].items()}
+    assert steps["mo"] == 11 and steps["ms"] == parameters["source"]["schedule"]["steps"] != 11
+    own = copy.deepcopy(cells.parameters["ours"]["mo"].source.schedule)
+    assert own.encoder_rate == cells.parameters["ours"]["ms"].source.schedule.encoder_rate
+
+
+def test_every_job_gets_what_the_source_shares_and_its_own(values):
+    cells = AdaptationCells(loaded(values))
+    for method in ("ours", "ours_paired"):
+        assert cells.shared(wild(method, "ct"), "branch") == "results/demo/mm/pdw/ours/seed0/branch"
+        assert cells.look(wild(method, "ct")) == [] and cells.centralised(wild(method, "ct")) == []
+        assert cells.look(wild(method, "t2w")) == ["results/demo/mm/t2w/ours/seed0/look"], "one look for both methods"
+        assert cells.options(wild(method, "t2w")) == "--look results/demo/mm/t2w/ours/seed0/look"
+
+
+def test_only_a_declared_control_gets_the_sources_store(values):
+    control = copy.deepcopy(values["methods"]["ours_paired"])
+    control["parameters"]["target"]["source_samples"] = "real"
+    control["parameters"]["target"]["batch"]["pairs"] = 0
+    values["methods"]["upper"] = {**control, "centralised": True}
+    cells = AdaptationCells(loaded(values))
+    assert cells.centralised(wild("upper", "ct")) == ["results/demo/mm/pdw/data"]
+    values["methods"]["upper"]["centralised"] = False
+    with pytest.raises(FedFactoryError, match="methods.upper.centralised"):
+        AdaptationCells(loaded(values))
+
+
+def test_the_source_must_be_one_of_the_factorys_clients(values, tmp_path: Path):
+    text = (ROOT / "config/setups/mm.yaml").read_text()
+    assert "  pdw:\n    label: PDw\n    federated: true" in text
+    config = loaded(values)
+    setup = config.setups["mm"]
+    object.__setattr__(setup.clients["pdw"], "federated", False)
+    with pytest.raises(FedFactoryError, match="the source pdw must be federated"):
+        AdaptationCells(config)

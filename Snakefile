@@ -37,7 +37,7 @@ rule all:
     input:
         # The cells are named one by one: otherwise a deleted one would go unnoticed while the table exists.
         jobs.cell_files(CONFIG, "scores.csv"),
-        run_file("table1.csv"),
+        run_file(f"{CONFIG.table}.csv"),
         run_file("gap.csv"),
         jobs.pictures(CONFIG),
         jobs.factory_files(CONFIG),

@@ -36,11 +36,11 @@ rule table1:
     input:
         jobs.cell_files(CONFIG, "scores.csv"),
     output:
-        csv=run_file("table1.csv"),
-        md=run_file("table1.md"),
-        tex=run_file("table1.tex"),
+        csv=run_file(f"{CONFIG.table}.csv"),
+        md=run_file(f"{CONFIG.table}.md"),
+        tex=run_file(f"{CONFIG.table}.tex"),
         html=report(
-            run_file("table1.html"),
+            run_file(f"{CONFIG.table}.html"),
             caption="../report/table1.rst",
             category="Results",
             labels={"picture": "Table 1"},

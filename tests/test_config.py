@@ -16,7 +16,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("schema.yaml", "demo.yaml", "setups/ms.yaml", "setups/mm.yaml", "setups/mo.yaml"):
         (tmp_path / "config" / name).write_text((ROOT / "config" / name).read_text())
     (tmp_path / "rules").mkdir()
-    (tmp_path / "rules/nnunet.smk").touch()
+    for name in ("nnunet", "adaptation"):
+        (tmp_path / f"rules/{name}.smk").touch()
     return tmp_path
 
 

@@ -114,6 +114,7 @@ class Config:
         methods: name -> method.
         gap_method: the source-only method of the gap table.
         pictures: whether clients release the slices that the gallery and Figure 2 show.
+        table: name of the table's files.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
     """
 
@@ -129,6 +130,7 @@ class Config:
     methods: Mapping[str, Method]
     gap_method: str
     pictures: bool
+    table: str
     factory: Mapping[str, Any]
 
     @cached_property
@@ -208,6 +210,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         methods=methods,
         gap_method=values["gap_method"],
         pictures=values["pictures"],
+        table=values.get("table", "table1"),
         factory=values.get("factory", {}),
     )
     for setup in loaded.setups.values():

@@ -27,7 +27,7 @@ from tests.federation.conftest import CLIENTS, small_parameters
 
 ENCODER = EncoderNetworkParameters(image_size=32, channels=(4, 8, 8, 8), blocks=(1, 1, 1, 1), inject_from=4)
 SCHEDULE = Schedule(
-    steps=6, encoder_rate=0.01, beta2=0.9, branch_rate=0.01, decay_at=0.7, ramp=0.5, clip=10.0, validations=2
+    steps=6, encoder_rate=0.01, beta2=0.9, branch_rate=0.01, decay_at=0.7, ramp=0.5, clip=10.0, ema=0.5, validations=2
 )
 SOURCE_PARAMETERS = SourceParameters(
     factory="trained",

@@ -1,6 +1,7 @@
 """The configuration of the adaptation methods, and which job gets what."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +81,21 @@ def test_a_setup_may_differ(values):
     assert steps["mo"] == 11 and steps["ms"] == parameters["source"]["schedule"]["steps"] != 11
     own = copy.deepcopy(cells.parameters["ours"]["mo"].source.schedule)
     assert own.encoder_rate == cells.parameters["ours"]["ms"].source.schedule.encoder_rate
+
+
+def test_a_method_may_be_like_another(values):
+    values["methods"]["mine"] = {
+        **values["methods"]["ours"],
+        "parameters": {"like": "ours", "source": None, "base": "ours", "target": {"weights": {"cycle": 0}}},
+    }
+    cells = AdaptationCells(loaded(values))
+    assert cells.sources == ["ours"] and cells.base("mine") == "ours"
+    for setup in ("mm", "mo"):
+        mine, ours = (cells.parameters[name][setup].target for name in ("mine", "ours"))
+        assert mine == replace(ours, weights=replace(ours.weights, cycle=0.0)), "also what differs for a setup"
+    values["methods"]["mine"]["parameters"]["like"] = "nnunet"
+    with pytest.raises(FedFactoryError, match="mine.parameters.like': 'nnunet' is no adaptation method"):
+        AdaptationCells(loaded(values))
 
 
 def test_every_job_gets_what_the_source_shares_and_its_own(values):

@@ -17,7 +17,7 @@ from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.source import assess, train_source
 from fedfactory.adaptation.synthetic import make_synthetic_set
 from fedfactory.adaptation.target import adapt
-from fedfactory.adaptation.training import History, Lookahead, Training
+from fedfactory.adaptation.training import Average, History, Lookahead, Training
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.progress import Progress
@@ -155,7 +155,7 @@ def test_the_best_validation_state_is_taken():
     def losses(step, ramp, stream):
         return {"loss": (branch(encoder(torch.ones(1, 1))) - 3).square().sum()}
 
-    schedule = replace(SCHEDULE, steps=10, validations=3)
+    schedule = replace(SCHEDULE, steps=10, validations=3, ema=0.0)
     history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
     assert [step for step, _, _ in history.validations] == [7, 7, 8, 8, 10, 10]
     assert history.chosen == (7, "target"), "the first of equals"
@@ -175,6 +175,25 @@ def test_without_validation_the_last_state_is_taken():
     )
     assert history.chosen is None and history.validations == []
     assert ramps == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+
+
+def test_the_average_follows_the_networks_and_is_what_is_kept():
+    network = torch.nn.BatchNorm1d(2)
+    mean = Average([network], 0.75)
+    start = state(network)
+    with torch.no_grad():
+        network.weight.fill_(5.0)
+        network.running_mean.fill_(4.0)
+        network.num_batches_tracked.fill_(3)
+    mean.update()
+    own = state(network)
+    with mean.in_place():
+        torch.testing.assert_close(network.weight.detach(), 0.75 * start["weight"] + 0.25 * 5)
+        torch.testing.assert_close(network.running_mean, torch.full((2,), 1.0))
+        assert network.num_batches_tracked == 3
+    assert equal(state(network), own)
+    mean.put()
+    assert not equal(state(network), own)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():

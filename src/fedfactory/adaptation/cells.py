@@ -9,8 +9,8 @@ from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
 
 _RULES = "adaptation"
-# What differs for a setup stands below this key.
-_SETUPS = "setups"
+# What differs for a setup stands below the first key; the second names a method that another one resembles.
+_SETUPS, _LIKE = "setups", "like"
 
 
 class AdaptationCells:
@@ -35,6 +35,7 @@ class AdaptationCells:
                 for method in config.methods.values()
                 if method.rules == _RULES
             }
+            self._bases = {name: next(iter(own.values())).base for name, own in self.parameters.items()}
             self.sources = [name for name, own in self.parameters.items() if all(p.source for p in own.values())]
             self._check()
         except FedFactoryError as error:
@@ -75,7 +76,7 @@ class AdaptationCells:
 
     def base(self, method: str) -> str:
         """The method whose source branch a method uses; itself if it has one."""
-        return self._config.methods[method].parameters.get("base") or method
+        return self._bases[method] or method
 
     def source_json(self, wildcards: Any) -> str:
         """Parameters of a source branch for a script's command line."""
@@ -119,9 +120,20 @@ class AdaptationCells:
         return AdaptationParameters.from_mapping(self._plain(method, setup), _key(method))
 
     def _plain(self, method: str, setup: str) -> dict[str, Any]:
-        """A method's parameters as they stand in the configuration, with what differs for a setup."""
+        """A method's parameters as they stand in the configuration, for one setup.
+
+        A method that is ``like`` another one says only what differs; what differs for a setup is laid over that.
+        """
         values = dict(self._config.methods[method].parameters)
-        return _merged(values, values.pop(_SETUPS, {}).get(setup, {}))
+        own, like = values.pop(_SETUPS, {}).get(setup, {}), values.pop(_LIKE, None)
+        if like is not None:
+            other = self._config.methods.get(like)
+            if other is None or other.rules != _RULES or _LIKE in other.parameters:
+                raise FedFactoryError(
+                    f"key '{_key(method)}.{_LIKE}': '{like}' is no adaptation method that stands for itself"
+                )
+            values = _merged(self._plain(like, setup), values)
+        return _merged(values, own)
 
 
 def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Schedule:
         decay_at: share of the steps after which both rates fall to three tenths; 1 for never.
         ramp: share of the steps over which content features fade in.
         clip: largest norm of the gradient.
+        ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
         validations: how often, evenly spaced over the last half, validation Dice is measured.
     """
 
@@ -93,6 +94,7 @@ class Schedule:
     decay_at: Share
     ramp: Share
     clip: Positive
+    ema: Annotated[float, Field(ge=0, lt=1)]
     validations: Count
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import csv
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,52 @@ class Lookahead:
         self._count = state["count"]
 
 
+class Average:
+    """Exponential moving average of networks, their normalisation statistics included (Polyak and Juditsky, 1992).
+
+    Args:
+        networks: what is averaged.
+        decay: for each step; 0 for the networks as they are.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], decay: float):
+        self._networks, self._decay = list(networks), decay
+        self._mean = [{k: v.detach().clone() for k, v in network.state_dict().items()} for network in self._networks]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the networks, by one step."""
+        for mean, network in zip(self._mean, self._networks, strict=True):
+            for name, value in network.state_dict().items():
+                # Counters of batches are integers.
+                share = 1 - self._decay if value.is_floating_point() else 1.0
+                mean[name].copy_(value) if share == 1 else mean[name].lerp_(value, share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average into the networks for a while."""
+        own = [copy.deepcopy(network.state_dict()) for network in self._networks]
+        self.put()
+        try:
+            yield
+        finally:
+            for network, state in zip(self._networks, own, strict=True):
+                network.load_state_dict(state)
+
+    def put(self) -> None:
+        """Put the average into the networks for good."""
+        for network, mean in zip(self._networks, self._mean, strict=True):
+            network.load_state_dict(mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average."""
+        return {"mean": self._mean}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+        self._mean = state["mean"]
+
+
 @dataclass(frozen=True)
 class Training:
     """What is trained, and for how long.
@@ -106,7 +153,8 @@ class Training:
         p, history = self.schedule, History([], [], None)
         encoder = Lookahead([x for x in self.encoder.parameters() if x.requires_grad], p.encoder_rate, p.beta2)
         branch = torch.optim.Adam(self.branch.parameters(), lr=p.branch_rate)
-        parts = {"encoder": self.encoder, "branch": self.branch, "fast": encoder, "adam": branch}
+        mean = Average((self.encoder, self.branch), p.ema)
+        parts = {"encoder": self.encoder, "branch": self.branch, "fast": encoder, "adam": branch, "mean": mean}
         start, best = 0, None
         if numbers := checkpoints.rounds():
             start = numbers[-1]
@@ -121,16 +169,19 @@ class Training:
             encoder.set_rate(rate * p.encoder_rate)
             branch.param_groups[0]["lr"] = rate * p.branch_rate
             terms = self._step(step, encoder, branch)
+            mean.update()
             history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
             if step + 1 in when:
-                if history.validated(step + 1, self.validate()):
-                    best = copy.deepcopy(self._weights())
+                with mean.in_place():
+                    if history.validated(step + 1, self.validate()):
+                        best = copy.deepcopy(self._weights())
                 self._train_mode()
             if step + 1 < p.steps and saved.due():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
                 saved.done()
             progress.update(step + 1, p.steps, history.latest())
+        mean.put()
         if best is not None:
             self.encoder.load_state_dict(best["encoder"])
             self.branch.load_state_dict(best["branch"])

@@ -34,6 +34,8 @@ def main() -> None:
     for setup in SETUPS:
         for name in ("samples", "morphing"):
             pictures[f"factory_{setup}_{name}.png"] = RESULTS / setup / "factory/seed0" / f"{name}.png"
+    pictures["synthetic_mm.png"] = RESULTS / "mm/pdw/ours/seed0/synthetic.png"
+    pictures["adaptation_mm_ct.png"] = RESULTS / "mm/ct/ours_paired/seed0/adaptation.png"
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     for name, source in pictures.items():
         shutil.copyfile(source, ROOT / "docs" / "images" / name)

@@ -27,17 +27,18 @@ rule source_branch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("source_branch"),
         device=CONFIG.device,
+        seed_name=ADAPTATION.seed_name,
         parameters=ADAPTATION.source_json,
     shell:
         "python $SCRIPTS/source_branch.py --factory {input.factory} --data {input.data} --client {wildcards.client}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule synthetic_source:
@@ -66,18 +67,21 @@ rule synthetic_source:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("synthetic_source"),
         device=CONFIG.device,
+        seed_name=ADAPTATION.seed_name,
+        parameters=ADAPTATION.synthetic_json,
         size=CONFIG.preprocessing["image_size"],
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
         "python $SCRIPTS/synthetic_source.py --factory {input.factory} --branch {input.branch} --size {params.size}"
+        " --parameters {params.parameters:q}"
         " --device {params.device} --orientation {params.orientation}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed}"
         " --picture {output.picture} --out {output.found} --log {log}"
 
 
@@ -100,18 +104,20 @@ rule factory_look:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_look"),
         device=CONFIG.device,
+        seed_name=ADAPTATION.seed_name,
         variant=lambda wildcards: ADAPTATION.source(wildcards).factory,
+        parameters=ADAPTATION.look_json,
         perceptual=ADAPTATION.perceptual_json,
     shell:
         "python $SCRIPTS/factory_look.py --factory {input.factory} --variant {params.variant} --data {input.data}"
-        " --key {input.key} --perceptual {params.perceptual:q} --device {params.device}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --key {input.key} --parameters {params.parameters:q} --perceptual {params.perceptual:q} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule adapt:
@@ -136,19 +142,22 @@ rule adapt:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("adapt"),
         device=CONFIG.device,
+        seed_name=ADAPTATION.seed_name,
         parameters=ADAPTATION.target_json,
+        perceptual=ADAPTATION.perceptual_json,
         options=ADAPTATION.options,
     shell:
         "python $SCRIPTS/adapt.py --factory {input.factory} --branch {input.branch} --synthetic {input.synthetic}"
         " --data {input.data} --client {wildcards.client} {params.options}"
-        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --parameters {params.parameters:q} --perceptual {params.perceptual:q} --device {params.device}"
+        " --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule adapt_predict:
@@ -183,15 +192,16 @@ rule adapt_predict:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("adapt_predict"),
         device=CONFIG.device,
+        seed_name=ADAPTATION.seed_name,
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
         "python $SCRIPTS/adapt_predict.py --factory {input.factory} --model {input.model} --data {input.data}"
         " --device {params.device} --orientation {params.orientation}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --picture {output.picture}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --picture {output.picture}"
         " --curves {output.curves} --out {output.predictions} --log {log}"

@@ -8,6 +8,7 @@ from fedfactory.adaptation.parameters import TargetParameters, read
 from fedfactory.adaptation.training_files import checkpoints_of
 from fedfactory.data.store import ClientView
 from fedfactory.devices import prepare
+from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
@@ -34,13 +35,19 @@ def main(arguments: argparse.Namespace) -> None:
     site = Site(
         view=ClientView(arguments.data),
         source=source,
-        synthetic=SyntheticSet.read(arguments.synthetic),
+        synthetic=SyntheticSet.read(arguments.synthetic, source.factory),
         look=look,
         p=p,
+        seed=seed,
         centralised=ClientView(arguments.centralised) if arguments.centralised else None,
     )
-    loss = {name: value for name, value in source.card["perceptual"].items() if name != "digest"}
-    perceptual = load_perceptual(PerceptualParameters.from_mapping(loss, "perceptual"), device)
+    loss = PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual")
+    perceptual = load_perceptual(loss, device)
+    if perceptual.digest != source.card["perceptual"]["digest"]:
+        raise FedFactoryError(
+            f"{arguments.branch} was trained with LPIPS by other weights ({source.card['perceptual']['digest'][:12]}) "
+            f"than those here ({perceptual.digest[:12]}); take the same file"
+        )
     inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
     checkpoints = checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path])
     name = f"{arguments.cell} seed {arguments.seed}"
@@ -69,6 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
             frame=data.frame.zoom,
             read_at_inference=BRANCHES[way],
             tried=tried,
+            shown="labelled" if p.labelled_slices != 0 else "unlabelled",
             rendered_as=site.look.client,
             perceptual=source.card["perceptual"],
         )
@@ -86,6 +94,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
     )
+    parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -19,10 +19,12 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.adaptation.pictures import draw_adaptation, draw_curves, read_curves
 
     view = ClientView(arguments.data)
-    segment = read_networks(arguments.model, arguments.factory, device, "adapt").segmenter(device)
-    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    stored = read_networks(arguments.model, arguments.factory, device, "adapt")
+    predict_cases(view, stored.segmenter(), arguments.out, Progress(f"predict {arguments.cell}"))
+    # Where M_t was not used its labels are not read for the picture either.
+    slices = view.few_shot() if stored.card["shown"] == "labelled" else next(view.unlabelled_images())
     with new_file(arguments.picture) as path:
-        save(draw_adaptation(segment, view.few_shot(), arguments.orientation), path, ".png")
+        save(draw_adaptation(stored, slices, arguments.orientation), path, ".png")
     with new_file(arguments.curves) as path:
         save(draw_curves(*read_curves(arguments.model)), path, ".png")
 

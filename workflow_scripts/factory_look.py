@@ -19,6 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     from fedfactory.adaptation.look import learn_look, nearest_client, write_look
     from fedfactory.adaptation.model import open_factory
+    from fedfactory.adaptation.parameters import LookParameters, read
     from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
     from fedfactory.factory.encoders import read_key
     from fedfactory.factory.images import training_images
@@ -32,12 +33,13 @@ def main(arguments: argparse.Namespace) -> None:
         torch.from_numpy(images)[:, None].to(device),
         torch.from_numpy(positions).to(device),
         nearest_client(factory, key.values.tolist()),
+        read(LookParameters, json.loads(arguments.parameters), "look"),
         load_perceptual(perceptual, device),
         derive_seed("look", arguments.cell, arguments.seed),
         Progress(f"look {arguments.cell} seed {arguments.seed}"),
     )
     with new_folder(arguments.out) as folder:
-        write_look(folder, look, losses)
+        write_look(folder, look, factory, losses)
 
 
 if __name__ == "__main__":
@@ -46,6 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("--variant", choices=("trained", "untrained"), required=True)
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
     parser.add_argument("--key", type=Path, required=True, help="the client's key")
+    parser.add_argument("--parameters", required=True, help="LookParameters as JSON")
     parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed derives from it")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import SourceParameters, read
@@ -52,8 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
             branch.history,
             client=arguments.client,
             limits=branch.limits,
-            perceptual=asdict(p.perceptual) | {"digest": perceptual.digest},
-            synthetic=asdict(p.synthetic),
+            perceptual={"name": perceptual.name, "digest": perceptual.digest},
         )
     checkpoints.remove()
 

@@ -1,6 +1,7 @@
 """Sample the synthetic source set from the factory, and label and filter it with the source branch."""
 
 import argparse
+import json
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import SyntheticParameters, read
@@ -19,20 +20,19 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.adaptation.model import read_networks
     from fedfactory.adaptation.pictures import draw_synthetic
     from fedfactory.adaptation.source import assess
-    from fedfactory.adaptation.synthetic import make_synthetic_set, write_counts
+    from fedfactory.adaptation.synthetic import make_synthetic_set
 
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
     found, counts = make_synthetic_set(
         source.factory,
         own_look(source.factory, source.card["client"]),
-        read(SyntheticParameters, source.card["synthetic"], "synthetic"),
+        read(SyntheticParameters, json.loads(arguments.parameters), "synthetic"),
         lambda images: assess(source.translator, source.branches[SOURCE], images, arguments.size),
         source.card["limits"],
         derive_seed("synthetic", arguments.cell, arguments.seed),
     )
     with new_folder(arguments.out) as folder:
-        found.write(folder)
-        write_counts(folder, counts)
+        found.write(folder, source.factory, counts)
     with new_file(arguments.picture) as path:
         save(draw_synthetic(found, counts, arguments.orientation), path, ".png")
 
@@ -41,6 +41,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
     parser.add_argument("--branch", type=Path, required=True, help="folder made by source_branch")
+    parser.add_argument("--parameters", required=True, help="SyntheticParameters as JSON")
     parser.add_argument("--size", type=int, required=True, help="edge of the labels: that of the clients' slices")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed of the set derives from it")

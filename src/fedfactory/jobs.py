@@ -121,8 +121,10 @@ def figure2_spec(config: Config) -> dict[str, Any]:
 
 
 def pictures(config: Config) -> list[str]:
-    """Gallery and Figure 2, if the clients release slices."""
-    return [config.layout.file(name) for name in ("gallery.png", "figure2.png")] if config.pictures else []
+    """Gallery and Figure 2, if the clients release slices; both belong to Table 1."""
+    if not config.pictures or config.table != "table1":
+        return []
+    return [config.layout.file(name) for name in ("gallery.png", "figure2.png")]
 
 
 def cell_files(config: Config, name: str) -> list[str]:

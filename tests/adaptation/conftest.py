@@ -39,8 +39,8 @@ SOURCE_PARAMETERS = SourceParameters(
     schedule=SCHEDULE,
     weights=Weights(1.0, 0.5, 1.0, 1.0),
     perceptual=PerceptualParameters("lpips-squeezenet-random"),
-    synthetic=SyntheticParameters(volumes=2, between=2, tolerance=1000.0),
 )
+SYNTHETIC_PARAMETERS = SyntheticParameters(volumes=2, between=2, tolerance=1000.0)
 TARGET_PARAMETERS = TargetParameters(
     start="source",
     batch=BatchParameters(source=2, labelled=1, unlabelled=1, pairs=1),
@@ -63,18 +63,19 @@ class PlainDistance(torch.nn.Module):
         return (images - targets).abs().mean()
 
 
-def write_factory_folder(folder: Path, seed: int = 0, size: int = 32) -> Path:
+def write_factory_folder(folder: Path, seed: int = 0, size: int = 32, noise: bool = False) -> Path:
     """An untrained factory of three clients whose fields of view differ, with another one as its first snapshot."""
     parameters = small_parameters()
     if size != 32:
         channels = {**parameters.network.channels, size: 8}
         parameters = replace(parameters, network=replace(parameters.network, image_size=size, channels=channels))
+    parameters = replace(parameters, network=replace(parameters.network, noise=noise))
     (folder / "snapshots").mkdir(parents=True)
     for offset, file in ((0, None), (100, folder / "snapshots" / snapshot_name(0))):
         torch.manual_seed(seed + offset)
         generator = Generator(parameters.network)
         with torch.no_grad():
-            generator.zoom.copy_(torch.tensor([0.0, 0.3, -0.2]))
+            generator.zoom.copy_(torch.tensor([0.2, 0.5, -0.2]))
         keys = {
             name: torch.randn(512, generator=torch.Generator().manual_seed(i)).tolist()
             for i, name in enumerate(CLIENTS)

@@ -8,7 +8,9 @@ from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET, ContentGate, DomainNorm
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.losses import one_hot, reconstruction_loss, segmentation_loss
-from tests.adaptation.conftest import PlainDistance
+from fedfactory.factory.layers import magnify
+from fedfactory.factory.model import Factory
+from tests.adaptation.conftest import PlainDistance, write_factory_folder
 
 
 def images(count: int = 3, seed: int = 0) -> torch.Tensor:
@@ -18,7 +20,11 @@ def images(count: int = 3, seed: int = 0) -> torch.Tensor:
 @pytest.fixture
 def networks(architecture, factory):
     translator, branch = architecture.networks(factory, seed=1)
-    translator.means.copy_(torch.randn(translator.means.shape, generator=torch.Generator().manual_seed(2)))
+    stream = torch.Generator().manual_seed(2)
+    translator.means.copy_(torch.randn(translator.means.shape, generator=stream))
+    with torch.no_grad():
+        translator.encoder.label.copy_(torch.rand(translator.encoder.label.shape, generator=stream) + 0.5)
+        translator.encoder.to_latents.weight.mul_(20)
     translator.eval()
     branch.eval()
     return translator, branch
@@ -65,6 +71,61 @@ def test_another_domain_label_gives_another_image(networks):
     torch.testing.assert_close(mixed, torch.stack([own[0], other[1], own[2]]))
 
 
+def test_the_label_alone_makes_a_difference(networks):
+    translator, _ = networks
+    translator.means.copy_(translator.means[:1].expand(2, -1, -1).clone())
+    with torch.no_grad():
+        encoding = translator.encode(images(), SOURCE)
+        own, other = (translator.decode(encoding, label, ramp=0.0).image for label in (SOURCE, TARGET))
+    assert (own - other).abs().mean() > 1e-3
+
+
+def test_maps_lie_in_the_field_of_view_of_the_image(networks, factory):
+    """Those that the factory shares among clients are magnified as it magnifies them itself."""
+    translator, _ = networks
+    shared = factory.generator.shared_styles
+    with torch.no_grad():
+        encoding = translator.encode(images(), SOURCE)
+        maps = translator.decode(encoding, SOURCE, ramp=0.0).maps
+        styles = translator.means[SOURCE] + encoding.latents * translator.encoder.label[SOURCE]
+        zoom = torch.full((3,), factory.zoom("near"))
+        _, own = factory.generator.synthesise(styles, features=True, zoom=zoom)
+    assert factory.zoom("near") != 0 and 0 < shared < len(own)
+    for number, (found, plain) in enumerate(zip(maps, own, strict=False)):
+        expected = magnify(plain, zoom) if number < shared else plain
+        torch.testing.assert_close(found, expected)
+    assert len(maps) == len(own) + 4, "and the encoder's own features"
+
+
+def test_content_for_shared_layers_is_brought_into_the_shared_field_of_view(networks, factory):
+    translator, _ = networks
+    seen = {}
+    inject = translator.encoder.inject
+
+    def listen(edge, x, encoding, ramp):
+        seen[edge] = encoding.content[edge]
+        return inject(edge, x, encoding, ramp)
+
+    translator.encoder.inject = listen
+    with torch.no_grad():
+        encoding = translator.encode(images(), SOURCE)
+        translator.decode(encoding, SOURCE)
+    zoom = torch.full((3,), factory.zoom("near"))
+    torch.testing.assert_close(seen[8], magnify(encoding.content[8], -zoom))
+    assert seen[32] is encoding.content[32]
+
+
+def test_noise_of_the_factory_is_left_out(architecture, tmp_path):
+    noisy = Factory(write_factory_folder(tmp_path / "noisy", noise=True))
+    with torch.no_grad():
+        for conv in noisy.generator.convs:
+            conv.strength.fill_(1.0)
+        translator, _ = architecture.networks(noisy, seed=1)
+        translator.eval()
+        first, second = (translator.decode(translator.encode(images(), SOURCE), SOURCE).image for _ in range(2))
+    assert torch.equal(first, second)
+
+
 def test_each_domain_has_its_own_normalisation(networks):
     translator, _ = networks
     norms = [module for module in translator.encoder.modules() if isinstance(module, DomainNorm)]
@@ -79,6 +140,7 @@ def test_each_domain_has_its_own_normalisation(networks):
         assert not torch.equal(norm.domains[TARGET].running_mean, mean)
     translator.encoder.start_target_as_source()
     translator.eval()
+    assert torch.equal(translator.encoder.label[SOURCE], translator.encoder.label[TARGET])
     with torch.no_grad():
         assert torch.equal(translator.encode(images(), SOURCE).latents, translator.encode(images(), TARGET).latents)
 
@@ -97,11 +159,11 @@ def test_the_branch_equals_classifying_the_enlarged_maps_together():
 
 
 def test_segmentation_loss_at_known_values():
-    labels = one_hot(torch.tensor([[[0, 0, 1, 1]] * 4]), classes=1)
-    sure = 50 * (labels * 2 - 1)
-    assert segmentation_loss(sure, labels, 1.0, 1.0).item() == pytest.approx(0, abs=1e-6)
+    labels = torch.tensor([[[0, 0, 1, 1]] * 4], dtype=torch.uint8)
+    wanted = one_hot(labels, classes=1)
+    assert segmentation_loss(50 * (wanted * 2 - 1), labels, 1.0, 1.0).item() == pytest.approx(0, abs=1e-6)
     # Without an opinion p = 1/2 everywhere: Dice = (2 * 4 + 1) / (8 + 8 + 1), cross-entropy = log 2.
-    blank = torch.zeros_like(labels)
+    blank = torch.zeros_like(wanted)
     assert segmentation_loss(blank, labels, 1.0, 0.0).item() == pytest.approx(1 - 9 / 17)
     assert segmentation_loss(blank, labels, 0.0, 2.0).item() == pytest.approx(2 * 0.693147, rel=1e-5)
 
@@ -110,6 +172,9 @@ def test_reconstruction_loss_is_the_weighted_sum():
     a, b = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.5)
     assert reconstruction_loss(a, b, 2.0, 0.0, PlainDistance()).item() == pytest.approx(0.5)
     assert reconstruction_loss(a, b, 2.0, 3.0, PlainDistance()).item() == pytest.approx(0.5 + 1.5)
+    # A target that was only enlarged teaches nothing above its own resolution.
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(1, 1, 2, 2)
+    assert reconstruction_loss(checks, torch.zeros(1, 1, 2, 2), 1.0, 1.0, PlainDistance()).item() == 0
 
 
 @pytest.mark.parametrize("zoom", [0.5, -0.4])
@@ -118,9 +183,10 @@ def test_a_mask_survives_the_way_into_the_frame_and_back(zoom):
     labels[0, 24:40, 26:36] = 1
     frame = Frame(zoom)
     framed = frame.labels(labels, 1)
-    assert framed.argmax(1).sum().item() == pytest.approx(160 * 2.71828 ** (2 * zoom), rel=0.15)
-    back = frame.back(framed).argmax(1)
-    assert 2 * (back * labels).sum() / (back.sum() + labels.sum()) > 0.95
+    assert framed.dtype == torch.uint8
+    assert framed.sum().item() == pytest.approx(160 * 2.71828 ** (2 * zoom), rel=0.15)
+    back = frame.back(one_hot(framed, 1)).argmax(1)
+    assert 2 * (back * labels).sum() / (back.sum() + labels.sum()) > 0.9
 
 
 def test_what_the_frame_does_not_show_is_background():

@@ -44,6 +44,18 @@ def wild(method: str, client: str, setup: str = "mm"):
         (lambda p: p["source"]["encoder"].update(blocks=[1]), "encoder.channels': give at least four stages"),
         (lambda p: p["source"].update(perceptual={"name": "vgg"}), "source.perceptual.name'"),
         (lambda p: p["source"].update(perceptual={"name": "lpips-alexnet", "file": "x"}), "source.perceptual.file'"),
+        (lambda p: p["source"]["encoder"].update(blocks=[1, 0, 1, 1]), "blocks': only the first stage may have none"),
+        (lambda p: p.pop("synthetic"), "parameters.synthetic': belongs to a source branch of its own"),
+        (
+            lambda p: p["target"].update(
+                source_samples="real", batch={"source": 1, "labelled": 1, "unlabelled": 0, "pairs": 1}
+            ),
+            "batch.pairs': must be 0 with real source samples",
+        ),
+        (
+            lambda p: p["target"].update(labelled_slices=0, batch={"source": 1, "labelled": 0, "unlabelled": 0}),
+            "target.batch': holds no image of the target",
+        ),
         (lambda p: p.update(base="ours"), "give either 'source' .* or 'base'"),
         (lambda p: p["target"]["batch"].update(labelled=0), "batch.labelled': every batch holds at least one slice"),
         (lambda p: p["target"].update(labelled_slices=0), "and none where 'labelled_slices' is 0"),
@@ -64,6 +76,18 @@ def test_bad_parameters_name_their_key(values, change, message):
         (lambda v: v["methods"]["ours"].update(centralised=True), "centralised if, and only if"),
         (lambda v: v["methods"]["ours"].update(uses_mt=False), "uses M_t unless 'labelled_slices' is 0"),
         (lambda v: v["methods"]["ours"]["parameters"].update(setups={"mx": {}}), "setups.mx': there is no such setup"),
+        (
+            lambda v: v["methods"]["ours"]["parameters"].update(setups=None),
+            "setups': must hold a mapping for each setup",
+        ),
+        (
+            lambda v: v["methods"]["ours"]["parameters"].update(setups={"mo": None}),
+            "must hold a mapping for each setup",
+        ),
+        (
+            lambda v: v["methods"]["ours_paired"]["parameters"]["setups"]["mo"].update(base="x"),
+            "base': must be the same",
+        ),
         (lambda v: v.pop("factory"), "the run has none; add the section 'factory'"),
     ],
 )
@@ -86,10 +110,11 @@ def test_a_setup_may_differ(values):
 def test_a_method_may_be_like_another(values):
     values["methods"]["mine"] = {
         **values["methods"]["ours"],
-        "parameters": {"like": "ours", "source": None, "base": "ours", "target": {"weights": {"cycle": 0}}},
+        "parameters": {"like": "ours", "base": "ours", "target": {"weights": {"cycle": 0}}},
     }
     cells = AdaptationCells(loaded(values))
     assert cells.sources == ["ours"] and cells.base("mine") == "ours"
+    assert cells.seed_name(wild("mine", "ct")) == cells.seed_name(wild("ours", "ct")) == "ours", "the same draws"
     for setup in ("mm", "mo"):
         mine, ours = (cells.parameters[name][setup].target for name in ("mine", "ours"))
         assert mine == replace(ours, weights=replace(ours.weights, cycle=0.0)), "also what differs for a setup"

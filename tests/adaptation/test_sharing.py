@@ -12,12 +12,13 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame, label_radius
 from fedfactory.adaptation.look import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.adaptation.model import Stored, open_factory, read_networks, write_networks
-from fedfactory.adaptation.parameters import SyntheticParameters
+from fedfactory.adaptation.parameters import LookParameters, SyntheticParameters
 from fedfactory.adaptation.site_data import Site
 from fedfactory.adaptation.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.adaptation.training import History
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
 from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder
 
@@ -65,14 +66,20 @@ def test_the_filter_drops_what_the_source_does_not_know(factory):
 
 def test_pairs_are_the_same_latents_with_another_look(factory, tmp_path):
     found, _ = make_synthetic_set(factory, own_look(factory, "near"), P, judged([0, 3], 0), LIMITS, 3)
-    found.write(tmp_path)
-    read = SyntheticSet.read(tmp_path)
+    found.write(tmp_path, factory, {"kept": 9})
+    read = SyntheticSet.read(tmp_path, factory)
     same = read.render_as(factory, own_look(factory, "near"), factory.zoom("near"))
     np.testing.assert_allclose(same, found.images, atol=1e-5)
     counterpart = read.render_as(factory, own_look(factory, "mid"), factory.zoom("near"))
     assert not np.allclose(counterpart, found.images)
     with pytest.raises(FedFactoryError, match="is no synthetic source set"):
-        SyntheticSet.read(tmp_path / "elsewhere")
+        SyntheticSet.read(tmp_path / "elsewhere", factory)
+    other = Factory(write_factory_folder(tmp_path / "other", seed=5))
+    with pytest.raises(FedFactoryError, match="was sampled from another factory"):
+        SyntheticSet.read(tmp_path, other)
+    (tmp_path / "z.npy").write_bytes(b"")
+    with pytest.raises(FedFactoryError, match="is no synthetic source set"):
+        SyntheticSet.read(tmp_path, factory)
 
 
 def test_a_look_is_learned_against_the_frozen_factory(factory, tmp_path):
@@ -81,17 +88,19 @@ def test_a_look_is_learned_against_the_frozen_factory(factory, tmp_path):
     positions = torch.arange(20) % 5
     images = factory.render(true.styles(factory, factory.latents(20, 9), positions), true.zoom)
     before = {name: value.clone() for name, value in factory.generator.state_dict().items()}
-    arguments = (factory, torch.from_numpy(images)[:, None], positions, "far", PlainDistance(), 0, Progress("x"))
-    look, losses = learn_look(*arguments, steps=80)
+    p = LookParameters(images=100, batch=16, steps=80, latent_rate=0.05, rate=0.02, lpips=0.5)
+    look, losses = learn_look(
+        factory, torch.from_numpy(images)[:, None], positions, "far", p, PlainDistance(), 0, Progress("x")
+    )
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
     assert all(torch.equal(value, before[name]) for name, value in factory.generator.state_dict().items())
     assert not look.offset[: factory.generator.shared_styles].any(), "what all clients share is left alone"
-    write_look(tmp_path, look, losses)
+    write_look(tmp_path, look, factory, losses)
     read = read_look(tmp_path, factory)
     assert (read.client, read.zoom) == ("far", look.zoom) and torch.equal(read.offset, look.offset)
-    (tmp_path / "look.json").write_text(json.dumps({"client": "nobody", "zoom": 0.0}))
+    other = Factory(write_factory_folder(tmp_path / "other", seed=5))
     with pytest.raises(FedFactoryError, match="made with another factory"):
-        read_look(tmp_path, factory)
+        read_look(tmp_path, other)
     with pytest.raises(FedFactoryError, match="is no look of a client"):
         read_look(tmp_path / "elsewhere", factory)
 
@@ -113,7 +122,7 @@ def folder(factory, architecture, tmp_path):
     (tmp_path / "model").mkdir()
     write_networks(
         tmp_path / "model", architecture, translator, {SOURCE: branch, TARGET: other}, History([], [], None),
-        frame=0.2, read_at_inference=(SOURCE, TARGET),
+        frame=0.2, read_at_inference=(SOURCE, TARGET), shown="labelled",
     )  # fmt: skip
     return tmp_path / "model"
 
@@ -124,11 +133,14 @@ def test_networks_come_back_as_they_were(folder, factory_folder, architecture, f
     assert all(torch.equal(v, stored.translator.state_dict()[k]) for k, v in translator.state_dict().items())
     assert all(torch.equal(v, stored.branches[SOURCE].state_dict()[k]) for k, v in branch.state_dict().items())
     images = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32)).astype(np.float32)
-    segment = stored.segmenter("cpu")
+    segment = stored.segmenter()
     both = segment.by_branch(images)
     np.testing.assert_allclose(segment.probabilities(images), (both[SOURCE] + both[TARGET]) / 2, atol=1e-6)
     np.testing.assert_allclose(segment.probabilities(images).sum(1), 1, atol=1e-5)
-    assert not list(folder.glob("*.pkl"))
+    one = stored.segmenter((TARGET,))
+    np.testing.assert_array_equal(one.probabilities(images), both[TARGET])
+    with pytest.raises(FedFactoryError, match="holds networks of another kind; make it with the rule source_branch"):
+        read_networks(folder, factory_folder, "cpu", "source_branch")
 
 
 def test_networks_of_another_factory_are_refused(folder, tmp_path):
@@ -169,6 +181,16 @@ def test_a_card_that_is_none(folder, factory_folder):
         read_networks(folder, factory_folder, "cpu", "adapt")
 
 
+def test_a_factory_that_is_none(tmp_path):
+    folder = write_factory_folder(tmp_path / "factory")
+    (folder / "generator.pt").write_bytes(b"nothing")
+    with pytest.raises(FedFactoryError, match="generator.pt is no table of weights of its factory"):
+        open_factory(folder, "trained", "cpu")
+    (folder / "snapshots" / "round000000.pt").unlink()
+    with pytest.raises(FedFactoryError, match="round000000.pt is missing: the folder holds no untrained factory"):
+        open_factory(folder, "untrained", "cpu")
+
+
 def test_the_untrained_factory_is_the_first_snapshot(factory_folder):
     assert (
         open_factory(factory_folder, "trained", "cpu").digest != open_factory(factory_folder, "untrained", "cpu").digest
@@ -188,7 +210,7 @@ def synthetic(factory):
 
 @pytest.fixture
 def site(source, synthetic, target_view, factory):
-    return Site(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS)
+    return Site(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS, 5)
 
 
 def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
@@ -216,6 +238,10 @@ def test_fields_of_view_that_are_tried(site):
     own = label_radius(site.few_shot[1])
     near = np.abs(site.synthetic.position - 1) <= 2
     assert by_labels == pytest.approx(np.log(label_radius(site.synthetic.labels[near]) / own))
+    # With one slice, the positions and labels of that slice alone.
+    one = zooms(field_of_view="validated", labelled_slices=1)
+    own = label_radius(site.view.few_shot().labels[:1])
+    assert one[-1] == pytest.approx(np.log(label_radius(site.synthetic.labels[near]) / own))
     batch = replace(TARGET_PARAMETERS.batch, labelled=0)
     assert zooms(field_of_view="validated", labelled_slices=0, batch=batch) == [by_factory, 0]
 
@@ -241,6 +267,9 @@ def test_a_trial_chooses_by_validation(site, tmp_path, monkeypatch):
     data, tried = trials.try_frames(validated, PlainDistance(), 0, tmp_path / "x", Progress("x"))
     assert tried == dice and len(tried) == 3
     assert data.frame.zoom == max(tried, key=tried.get)
+    monkeypatch.setattr(trials, "adapt", None)
+    data, noted = trials.try_frames(validated, PlainDistance(), 0, tmp_path / "x", Progress("x"))
+    assert noted == tried, "finished trials outlive a kill"
     data, tried = trials.try_frames(site, PlainDistance(), 0, tmp_path / "x", Progress("x"))
     assert tried == {} and data.frame == site.frames()[0]
 

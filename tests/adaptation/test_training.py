@@ -21,7 +21,13 @@ from fedfactory.adaptation.training import Average, History, Lookahead, Training
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.progress import Progress
-from tests.adaptation.conftest import SCHEDULE, SOURCE_PARAMETERS, TARGET_PARAMETERS, PlainDistance
+from tests.adaptation.conftest import (
+    SCHEDULE,
+    SOURCE_PARAMETERS,
+    SYNTHETIC_PARAMETERS,
+    TARGET_PARAMETERS,
+    PlainDistance,
+)
 
 
 class Killed(Exception):
@@ -72,14 +78,14 @@ def adaptation(stored, target_view, tmp_path):
     synthetic, _ = make_synthetic_set(
         stored.factory,
         own_look(stored.factory, "near"),
-        SOURCE_PARAMETERS.synthetic,
+        SYNTHETIC_PARAMETERS,
         lambda images: assess(stored.translator, stored.branches[SOURCE], images, 32),
         stored.card["limits"],
         0,
     )
 
     def run(p=TARGET_PARAMETERS, progress=None, name="work"):
-        site = Site(target_view, stored, synthetic, look, p)
+        site = Site(target_view, stored, synthetic, look, p, 5)
         data = site.data(site.frames()[0])
         translator, branch = target_networks(stored, look, p, 5)
         checkpoints = Checkpoints(tmp_path / name, "x")
@@ -121,7 +127,11 @@ def test_it_starts_as_the_source_or_from_scratch(stored):
     translator, branch = target_networks(stored, look, TARGET_PARAMETERS, 5)
     assert equal(state(branch), state(stored.branches[SOURCE]))
     source = state(stored.translator.encoder)
+    label = source.pop("label")
+    assert torch.equal(translator.encoder.label[TARGET].detach(), label[SOURCE])
     for name, value in state(translator.encoder).items():
+        if name == "label":
+            continue
         assert torch.equal(value, source[name.replace("domains.1", "domains.0")]), "the target starts as the source"
     fresh, fresh_branch = target_networks(stored, look, replace(TARGET_PARAMETERS, start="scratch"), 5)
     assert not equal(state(fresh_branch), state(branch))
@@ -158,6 +168,7 @@ def test_the_best_validation_state_is_taken():
     schedule = replace(SCHEDULE, steps=10, validations=3, ema=0.0)
     history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
     assert [step for step, _, _ in history.validations] == [7, 7, 8, 8, 10, 10]
+    assert not history.validated(11, {}), "volumes without any class choose nothing"
     assert history.chosen == (7, "target"), "the first of equals"
     assert equal(state(branch), seen[0]) and not equal(state(branch), seen[2])
 
@@ -218,7 +229,7 @@ def test_lookahead_pulls_the_fast_weights_back():
 
 def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     branch = stored.branches[SOURCE]
-    segment = Segmenter(stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, Frame(0.3), "cpu")
+    segment = Segmenter(stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, Frame(0.3))
     volumes = list(target_view.unlabelled_images())
     images = np.concatenate([volume.images for volume in volumes])
     together = segment.probabilities(images)

@@ -192,7 +192,9 @@ def jobs_of(project: Project) -> list[dict[str, str]]:
 
 def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     """Data governance: raw files, slices and truth of a client are read by that client's jobs only."""
-    private = re.compile(r"results/test/(\w+/\w+)/(?:raw|data|truth|nnunet_plan)\b")
+    private = re.compile(
+        r"results/test/(\w+/\w+)/(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
+    )
     own = re.compile(r"results/test/(\w+/\w+)/")
     readers, jobs = 0, jobs_of(finished)
     for job in jobs:
@@ -212,9 +214,12 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     for job in adapting:
         # Beside its own store a target gets what the factory and the source share, and its own look.
         shared = {name.strip() for name in job["input"].split(",")} - {f"results/test/{client_of(job)}/data"}
-        kinds = {"factory/seed0/model", "ours/seed0/branch", "ours/seed0/synthetic", "ours/seed0/look"}
-        assert all(any(name.endswith(kind) for kind in kinds) for name in shared), job
-        assert len(shared) == (4 if client_of(job).split("/")[1] in {"canon", "t2w", "ixi"} else 3)
+        setup, client = client_of(job).split("/")
+        source = {"ms": "philips", "mm": "pdw", "mo": "oasis"}[setup]
+        expected = {f"{setup}/factory/seed0/model", f"{setup}/{source}/ours/seed0/branch"}
+        expected |= {f"{setup}/{source}/ours/seed0/synthetic"}
+        expected |= {f"{setup}/{client}/ours/seed0/look"} if client in {"canon", "t2w", "ixi"} else set()
+        assert shared == {f"results/test/{name}" for name in expected}
 
 
 def client_of(job: dict[str, str]) -> str:

@@ -33,13 +33,21 @@ class Architecture:
     factory: str
     zoom: float
 
-    def networks(self, factory: Factory, seed: int = 0) -> tuple[Translator, SegmentationBranch]:
-        """An encoder (with F) and a branch as they are drawn; torch's global generator stays as it was."""
+    def translator(self, factory: Factory) -> Translator:
+        """An encoder as torch's global generator draws it, and the factory."""
         generator = factory.generator
         means = torch.zeros(2, generator.n_styles, generator.latent)
+        translator = Translator(generator, self.encoder, means, self.zoom, factory.silence())
+        return translator.to(device=factory.device, memory_format=torch.channels_last)
+
+    def branch(self, translator: Translator) -> SegmentationBranch:
+        """A branch as torch's global generator draws it."""
+        branch = SegmentationBranch(translator.map_channels, self.hidden, len(self.classes))
+        return branch.to(device=translator.means.device, memory_format=torch.channels_last)
+
+    def networks(self, factory: Factory, seed: int) -> tuple[Translator, SegmentationBranch]:
+        """Both, drawn from a seed; the global generator stays as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            translator = Translator(generator, self.encoder, means, self.zoom)
-            branch = SegmentationBranch(translator.map_channels, self.hidden, len(self.classes))
-        form = {"device": factory.device, "memory_format": torch.channels_last}
-        return translator.to(**form), branch.to(**form)
+            translator = self.translator(factory)
+            return translator, self.branch(translator)

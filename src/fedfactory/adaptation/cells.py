@@ -11,6 +11,8 @@ from fedfactory.errors import FedFactoryError
 _RULES = "adaptation"
 # What differs for a setup stands below the first key; the second names a method that another one resembles.
 _SETUPS, _LIKE = "setups", "like"
+# What a method has that trains a source branch of its own.
+_OF_A_BRANCH = ("source", "synthetic", "look")
 
 
 class AdaptationCells:
@@ -35,11 +37,17 @@ class AdaptationCells:
                 for method in config.methods.values()
                 if method.rules == _RULES
             }
-            self._bases = {name: next(iter(own.values())).base for name, own in self.parameters.items()}
+            self._bases = {name: self._base_of(name) for name in self.parameters}
             self.sources = [name for name, own in self.parameters.items() if all(p.source for p in own.values())]
             self._check()
         except FedFactoryError as error:
             raise FedFactoryError(f"{config.file}: {error}") from None
+
+    def _base_of(self, method: str) -> str | None:
+        bases = {parameters.base for parameters in self.parameters[method].values()}
+        if len(bases) > 1:
+            raise FedFactoryError(f"key '{_key(method)}.base': must be the same in all setups")
+        return bases.pop()
 
     def _check(self) -> None:
         config = self._config
@@ -80,11 +88,19 @@ class AdaptationCells:
 
     def source_json(self, wildcards: Any) -> str:
         """Parameters of a source branch for a script's command line."""
-        return json.dumps(self._plain(wildcards.method, wildcards.setup)["source"])
+        return self._section(wildcards, "source")
+
+    def synthetic_json(self, wildcards: Any) -> str:
+        """Parameters of the synthetic source set."""
+        return self._section(wildcards, "synthetic")
+
+    def look_json(self, wildcards: Any) -> str:
+        """Parameters of the learning of a look."""
+        return self._section(wildcards, "look")
 
     def target_json(self, wildcards: Any) -> str:
         """Parameters of a method's adaptation; those of its source branch stand in the branch's folder."""
-        return json.dumps(self._plain(wildcards.method, wildcards.setup)["target"])
+        return self._section(wildcards, "target")
 
     def perceptual_json(self, wildcards: Any) -> str:
         """The perceptual loss of a method's source branch."""
@@ -113,8 +129,23 @@ class AdaptationCells:
         given = {"--look": self.look(wildcards), "--centralised": self.centralised(wildcards)}
         return " ".join(f"{name} {files[0]}" for name, files in given.items() if files)
 
+    def seed_name(self, wildcards: Any) -> str:
+        """The method that seeds derive from: an ablation draws what the method that it is like draws."""
+        return self._config.methods[wildcards.method].parameters.get(_LIKE, wildcards.method)
+
+    def memory(self, wildcards: Any) -> int:
+        """Memory in MB of an adaptation job: networks as in the factory's training, and all of a client's slices."""
+        share = (self._config.preprocessing["image_size"] / 512) ** 2
+        return round(2000 + 16000 * share)
+
+    def _section(self, wildcards: Any, name: str) -> str:
+        return json.dumps(self._plain(wildcards.method, wildcards.setup)[name])
+
     def _parameters(self, method: str, setup: str) -> AdaptationParameters:
-        for name in self._config.methods[method].parameters.get(_SETUPS, {}):
+        own = self._config.methods[method].parameters.get(_SETUPS, {})
+        if not isinstance(own, Mapping) or not all(isinstance(value, Mapping) for value in own.values()):
+            raise FedFactoryError(f"key '{_key(method)}.{_SETUPS}': must hold a mapping for each setup; leave it out")
+        for name in own:
             if name not in self._config.setups:
                 raise FedFactoryError(f"key '{_key(method)}.{_SETUPS}.{name}': there is no such setup")
         return AdaptationParameters.from_mapping(self._plain(method, setup), _key(method))
@@ -127,12 +158,15 @@ class AdaptationCells:
         values = dict(self._config.methods[method].parameters)
         own, like = values.pop(_SETUPS, {}).get(setup, {}), values.pop(_LIKE, None)
         if like is not None:
-            other = self._config.methods.get(like)
-            if other is None or other.rules != _RULES or _LIKE in other.parameters:
+            found = self._config.methods.get(like)
+            if found is None or found.rules != _RULES or _LIKE in found.parameters:
                 raise FedFactoryError(
                     f"key '{_key(method)}.{_LIKE}': '{like}' is no adaptation method that stands for itself"
                 )
-            values = _merged(self._plain(like, setup), values)
+            other = self._plain(like, setup)
+            if "base" in values:
+                other = {name: value for name, value in other.items() if name not in _OF_A_BRANCH}
+            values = _merged(other, values)
         return _merged(values, own)
 
 

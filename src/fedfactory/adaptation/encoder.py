@@ -174,7 +174,9 @@ class Encoder(nn.Module):
         return Encoding(self.to_latents(torch.cat(pooled, 1)).unflatten(1, (self.n_styles, self.latent)), content)
 
     def start_target_as_source(self) -> None:
-        """Give the target's normalisation the weights and statistics of the source's."""
+        """Give the target the source's label, and the weights and statistics of its normalisation."""
+        with torch.no_grad():
+            self.label[TARGET] = self.label[SOURCE]
         for module in self.modules():
             if isinstance(module, DomainNorm):
                 module.domains[TARGET].load_state_dict(module.domains[SOURCE].state_dict())

@@ -13,13 +13,14 @@ from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fedfactory.adaptation.losses import one_hot, resize
 from fedfactory.factory.layers import magnify
 
 # Smaller differences are left alone: resampling would cost thin structures more than it gains.
 _LEAST = 0.1
+_PART = 64
 
 
 def label_radius(labels: np.ndarray) -> float | None:
@@ -55,8 +56,12 @@ class Frame:
         return resize(self._moved(images), size)
 
     def labels(self, labels: Tensor, classes: int) -> Tensor:
-        """Bring labels (count, S, S) into the frame: probabilities (count, classes + 1, S, S), float32."""
-        return self._moved(F.one_hot(labels.long(), classes + 1).permute(0, 3, 1, 2).float())
+        """Bring labels (count, S, S) uint8 into the frame, as labels again."""
+        if self.zoom == 0:
+            return labels
+        # In parts: probabilities of all classes would be many times as large as the labels.
+        parts = [self._moved(one_hot(part, classes)).argmax(1).to(torch.uint8) for part in labels.split(_PART)]
+        return torch.cat(parts)
 
     def back(self, probabilities: Tensor) -> Tensor:
         """Bring probabilities (count, classes + 1, S, S) back; what the frame does not show is background."""
@@ -75,13 +80,3 @@ class Frame:
 
     def _moved(self, x: Tensor) -> Tensor:
         return x if self.zoom == 0 else magnify(x, x.new_full((len(x),), self.zoom)).contiguous()
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Bring images (count, 1, S, S) to an edge of ``size``: mean of blocks where S is a multiple, else bilinear."""
-    edge = images.shape[-1]
-    if edge == size:
-        return images
-    if edge % size == 0:
-        return F.avg_pool2d(images, edge // size)
-    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=edge > size)

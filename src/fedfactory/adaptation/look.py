@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from fedfactory.adaptation.losses import reconstruction_loss
+from fedfactory.adaptation.parameters import LookParameters
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
 
-_STEPS, _BATCH = 200, 16
-_Z_RATE, _LOOK_RATE = 0.05, 0.02
-_LPIPS = 0.8
 _MEAN_OF = 2048
 
 
@@ -95,10 +93,10 @@ def learn_look(
     images: Tensor,
     positions: Tensor,
     start: str,
+    p: LookParameters,
     perceptual: torch.nn.Module,
     seed: int,
     progress: Progress,
-    steps: int = _STEPS,
 ) -> tuple[Look, list[float]]:
     """Learn a look against the frozen factory.
 
@@ -107,28 +105,30 @@ def learn_look(
         images: the client's training images, (count, 1, S, S) in [-1, 1], of the factory's size.
         positions: their slice-position bins, int64 (count,).
         start: the federated client to start from.
+        p: parameters.
         perceptual: LPIPS.
         seed: of the latents and batches.
-        progress: updated now and then.
-        steps: optimiser steps.
+        progress: updated every step.
 
     Returns:
         The look, and the reconstruction loss of every step.
     """
     generator, device = factory.generator, factory.device
+    kept = torch.linspace(0, len(images) - 1, min(p.images, len(images))).round().long()
+    images, positions = images[kept], positions[kept]
     z = factory.latents(len(images), derive_seed("latents", seed)).requires_grad_()
     # What the client's label never reaches stays as all clients share it.
     offset = torch.zeros(generator.n_styles - generator.shared_styles, generator.latent, device=device)
     offset.requires_grad_()
     zoom = torch.tensor(factory.zoom(start), device=device, requires_grad=generator.zoom is not None)
-    groups = [{"params": [z], "lr": _Z_RATE}, {"params": [offset, zoom], "lr": _LOOK_RATE}]
+    groups = [{"params": [z], "lr": p.latent_rate}, {"params": [offset, zoom], "lr": p.rate}]
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
     key = torch.tensor(factory.card.keys[start], dtype=torch.float32, device=device)
     client = factory.clients.index(start)
     noise, losses = factory.silence(), []
-    for step in range(steps):
+    for step in range(p.steps):
         stream = torch.Generator().manual_seed(derive_seed("look", seed, step))
-        chosen = torch.randint(len(images), (min(_BATCH, len(images)),), generator=stream).to(device)
+        chosen = torch.randint(len(images), (min(p.batch, len(images)),), generator=stream).to(device)
         count = len(chosen)
         indices = torch.full((count,), client, device=device)
         styles = generator.styles(z[chosen], indices, positions[chosen], key.expand(count, -1))
@@ -136,23 +136,23 @@ def learn_look(
         styles = torch.cat([shared, styles[:, generator.shared_styles :] + offset], 1)
         of_batch = None if generator.zoom is None else zoom.expand(count)
         found = generator.synthesise(styles, noise, zoom=of_batch)
-        loss = reconstruction_loss(found, images[chosen], 1.0, _LPIPS, perceptual)
+        loss = reconstruction_loss(found, images[chosen], 1.0, p.lpips, perceptual)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-        if (step + 1) % 25 == 0 or step + 1 == steps:
-            progress.update(step + 1, steps, f"reconstruction {np.mean(losses[-25:]):.4f}")
+        progress.update(step + 1, p.steps, f"reconstruction {losses[-1]:.4f}")
     whole = torch.zeros(generator.n_styles, generator.latent, device=device)
     whole[generator.shared_styles :] = offset.detach()
     return Look(start, whole, float(zoom.detach())), losses
 
 
-def write_look(folder: Path, look: Look, losses: Sequence[float]) -> None:
+def write_look(folder: Path, look: Look, factory: Factory, losses: Sequence[float]) -> None:
     """Write a look, and the losses of its learning, into an existing folder."""
     (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{v:.6f}\n" for i, v in enumerate(losses, 1)))
     torch.save(look.offset.cpu(), folder / "offset.pt")
-    (folder / "look.json").write_text(json.dumps({"client": look.client, "zoom": look.zoom}, indent=1) + "\n")
+    content = {"client": look.client, "zoom": look.zoom, "factory": factory.digest}
+    (folder / "look.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_look(folder: Path, factory: Factory) -> Look:
@@ -165,11 +165,11 @@ def read_look(folder: Path, factory: Factory) -> Look:
         content = json.loads((folder / "look.json").read_text())
         offset = torch.load(folder / "offset.pt", map_location=factory.device, weights_only=True)
         look = Look(content["client"], offset, float(content["zoom"]))
+        maker = content["factory"]
     except Exception as error:
         raise FedFactoryError(
             f"{folder} is no look of a client ({error}); make it with the rule factory_look"
         ) from None
-    expected = (factory.generator.n_styles, factory.generator.latent)
-    if look.client not in factory.clients or tuple(offset.shape) != expected:
+    if maker != factory.digest:
         raise FedFactoryError(f"{folder} was made with another factory; make it again with the rule factory_look")
     return look

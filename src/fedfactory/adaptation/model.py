@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory, snapshot_name
 
 _BRANCHES = {"source": SOURCE, "target": TARGET}
+# What the card of each rule's networks has and the other's lacks.
+_NEEDED = {"source_branch": "limits", "adapt": "read_at_inference"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class Stored:
     translator: Translator
     branches: Mapping[int, SegmentationBranch]
 
-    def segmenter(self, device: str) -> Segmenter:
-        """An adapted target's segmenter."""
-        branches = {label: self.branches[label] for label in self.card["read_at_inference"]}
-        return Segmenter(self.translator, branches, TARGET, Frame(self.card["frame"]), device)
+    def segmenter(self, labels: Sequence[int] | None = None) -> Segmenter:
+        """An adapted target's segmenter, by the branches that were chosen or by those of ``labels``."""
+        labels = self.card["read_at_inference"] if labels is None else labels
+        return Segmenter(
+            self.translator, {label: self.branches[label] for label in labels}, TARGET, Frame(self.card["frame"])
+        )
 
 
 def write_networks(
@@ -78,7 +82,16 @@ def write_networks(
 
 def open_factory(folder: Path, variant: str, device: str) -> Factory:
     """Load a factory: the ``trained`` generator, or the ``untrained`` one that its training started from."""
-    return Factory(folder, device, folder / "snapshots" / snapshot_name(0) if variant == "untrained" else None)
+    file = folder / "snapshots" / snapshot_name(0) if variant == "untrained" else folder / "generator.pt"
+    if (folder / "card.json").is_file() and not file.is_file():
+        raise FedFactoryError(f"{file} is missing: the folder holds no {variant} factory; copy it whole")
+    try:
+        return Factory(folder, device, file)
+    except FedFactoryError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FedFactoryError(f"{file} is no table of weights of its factory ({reason}); copy it again") from None
 
 
 def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored:
@@ -93,7 +106,7 @@ def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored
     Raises:
         FedFactoryError: no such folder, a file that is no table of weights, or another factory.
     """
-    advice = f"make it with the rule {rule}"
+    advice, needed = f"make it with the rule {rule}", _NEEDED[rule]
     if not (folder / "card.json").is_file():
         raise FedFactoryError(f"{folder} holds no networks: card.json is missing; {advice}")
     try:
@@ -101,17 +114,19 @@ def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored
         architecture = read(Architecture, card.pop("architecture"), "architecture")
     except (ValueError, KeyError, AttributeError, TypeError, FedFactoryError) as error:
         raise FedFactoryError(f"{folder}/card.json is no card of networks ({error}); {advice}") from None
+    if needed not in card:
+        raise FedFactoryError(f"{folder} holds networks of another kind; {advice}")
     opened = open_factory(factory, architecture.variant, device)
     if opened.digest != architecture.factory:
         raise FedFactoryError(
             f"{folder} was trained with another factory (weights {architecture.factory[:12]}) than {factory} (weights "
             f"{opened.digest[:12]}, {opened.card.parameters.network.image_size} pixels); take both from one run"
         )
-    translator, _ = architecture.networks(opened)
+    translator = architecture.translator(opened)
     try:
         state = torch.load(folder / "weights.pt", map_location=device, weights_only=True)
         translator.load_state_dict(state.pop("translator"))
-        branches = {_BRANCHES[name]: architecture.networks(opened)[1] for name in state}
+        branches = {_BRANCHES[name]: architecture.branch(translator) for name in state}
         for name, weights in state.items():
             branches[_BRANCHES[name]].load_state_dict(weights)
     except Exception as error:

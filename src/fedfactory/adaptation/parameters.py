@@ -44,6 +44,8 @@ class EncoderNetworkParameters:
             raise FedFactoryError(
                 f"key '{key}.channels': give at least four stages, and one entry of 'blocks' for each"
             )
+        if 0 in self.blocks[1:]:
+            raise FedFactoryError(f"key '{key}.blocks': only the first stage may have none")
         if not 0 < self.image_size < 4096 or self.image_size % (1 << len(self.channels) - 1):
             raise FedFactoryError(
                 f"key '{key}.image_size': {self.image_size} cannot be halved {len(self.channels) - 1} times; change it"
@@ -116,6 +118,28 @@ class SyntheticParameters:
 
 
 @dataclass(frozen=True)
+class LookParameters:
+    """How a client outside the federation learns its look.
+
+    Attributes:
+        images: largest number of its training slices, evenly picked, each with a z of its own.
+        batch: images of a step.
+        steps: optimiser steps (Adam).
+        latent_rate: learning rate of the z.
+        rate: learning rate of the look.
+        lpips: weight of LPIPS beside the mean squared error.
+    """
+
+    __pydantic_config__ = _STRICT
+    images: Count
+    batch: Count
+    steps: Count
+    latent_rate: Positive
+    rate: Positive
+    lpips: Weight
+
+
+@dataclass(frozen=True)
 class SourceParameters:
     """The source branch: encoder E_s and branch S_s.
 
@@ -130,7 +154,6 @@ class SourceParameters:
         schedule: length and rates.
         weights: of the losses.
         perceptual: LPIPS in use.
-        synthetic: the synthetic source set.
     """
 
     __pydantic_config__ = _STRICT
@@ -143,7 +166,6 @@ class SourceParameters:
     schedule: Schedule
     weights: Weights
     perceptual: PerceptualParameters
-    synthetic: SyntheticParameters
 
 
 @dataclass(frozen=True)
@@ -212,12 +234,16 @@ class AdaptationParameters:
     Attributes:
         target: the adaptation of every target.
         source: its own source branch; None if it uses that of ``base``.
+        synthetic: the synthetic source set that comes with the source branch.
+        look: how targets outside the federation find their look for it.
         base: the method whose source branch it uses.
     """
 
     __pydantic_config__ = _STRICT
     target: TargetParameters
     source: SourceParameters | None = None
+    synthetic: SyntheticParameters | None = None
+    look: LookParameters | None = None
     base: str | None = None
 
     @classmethod
@@ -236,11 +262,25 @@ class AdaptationParameters:
             raise FedFactoryError(
                 f"key '{key}': give either 'source' (a source branch of its own) or 'base' (whose it uses)"
             )
+        target, batch = parameters.target, parameters.target.batch
+        for name in ("synthetic", "look"):
+            if (getattr(parameters, name) is None) != (parameters.source is None):
+                raise FedFactoryError(
+                    f"key '{key}.{name}': belongs to a source branch of its own, and every such has it"
+                )
+        if target.source_samples == "real" and batch.pairs:
+            raise FedFactoryError(
+                f"key '{key}.target.batch.pairs': must be 0 with real source samples, which have no z"
+            )
+        if not (batch.labelled or batch.unlabelled or batch.pairs):
+            raise FedFactoryError(
+                f"key '{key}.target.batch': holds no image of the target; give 'unlabelled' or 'pairs'"
+            )
         if parameters.source is not None:
             parameters.source.encoder.check(f"{key}.source.encoder")
             # What may not be given together, and the name, is checked where the loss is.
             PerceptualParameters.from_mapping(asdict(parameters.source.perceptual), f"{key}.source.perceptual")
-        if (parameters.target.labelled_slices == 0) != (parameters.target.batch.labelled == 0):
+        if (target.labelled_slices == 0) != (batch.labelled == 0):
             raise FedFactoryError(
                 f"key '{key}.target.batch.labelled': every batch holds at least one slice of M_t, and none where "
                 "'labelled_slices' is 0"

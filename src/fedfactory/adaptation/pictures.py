@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.segmenter import Segmenter
+from fedfactory.adaptation.model import Stored
 from fedfactory.adaptation.synthetic import SyntheticSet
 from fedfactory.adaptation.training import CHOSEN, LOSSES, VALIDATION
 from fedfactory.data.geometry import Orientation, as_picture
@@ -19,6 +19,7 @@ from fedfactory.data.store import Volume
 from fedfactory.evaluation.figures import Panel, draw_grid, plt
 
 _COLUMNS, _ROWS = 8, 3
+_WAYS = {SOURCE: "S_s on the translation", TARGET: "S_t on the reconstruction"}
 
 
 def draw_synthetic(found: SyntheticSet, counts: dict[str, int], orientation: Orientation) -> Figure:
@@ -35,26 +36,26 @@ def draw_synthetic(found: SyntheticSet, counts: dict[str, int], orientation: Ori
     return figure
 
 
-def draw_adaptation(segment: Segmenter, slices: Volume, orientation: Orientation) -> Figure:
-    """Labelled slices on their way: image, reconstruction, translation, the way back, and the masks of both branches.
+def draw_adaptation(stored: Stored, slices: Volume, orientation: Orientation) -> Figure:
+    """Slices on their way: image, reconstruction, translation, the way back, and the masks of both branches.
 
     Everything is in the source's field of view but for the last three columns, which are in the target's own.
     """
-    images = np.asarray(slices.images[:_ROWS])
-    framed = segment.framed(images)
-    renderings = segment.render(images)
+    chosen = np.linspace(0, len(slices.images) - 1, min(_ROWS, len(slices.images))).round().astype(int)
+    images = np.asarray(slices.images[chosen])
+    truth = np.zeros(images.shape, np.uint8) if slices.labels is None else slices.labels[chosen]
+    segment = stored.segmenter((SOURCE, TARGET))
+    framed, renderings = segment.framed(images), segment.render(images)
     back = segment.render_back(renderings[SOURCE])
-    masks = {label: found.argmax(1) for label, found in segment.by_branch(images).items()}
-    both = segment(images)
-    rows, names = [], {SOURCE: "S_s on the translation", TARGET: "S_t"}
+    masks = {_WAYS[label]: found.argmax(1) for label, found in segment.by_branch(images).items()}
+    masks["used"] = stored.segmenter()(images)
+    rows = []
     for i in range(len(images)):
         plain = [framed[i], *(_image(renderings[label][i]) for label in (TARGET, SOURCE)), _image(back[i])]
-        truth = slices.labels[i]
         panels = [_panel(image, np.zeros_like(image, np.uint8), orientation) for image in plain]
-        panels += [_panel(images[i], truth, orientation, found[i]) for found in (*masks.values(), both)]
-        rows.append(panels)
-    titles = ["image", "reconstruction", "translation", "way back", *(names[label] for label in masks), "both"]
-    return draw_grid(rows, [f"slice {i + 1}" for i in range(len(images))], [titles])
+        rows.append([*panels, *(_panel(images[i], truth[i], orientation, found[i]) for found in masks.values())])
+    titles = ["image", "reconstruction", "translation", "way back", *masks]
+    return draw_grid(rows, [f"slice {number}" for number in chosen + 1], [titles])
 
 
 def read_curves(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -104,5 +105,5 @@ def _panel(
 
 
 def _enlarged(plane: np.ndarray, size: int) -> np.ndarray:
-    factor = size // plane.shape[-1]
-    return plane.repeat(factor, 0).repeat(factor, 1)
+    places = np.arange(size) * plane.shape[-1] // size
+    return plane[np.ix_(places, places)]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedfactory.adaptation.frame import Frame, resize
-from fedfactory.adaptation.losses import one_hot
+from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.losses import resize
 from fedfactory.factory.variation import deformed
 
 _CONTRAST, _NOISE = 0.35, 0.1
@@ -22,7 +22,7 @@ class Samples:
 
     Attributes:
         images: (n, 1, s, s) float32 in [-1, 1], as the encoder reads them.
-        labels: probabilities (n, classes + 1, S, S) float32 of the size of the store's slices; None without labels.
+        labels: (n, S, S) uint8, of the size of the store's slices; None without labels.
     """
 
     images: Tensor
@@ -62,7 +62,6 @@ def slices_of(
     classes: int,
     frame: Frame,
     size: int,
-    factory_size: int,
     copies: int,
     seed: int,
     device: str,
@@ -75,8 +74,6 @@ def slices_of(
         classes: foreground classes.
         frame: to the source's field of view.
         size: edge that the encoder reads.
-        factory_size: edge of the factory's images. Where it is smaller, every second sample is brought to that
-            resolution and back, so that the encoder knows images as blurred as the factory's.
         copies: how often each slice occurs: as it is, and smoothly deformed together with its labels.
         seed: of the deformations.
         device: where the samples go.
@@ -84,18 +81,16 @@ def slices_of(
     if copies > 1:
         images, labels = deformed(images, copies, seed, labels)
     moved = frame.images(torch.from_numpy(np.array(images, dtype=np.float32))[:, None], size)
-    if factory_size < size and copies > 1:
-        moved[1::2] = resize(resize(moved[1::2], factory_size), size)
     masks = None
     if labels is not None:
         masks = frame.labels(torch.from_numpy(np.array(labels)), classes).to(device)
     return Samples(moved.to(device), masks)
 
 
-def rendered(images: np.ndarray, labels: np.ndarray | None, classes: int, size: int, device: str) -> Samples:
+def rendered(images: np.ndarray, labels: np.ndarray | None, size: int, device: str) -> Samples:
     """Prepare images (n, S, S) that the factory rendered in the source's field of view."""
     moved = resize(torch.from_numpy(images)[:, None], size).to(device)
-    return Samples(moved, None if labels is None else one_hot(torch.from_numpy(labels), classes).to(device))
+    return Samples(moved, None if labels is None else torch.from_numpy(labels).to(device))
 
 
 def stack(volumes: Iterable[np.ndarray]) -> np.ndarray:

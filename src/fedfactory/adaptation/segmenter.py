@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.losses import resize
 from fedfactory.adaptation.translator import Translator
 
 _PIXELS, _LARGEST = 2**15, 8
@@ -27,14 +28,12 @@ class Segmenter:
             are averaged.
         domain: of the images.
         frame: from the images' field of view to the source's.
-        device: where to compute.
     """
 
     translator: Translator
     branches: dict[int, SegmentationBranch]
     domain: int
     frame: Frame
-    device: str
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
@@ -77,7 +76,7 @@ class Segmenter:
         return self.frame.images(torch.from_numpy(np.array(images)[:, None]), images.shape[-1])[:, 0].numpy()
 
     def _read(self, images: Tensor) -> Tensor:
-        return self.frame.images(images.to(self.device), self.translator.encoder.size)
+        return self.frame.images(images.to(self.translator.means.device), self.translator.encoder.size)
 
     def _evaluate(self) -> None:
         for network in (self.translator.encoder, *self.branches.values()):

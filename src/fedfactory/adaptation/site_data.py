@@ -35,6 +35,7 @@ class Site:
         synthetic: the synthetic source set.
         look: of the target.
         p: parameters of the adaptation.
+        seed: of the deformed copies.
         centralised: the source's store, for the control ``source_samples: real`` alone.
     """
 
@@ -43,6 +44,7 @@ class Site:
     synthetic: SyntheticSet
     look: Look
     p: TargetParameters
+    seed: int
     centralised: ClientView | None = None
 
     def __post_init__(self) -> None:
@@ -62,17 +64,17 @@ class Site:
         Raises:
             FedFactoryError: no M_t, or a class that M_t does not show.
         """
-        sizes, p = (self.source.architecture.encoder.image_size, self.source.translator.size), self.p
+        size, p = self.source.architecture.encoder.image_size, self.p
         classes, device = len(self.view.classes), self.source.factory.device
         unlabelled = stack(volume.images for volume in self.view.unlabelled_images("train"))
         labelled = None
         if p.labelled_slices != 0:
-            labelled = slices_of(*self.few_shot, classes, frame, *sizes, p.copies, 0, device)
+            labelled = slices_of(*self.few_shot, classes, frame, size, p.copies, self.seed, device)
         return TargetData(
             source=self._source_samples,
             pairs=self._counterparts,
             labelled=labelled,
-            unlabelled=slices_of(unlabelled, None, classes, frame, *sizes, 1, 0, device),
+            unlabelled=slices_of(unlabelled, None, classes, frame, size, 1, 0, device),
             validation=self.view.labelled_volumes("validation") if p.validation == "full" else (),
             frame=frame,
             size=unlabelled.shape[-1],
@@ -111,28 +113,27 @@ class Site:
 
     def _zoom_by_labels(self) -> float | None:
         """Magnification that makes the labels of M_t as large as the synthetic ones at the same slice positions."""
-        positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])
+        positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])[: self.p.labelled_slices]
         near = np.abs(self.synthetic.position[:, None] - positions).min(1) <= _NEAR_BINS
         own, synthetic = label_radius(self.few_shot[1]), label_radius(self.synthetic.labels[near])
         return None if own is None or synthetic is None else float(np.log(synthetic / own))
 
     @cached_property
     def _source_samples(self) -> Samples:
-        sizes = self.source.architecture.encoder.image_size, self.source.translator.size
+        size = self.source.architecture.encoder.image_size
         classes, device = len(self.view.classes), self.source.factory.device
         if self.centralised is None:
-            return rendered(self.synthetic.images, self.synthetic.labels, classes, sizes[0], device)
+            return rendered(self.synthetic.images, self.synthetic.labels, size, device)
         volumes = self.centralised.labelled_volumes("train")
         images, labels = stack(v.images for v in volumes), stack(v.labels for v in volumes)
-        return slices_of(images, labels, classes, Frame(0.0), *sizes, 1, 0, device)
+        return slices_of(images, labels, classes, Frame(0.0), size, 1, 0, device)
 
     @cached_property
     def _counterparts(self) -> Samples | None:
         if not self.p.batch.pairs:
             return None
         images = self.synthetic.render_as(self.source.factory, self.look, self.source.architecture.zoom)
-        size = self.source.architecture.encoder.image_size
-        return rendered(images, None, len(self.view.classes), size, self.source.factory.device)
+        return rendered(images, None, self.source.architecture.encoder.image_size, self.source.factory.device)
 
 
 def target_networks(

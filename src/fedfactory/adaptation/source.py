@@ -12,9 +12,9 @@ from torch import nn
 from fedfactory.adaptation.architecture import Architecture
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE
-from fedfactory.adaptation.frame import Frame, resize
+from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import Look
-from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import SourceParameters
 from fedfactory.adaptation.samples import jittered, slices_of, stack
 from fedfactory.adaptation.segmenter import Segmenter, batches
@@ -26,6 +26,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
+from fedfactory.seeds import derive_seed
 
 _STILL = Frame(0.0)
 
@@ -86,18 +87,17 @@ def train_source(
     translator.means.copy_(look.mean(factory))
     classes = len(architecture.classes)
     images, labels = stack(v.images for v in train), stack(v.labels for v in train)
-    sizes = (p.encoder.image_size, translator.size)
-    samples = slices_of(images, labels, classes, _STILL, *sizes, p.copies, 0, factory.device)
+    copies = derive_seed("copies", seed)
+    samples = slices_of(images, labels, classes, _STILL, p.encoder.image_size, p.copies, copies, factory.device)
     w, size = p.weights, images.shape[-1]
-    segment = Segmenter(translator, {SOURCE: branch}, SOURCE, _STILL, factory.device)
+    segment = Segmenter(translator, {SOURCE: branch}, SOURCE, _STILL)
 
     def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
         chosen = samples.draw(p.batch, stream)
         batch = jittered(samples.images[chosen], p.jitter, stream)
         found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
-        wanted = resize(batch, translator.size)
         return {
-            "reconstruction": reconstruction_loss(found.image, wanted, w.mse, w.lpips, perceptual),
+            "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, perceptual),
             "segmentation": segmentation_loss(
                 branch(found.maps, size), samples.labels[chosen], w.dice, w.cross_entropy
             ),
@@ -137,6 +137,7 @@ def assess(
         found = translator.decode(translator.encode(read, SOURCE), SOURCE)
         largest, chosen = branch(found.maps, size).softmax(1).max(1)
         labels.append(chosen[:count].to(torch.uint8))
-        errors.append((found.image - resize(read, translator.size)).square().mean((1, 2, 3)).sqrt()[:count])
+        edge = min(found.image.shape[-1], read.shape[-1])
+        errors.append((resize(found.image, edge) - resize(read, edge)).square().mean((1, 2, 3)).sqrt()[:count])
         doubts.append((1 - largest).mean((1, 2))[:count])
     return tuple(torch.cat(part).cpu().numpy() for part in (labels, errors, doubts))

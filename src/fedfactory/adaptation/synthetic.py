@@ -49,24 +49,32 @@ class SyntheticSet:
         z = torch.from_numpy(self.z).to(factory.device)[torch.from_numpy(self.volume).to(factory.device)]
         return factory.render(look.styles(factory, z, torch.from_numpy(self.position)), zoom)
 
-    def write(self, folder: Path) -> None:
-        """Write into an existing folder, as plain arrays."""
+    def write(self, folder: Path, factory: Factory, counts: dict[str, int]) -> None:
+        """Write into an existing folder, as plain arrays; with the numbers of slices, and the factory's digest."""
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        (folder / "card.json").write_text(json.dumps({"factory": factory.digest, **counts}, indent=1) + "\n")
 
     @classmethod
-    def read(cls, folder: Path) -> SyntheticSet:
+    def read(cls, folder: Path, factory: Factory) -> SyntheticSet:
         """Read what :meth:`write` wrote.
 
         Raises:
-            FedFactoryError: no such set.
+            FedFactoryError: no such set, or one of another factory.
         """
         try:
-            return cls(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS})
-        except (OSError, ValueError) as error:
+            found = cls(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS})
+            maker = json.loads((folder / "card.json").read_text())["factory"]
+        except (OSError, EOFError, ValueError, KeyError) as error:
             raise FedFactoryError(
                 f"{folder} is no synthetic source set ({error}); make it with the rule synthetic_source"
             ) from None
+        if maker != factory.digest:
+            raise FedFactoryError(
+                f"{folder} was sampled from another factory (weights {maker[:12]}) than the one given (weights "
+                f"{factory.digest[:12]}); take both from one run"
+            )
+        return found
 
 
 def sample_volumes(factory: Factory, look: Look, p: SyntheticParameters, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,7 +120,7 @@ def make_synthetic_set(
         raise FedFactoryError(
             f"of {len(images)} synthetic slices only {counts['kept']} pass the filter (badly reconstructed "
             f"{counts['badly reconstructed']}, in doubt {counts['in doubt']}): factory and source branch do not fit; "
-            "train the source branch longer, or raise 'source.synthetic.tolerance'"
+            "train the source branch longer, or raise 'synthetic.tolerance'"
         )
     chosen = np.flatnonzero(kept)
     return (
@@ -125,8 +133,3 @@ def make_synthetic_set(
         ),
         counts,
     )
-
-
-def write_counts(folder: Path, counts: dict[str, int]) -> None:
-    """Write how many slices were sampled and dropped."""
-    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")

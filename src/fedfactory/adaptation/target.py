@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET, Encoding
-from fedfactory.adaptation.frame import Frame, resize
-from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import TargetParameters
 from fedfactory.adaptation.samples import Samples, jittered
 from fedfactory.adaptation.segmenter import Segmenter, mean_of
@@ -20,7 +21,7 @@ from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Rendering, Translator
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume
-from fedfactory.evaluation.dice import mean_validation_dice
+from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.progress import Progress
 
 BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
@@ -103,26 +104,22 @@ def adapt(
     source_branch.requires_grad_(False).eval()
     step = _Step(translator, source_branch, target_branch, data, p, perceptual)
     ways = tuple(BRANCHES) if p.branches == "best" else (p.branches,)
-    segment = Segmenter(
-        translator, {SOURCE: source_branch, TARGET: target_branch}, TARGET, data.frame, str(translator.means.device)
-    )
+    segment = Segmenter(translator, {SOURCE: source_branch, TARGET: target_branch}, TARGET, data.frame)
 
     def validate() -> dict[str, float]:
-        found = [(segment.by_branch(v.images), v.labels) for v in data.validation]
-        dice = {way: _dice_of(found, BRANCHES[way], data.classes) for way in ways}
-        return {way: value for way, value in dice.items() if value is not None}
+        dice: dict[str, list[float]] = {way: [] for way in ways}
+        for volume in data.validation:
+            found = segment.by_branch(volume.images)
+            for way in ways:
+                mask = mean_of(found, BRANCHES[way]).argmax(1)
+                value = mean_foreground_dice(mask, volume.labels, data.classes)
+                # A volume without any class, on either side, says nothing.
+                dice[way] += [] if math.isnan(value) else [value]
+        return {way: statistics.fmean(values) for way, values in dice.items() if values}
 
     return Training(
         translator.encoder, target_branch, p.schedule, seed, step.losses, validate if data.validation else None
     ).run(checkpoints, progress)
-
-
-def _dice_of(
-    found: Sequence[tuple[Mapping[int, np.ndarray], np.ndarray]], labels: Sequence[int], classes: int
-) -> float | None:
-    """Mean validation Dice of the mean probabilities of some branches."""
-    masks = [(mean_of(branches, labels), truth) for branches, truth in found]
-    return mean_validation_dice(lambda probabilities: probabilities.argmax(1), masks, classes)
 
 
 class _Step:
@@ -211,7 +208,7 @@ class _Step:
 
     def _reconstruction(self, found: Tensor, wanted: Tensor) -> Tensor:
         w = self._p.weights
-        return reconstruction_loss(found, resize(wanted, self._translator.size), w.mse, w.lpips, self._perceptual)
+        return reconstruction_loss(found, wanted, w.mse, w.lpips, self._perceptual)
 
     def _segmentation(
         self, found: Rendering, batches: Sequence[_Batch], own: Sequence[int], inter: bool

@@ -120,7 +120,9 @@ class Average:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Read what :meth:`state_dict` gave."""
-        self._mean = state["mean"]
+        for mean, values in zip(self._mean, state["mean"], strict=True):
+            for name, value in values.items():
+                mean[name].copy_(value)
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,8 @@ class History:
 
     def validated(self, step: int, dice: Mapping[str, float]) -> bool:
         """Take note of a validation, and say whether it is the best one so far (the first of equals)."""
+        if not dice:
+            return False
         best = max((value for _, _, value in self.validations), default=-1.0)
         self.validations += [(step, way, value) for way, value in dice.items()]
         way = max(dice, key=dice.get)

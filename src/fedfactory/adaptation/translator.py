@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from fedfactory.adaptation.encoder import Encoder, Encoding
@@ -37,9 +37,17 @@ class Translator(nn.Module):
         p: architecture of the encoder.
         means: mean styles of both domains, (2, n_styles, latent).
         zoom: logarithm of the source's magnification; 0 where the factory has none.
+        silence: noise that is none, for every styled convolution: the same image gives the same mask. None without.
     """
 
-    def __init__(self, generator: Generator, p: EncoderNetworkParameters, means: Tensor, zoom: float):
+    def __init__(
+        self,
+        generator: Generator,
+        p: EncoderNetworkParameters,
+        means: Tensor,
+        zoom: float,
+        silence: Sequence[Tensor] | None,
+    ):
         super().__init__()
         widths = [conv.bias.shape[0] for conv in generator.convs]
         edges = _edges(generator)
@@ -51,9 +59,7 @@ class Translator(nn.Module):
         # Not a submodule: F's weights belong to the factory and are not stored again.
         self._generator = (generator,)
         self._zoom = zoom if generator.zoom is not None else None
-        # Noise is left out: the same image gives the same mask.
-        noisy = generator.convs[0].strength is not None
-        self._silence = [torch.zeros(1, 1, edge, edge, device=means.device) for edge in edges] if noisy else None
+        self._silence = silence
         # The first convolution of each resolution.
         self._entries = {i: edge for i, edge in enumerate(edges) if i == 0 or edges[i - 1] != edge}
 

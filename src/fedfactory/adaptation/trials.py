@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.target import TargetData, adapt
 from fedfactory.checkpoints import Checkpoints
+from fedfactory.files import new_file
 from fedfactory.progress import Progress
 
 
@@ -24,7 +26,7 @@ def try_frames(
         site: the target.
         perceptual: LPIPS.
         seed: of weights and batches.
-        scratch: folder for the trials' checkpoints.
+        scratch: folder of this very training, where finished trials are noted.
         progress: updated every step of a trial.
 
     Returns:
@@ -35,21 +37,18 @@ def try_frames(
     if len(frames) == 1:
         return site.data(frames[0]), tried
     schedule = replace(site.p.schedule, steps=site.p.trial, decay_at=1.0, validations=1)
-    for frame in frames:
+    notes = scratch / "tried.json"
+    if notes.is_file():
+        tried = {float(zoom): dice for zoom, dice in json.loads(notes.read_text()).items()}
+    for number, frame in enumerate(frames):
+        if frame.zoom in tried:
+            continue
         translator, branch = target_networks(site.source, site.look, site.p, seed)
-        checkpoints = Checkpoints(scratch, f"trial {frame.zoom}")
-        p = replace(site.p, schedule=schedule)
-        history = adapt(
-            translator,
-            site.source.branches[SOURCE],
-            branch,
-            site.data(frame),
-            p,
-            perceptual,
-            seed,
-            checkpoints,
-            progress,
-        )
+        source_branch, p = site.source.branches[SOURCE], replace(site.p, schedule=schedule)
+        checkpoints = Checkpoints(scratch / f"trial{number}", f"trial {frame.zoom}")
+        history = adapt(translator, source_branch, branch, site.data(frame), p, perceptual, seed, checkpoints, progress)
         tried[frame.zoom] = max((dice for _, _, dice in history.validations), default=0.0)
         checkpoints.remove()
+        with new_file(notes) as file:
+            file.write_text(json.dumps(tried))
     return site.data(Frame(max(tried, key=tried.get))), tried

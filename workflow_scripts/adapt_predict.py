@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
     with new_file(arguments.picture) as path:
         save(draw_adaptation(stored, slices, arguments.orientation), path, ".png")
     with new_file(arguments.curves) as path:
-        save(draw_curves(*read_curves(arguments.model)), path, ".png")
+        save(draw_curves(*read_curves(arguments.model), stored.card["perceptual"]["name"]), path, ".png")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def main(arguments: argparse.Namespace) -> None:
 
     factory = open_factory(arguments.factory, arguments.variant, device)
     images, positions = training_images(ClientView(arguments.data), factory.card.parameters.network.image_size)
-    perceptual = PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual")
+    loss = PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual")
+    perceptual = load_perceptual(loss, device)
     key = read_key(arguments.key, factory.card.encoder_digest)
     look, losses = learn_look(
         factory,
@@ -34,12 +35,12 @@ def main(arguments: argparse.Namespace) -> None:
         torch.from_numpy(positions).to(device),
         nearest_client(factory, key.values.tolist()),
         read(LookParameters, json.loads(arguments.parameters), "look"),
-        load_perceptual(perceptual, device),
+        perceptual,
         derive_seed("look", arguments.cell, arguments.seed),
         Progress(f"look {arguments.cell} seed {arguments.seed}"),
     )
     with new_folder(arguments.out) as folder:
-        write_look(folder, look, factory, losses)
+        write_look(folder, look, factory, perceptual.name, losses)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def test_a_look_is_learned_against_the_frozen_factory(factory, tmp_path):
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
     assert all(torch.equal(value, before[name]) for name, value in factory.generator.state_dict().items())
     assert not look.offset[: factory.generator.shared_styles].any(), "what all clients share is left alone"
-    write_look(tmp_path, look, factory, losses)
+    write_look(tmp_path, look, factory, "none", losses)
     read = read_look(tmp_path, factory)
     assert (read.client, read.zoom) == ("far", look.zoom) and torch.equal(read.offset, look.offset)
     other = Factory(write_factory_folder(tmp_path / "other", seed=5))

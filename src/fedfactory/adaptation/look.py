@@ -147,11 +147,11 @@ def learn_look(
     return Look(start, whole, float(zoom.detach())), losses
 
 
-def write_look(folder: Path, look: Look, factory: Factory, losses: Sequence[float]) -> None:
+def write_look(folder: Path, look: Look, factory: Factory, perceptual: str, losses: Sequence[float]) -> None:
     """Write a look, and the losses of its learning, into an existing folder."""
     (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{v:.6f}\n" for i, v in enumerate(losses, 1)))
     torch.save(look.offset.cpu(), folder / "offset.pt")
-    content = {"client": look.client, "zoom": look.zoom, "factory": factory.digest}
+    content = {"client": look.client, "zoom": look.zoom, "factory": factory.digest, "perceptual": perceptual}
     (folder / "look.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

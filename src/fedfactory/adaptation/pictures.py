@@ -67,8 +67,8 @@ def read_curves(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]
     return found[0], found[1]
 
 
-def draw_curves(losses: Sequence[dict[str, str]], validation: Sequence[dict[str, str]]) -> Figure:
-    """Terms of the loss over the steps, and validation Dice with the state that was taken."""
+def draw_curves(losses: Sequence[dict[str, str]], validation: Sequence[dict[str, str]], perceptual: str) -> Figure:
+    """Terms of the loss over the steps, with the name of the perceptual one, and validation Dice."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for term in dict.fromkeys(row["term"] for row in losses):
         rows = [row for row in losses if row["term"] == term]
@@ -76,6 +76,7 @@ def draw_curves(losses: Sequence[dict[str, str]], validation: Sequence[dict[str,
     axes[0].set_yscale("log")
     axes[0].set(xlabel="step", ylabel="loss (weighted)")
     axes[0].legend(frameon=False, fontsize=7, ncols=2)
+    axes[0].set_title(f"reconstruction: MSE and {perceptual}", fontsize=8)
     for way in dict.fromkeys(row["branches"] for row in validation):
         rows = [row for row in validation if row["branches"] == way]
         axes[1].plot([int(row["step"]) for row in rows], [float(row["dice"]) for row in rows], "o-", label=way)

@@ -14,17 +14,18 @@ def discs(count: int = 3) -> np.ndarray:
 
 def test_the_images_themselves_come_first_and_copies_follow_in_their_order():
     images = discs() * np.array([1.0, 0.5, 0.25], np.float32)[:, None, None]
-    found = deformed(images, 4)
+    found, none = deformed(images, 4)
+    assert none is None
     assert found.shape == (12, 64, 64) and found.dtype == np.float32
     np.testing.assert_array_equal(found[:3], images)
     # The brightest value tells which image a copy is of.
     np.testing.assert_allclose(found.max((1, 2)), np.tile([0.6, 0.3, 0.15], 4), atol=1e-6)
-    np.testing.assert_array_equal(deformed(images, 4), found, "no hidden random number")
-    np.testing.assert_array_equal(deformed(images, 1), images)
+    np.testing.assert_array_equal(deformed(images, 4)[0], found, "no hidden random number")
+    np.testing.assert_array_equal(deformed(images, 1)[0], images)
 
 
 def test_copies_differ_in_place_size_and_shape_around_the_original():
-    found = deformed(discs(1), 300)[1:] > -0.2
+    found = deformed(discs(1), 300)[0][1:] > -0.2
     areas = found.sum((1, 2)) / found[0].size / (np.pi * 15**2 / 64**2)
     assert 0.9 < areas.mean() < 1.15 and 0.1 < areas.std() < 0.3, "size"
     centres = np.array([ndimage.center_of_mass(mask) for mask in found]) - 31.5
@@ -36,6 +37,17 @@ def test_copies_differ_in_place_size_and_shape_around_the_original():
 
 def test_values_stay_in_range_and_the_border_goes_on_outside():
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32)).astype(np.float32)
-    found = deformed(images, 20)
+    found, _ = deformed(images, 20)
     assert found.min() >= -1 and found.max() <= 1
-    assert (deformed(np.full((1, 32, 32), 0.3, np.float32), 20) > 0.29).all()
+    assert (deformed(np.full((1, 32, 32), 0.3, np.float32), 20)[0] > 0.29).all()
+
+
+def test_labels_are_deformed_with_their_images():
+    images = discs()
+    labels = (images > 0).astype(np.uint8)
+    found, masks = deformed(images, 6, labels=labels)
+    assert masks.dtype == np.uint8 and masks.shape == found.shape and set(np.unique(masks)) == {0, 1}
+    np.testing.assert_array_equal(found, deformed(images, 6)[0], "labels change no draw")
+    for image, mask in zip(found, masks, strict=True):
+        inside = image > -0.2
+        assert 2 * (mask & inside).sum() / (mask.sum() + inside.sum()) > 0.98

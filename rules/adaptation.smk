@@ -10,7 +10,7 @@ WITH_BRANCH = jobs.any_of(ADAPTATION.sources)
 rule source_branch:
     """Train encoder and segmentation branch at the source, with the factory frozen."""
     input:
-        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        factory=factory_file("model"),
         data=client_file("data"),
     output:
         directory(cell_file("branch")),
@@ -27,7 +27,7 @@ rule source_branch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -44,7 +44,7 @@ rule source_branch:
 rule synthetic_source:
     """Sample volumes of the source from the factory, label them by the source branch, and filter."""
     input:
-        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        factory=factory_file("model"),
         branch=cell_file("branch"),
     output:
         found=directory(cell_file("synthetic")),
@@ -67,7 +67,7 @@ rule synthetic_source:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -88,7 +88,7 @@ rule synthetic_source:
 rule factory_look:
     """Learn, at a client outside the federation, how the frozen factory renders its images."""
     input:
-        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        factory=factory_file("model"),
         data=client_file("data"),
         key=client_file("factory_key.json"),
     output:
@@ -104,7 +104,7 @@ rule factory_look:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -123,7 +123,7 @@ rule factory_look:
 rule adapt:
     """Adapt one target, at that target: from what the source shares and the target's own data."""
     input:
-        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        factory=factory_file("model"),
         branch=lambda wildcards: ADAPTATION.shared(wildcards, "branch"),
         synthetic=lambda wildcards: ADAPTATION.shared(wildcards, "synthetic"),
         data=client_file("data"),
@@ -142,7 +142,7 @@ rule adapt:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -163,7 +163,7 @@ rule adapt:
 rule adapt_predict:
     """Predict the target's test volumes in raw geometry, and draw what the adaptation does to a few of its slices."""
     input:
-        factory=LAYOUT.factory("{setup}", "{seed}", "model"),
+        factory=factory_file("model"),
         model=cell_file("model"),
         data=client_file("data"),
     output:
@@ -192,16 +192,15 @@ rule adapt_predict:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory(wildcards) * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("adapt_predict"),
         device=CONFIG.device,
-        seed_name=ADAPTATION.seed_name,
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
         "python $SCRIPTS/adapt_predict.py --factory {input.factory} --model {input.model} --data {input.data}"
         " --device {params.device} --orientation {params.orientation}"
-        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --picture {output.picture}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --picture {output.picture}"
         " --curves {output.curves} --out {output.predictions} --log {log}"

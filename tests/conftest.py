@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel
@@ -39,6 +39,17 @@ def real_head(root: Path) -> np.ndarray:
         write_nifti(root / "imagesTr" / f"head{number}_0000.nii.gz", moved, image.affine)
         write_nifti(root / "labelsTr" / f"head{number}.nii.gz", moved_mask, image.affine)
     return image.affine
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As the workflow's jobs compute: bytes may depend on the number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

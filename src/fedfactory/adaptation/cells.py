@@ -133,7 +133,8 @@ class AdaptationCells:
         """The method that seeds derive from: an ablation draws what the method that it is like draws."""
         return self._config.methods[wildcards.method].parameters.get(_LIKE, wildcards.method)
 
-    def memory(self, wildcards: Any) -> int:
+    @property
+    def memory(self) -> int:
         """Memory in MB of an adaptation job: networks as in the factory's training, and all of a client's slices."""
         share = (self._config.preprocessing["image_size"] / 512) ** 2
         return round(2000 + 16000 * share)

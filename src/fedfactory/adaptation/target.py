@@ -60,7 +60,7 @@ class _Batch:
 
     Attributes:
         images: (n, 1, s, s).
-        labels: of the first ones, (m, classes + 1, S, S), m <= n; None without.
+        labels: of the first ones, (m, S, S) uint8, m <= n; None without.
         paired: which images have a counterpart in the other domain; None without.
         counterparts: theirs, (k, 1, s, s).
     """

@@ -8,13 +8,13 @@ every output carries their name.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_choice import check_choice
 
 if TYPE_CHECKING:
     from fedfactory.adaptation.perceptual_networks import Perceptual
@@ -25,7 +25,6 @@ _ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 # torch.hub's convention: the digits in a file's name are the first of its SHA-256.
 _ALEXNET_SHA256 = "7be5be79"
 _ADVICE = f"download https://download.pytorch.org/models/{_ALEXNET_FILE} where there is a network and give its path"
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -57,20 +56,7 @@ class PerceptualParameters:
         Raises:
             FedFactoryError: an unknown loss or key, a value of the wrong type, or a file for a stand-in.
         """
-        unknown = [name for name in values if name not in ("name", "checkpoint", "sha256")]
-        if unknown:
-            raise FedFactoryError(f"key '{key}.{unknown[0]}' is unknown; known are name, checkpoint, sha256")
-        name, checkpoint, sha256 = values.get("name"), values.get("checkpoint"), values.get("sha256")
-        if not isinstance(name, str) or name not in NAMES:
-            raise FedFactoryError(f"key '{key}.name': {name!r} is no perceptual loss; known are {', '.join(NAMES)}")
-        if checkpoint is not None and (not isinstance(checkpoint, str) or not checkpoint):
-            raise FedFactoryError(f"key '{key}.checkpoint': {checkpoint!r} is no path; give a file or null")
-        if sha256 is not None and not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
-            raise FedFactoryError(f"key '{key}.sha256': {sha256!r} is not 64 lower-case hexadecimal digits")
-        if name != ALEXNET and (checkpoint or sha256):
-            given = "checkpoint" if checkpoint else "sha256"
-            raise FedFactoryError(f"key '{key}.{given}': {name} reads no file of the user; leave the key out")
-        return cls(name, checkpoint, sha256)
+        return cls(*check_choice(values, key, "perceptual loss", NAMES, ALEXNET, "reads no file of the user"))
 
 
 def load_perceptual(parameters: PerceptualParameters, device: str) -> Perceptual:

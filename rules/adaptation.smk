@@ -182,6 +182,7 @@ rule adapt_predict:
             subcategory="{setup}",
             labels={"picture": "Curves, {client}, {method}"},
         ),
+        agreement=cell_file("agreement.csv"),
     log:
         LAYOUT.log("adapt_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
@@ -203,4 +204,4 @@ rule adapt_predict:
         "python $SCRIPTS/adapt_predict.py --factory {input.factory} --model {input.model} --data {input.data}"
         " --device {params.device} --orientation {params.orientation}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --picture {output.picture}"
-        " --curves {output.curves} --out {output.predictions} --log {log}"
+        " --curves {output.curves} --agreement {output.agreement} --out {output.predictions} --log {log}"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from fedfactory.config import load_config
 from fedfactory.errors import FedFactoryError
@@ -53,6 +54,23 @@ def test_paper_matches_the_setups_of_the_publication():
     assert outside == {"canon", "t2w", "ixi"}
     assert config.few_shot == 3
     assert config.preprocessing["image_size"] == 512
+
+
+def test_every_client_can_take_part_in_the_federation(project):
+    for wanted in (False, True):
+        clients = [c for setup in load(project, federate_all=wanted).setups.values() for c in setup.clients.values()]
+        assert {c.name for c in clients if not c.federated} == (set() if wanted else {"canon", "t2w", "ixi"})
+
+
+@pytest.mark.parametrize("name", ["", "_key", "_inside", "_slices"])
+def test_ablations_lie_over_the_demo(name):
+    files = [ROOT / "config/demo.yaml", ROOT / f"config/ablation{name}.yaml"]
+    demo, own = (yaml.safe_load(file.read_text()) for file in files)
+    update_config(demo, own)
+    config = load_config(demo, files, ROOT)
+    # What changes factory or data is a run of its own; what does not is a table of its own beside the demo's cells.
+    assert (config.run != "demo") == ("methods" not in own)
+    assert (config.table != "table1") == ("methods" in own)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import TargetParameters, read
@@ -25,7 +26,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.adaptation.site_data import Site, target_networks
     from fedfactory.adaptation.synthetic import SyntheticSet
     from fedfactory.adaptation.target import BRANCHES, adapt
-    from fedfactory.adaptation.trials import try_frames
+    from fedfactory.adaptation.trials import Trials
 
     p = read(TargetParameters, json.loads(arguments.parameters), "target")
     seed = training_seed(arguments)
@@ -51,7 +52,10 @@ def main(arguments: argparse.Namespace) -> None:
     inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
     checkpoints = checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path])
     name = f"{arguments.cell} seed {arguments.seed}"
-    data, tried = try_frames(site, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
+    trials = Trials(site, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
+    recipe = trials.choose()
+    p = recipe.applied_to(p)
+    data = replace(site, p=p).data(recipe.frame)
     translator, branch = target_networks(source, site.look, p, seed)
     history = adapt(
         translator,
@@ -73,9 +77,12 @@ def main(arguments: argparse.Namespace) -> None:
             {SOURCE: source.branches[SOURCE], TARGET: branch},
             history,
             client=arguments.client,
-            frame=data.frame.zoom,
+            frame=recipe.frame.zoom,
+            pairs=p.batch.pairs > 0,
             read_at_inference=BRANCHES[way],
-            tried=tried,
+            tried=[
+                {"frame": tried.frame.zoom, "pairs": tried.pairs, "dice": dice} for tried, dice in trials.tried.items()
+            ],
             shown="labelled" if p.labelled_slices != 0 else "unlabelled",
             rendered_as=site.look.client,
             perceptual=source.card["perceptual"],

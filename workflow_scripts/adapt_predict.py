@@ -15,12 +15,19 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
+    from fedfactory.adaptation.encoder import SOURCE, TARGET
     from fedfactory.adaptation.model import read_networks
     from fedfactory.adaptation.pictures import draw_adaptation, draw_curves, read_curves
+    from fedfactory.adaptation.segmenter import Compared
 
     view = ClientView(arguments.data)
     stored = read_networks(arguments.model, arguments.factory, device, "adapt")
-    predict_cases(view, stored.segmenter(), arguments.out, Progress(f"predict {arguments.cell}"))
+    segment = Compared(stored.segmenter((SOURCE, TARGET)), stored.card["read_at_inference"])
+    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    with new_file(arguments.agreement) as path:
+        cases = [volume.name for volume in view.test_volumes()]
+        rows = [f"{case},{dice:.6f}\n" for case, dice in zip(cases, segment.agreement, strict=True)]
+        path.write_text("".join(["case,dice\n", *rows]))
     # Where M_t was not used its labels are not read for the picture either.
     slices = view.few_shot() if stored.card["shown"] == "labelled" else next(view.unlabelled_images())
     with new_file(arguments.picture) as path:
@@ -39,5 +46,6 @@ if __name__ == "__main__":
     parser.add_argument("--orientation", required=True)
     parser.add_argument("--picture", type=Path, required=True, help="slices on their way through the networks")
     parser.add_argument("--curves", type=Path, required=True, help="losses and validation Dice of the adaptation")
+    parser.add_argument("--agreement", type=Path, required=True, help="Dice between both branches' masks of each case")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jsonschema
 import yaml
@@ -72,6 +72,10 @@ class Setup:
     def targets(self) -> tuple[str, ...]:
         """Names of all scored clients but the source, in the order of the table."""
         return tuple(name for name, client in self.clients.items() if client.scored and name != self.source)
+
+    def all_federated(self) -> Self:
+        """The setup with every client in the federation: what would the ones outside gain?"""
+        return replace(self, clients={name: replace(client, federated=True) for name, client in self.clients.items()})
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         setup = _load_setup(path, schema, _shown(path, folder))
         if setup.name in setups:
             raise FedFactoryError(f"{name}: key 'setups': two files describe the setup '{setup.name}'")
-        setups[setup.name] = setup
+        setups[setup.name] = setup.all_federated() if values.get("federate_all", False) else setup
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
     _check_methods(methods, values["gap_method"], name, folder)
     low, high = values["preprocessing"]["clip_percentiles"]

@@ -134,5 +134,11 @@ def source_view(tmp_path: Path) -> ClientView:
 
 
 @pytest.fixture
-def target_view(tmp_path: Path) -> ClientView:
-    return ClientView(write_discs(tmp_path / "mid", 1, bright=False))
+def bright() -> bool:
+    """Whether the target's discs are bright, as the source's are; its background is then dark as well."""
+    return False
+
+
+@pytest.fixture
+def target_view(tmp_path: Path, bright: bool) -> ClientView:
+    return ClientView(write_discs(tmp_path / "mid", 1, bright))

@@ -255,23 +255,36 @@ def test_the_radius_of_labels_scales_with_them():
     assert label_radius(np.zeros((1, 8, 8))) is None
 
 
-def test_a_trial_chooses_by_validation(site, tmp_path, monkeypatch):
-    dice = {0.0: 0.3}
+@pytest.mark.parametrize("better", [True, False])
+def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
+    seen = []
 
     def adapted(translator, source_branch, branch, data, p, *_):
         assert p.schedule.steps == p.trial
-        return History([], [(1, "both", dice.setdefault(data.frame.zoom, 0.5 - data.frame.zoom))], (1, "both"))
+        # A batch stays as large as it was, on both sides.
+        assert (data.pairs is None) == (p.batch.pairs == 0)
+        assert p.batch.source + p.batch.pairs == 3 and p.batch.labelled + p.batch.pairs == 2
+        dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + 0.1 * (p.batch.pairs == 0) * better
+        seen.append(dice)
+        return History([], [(1, "both", dice)], (1, "both"))
+
+    def run(**changes):
+        parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
+        found = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "x", Progress("x"))
+        return found.choose(), found.tried
 
     monkeypatch.setattr(trials, "adapt", adapted)
-    validated = replace(site, p=replace(TARGET_PARAMETERS, field_of_view="validated"))
-    data, tried = trials.try_frames(validated, PlainDistance(), 0, tmp_path / "x", Progress("x"))
-    assert tried == dice and len(tried) == 3
-    assert data.frame.zoom == max(tried, key=tried.get)
+    chosen, tried = run(pairs_by_trial=True)
+    assert list(tried.values()) == seen and len(seen) == 4
+    assert tried[chosen] == max(seen) and chosen.pairs != better, "the first of equals"
+    assert {recipe.frame for recipe, _ in tried.items() if not recipe.pairs} == {chosen.frame}
     monkeypatch.setattr(trials, "adapt", None)
-    data, noted = trials.try_frames(validated, PlainDistance(), 0, tmp_path / "x", Progress("x"))
-    assert noted == tried, "finished trials outlive a kill"
-    data, tried = trials.try_frames(site, PlainDistance(), 0, tmp_path / "x", Progress("x"))
-    assert tried == {} and data.frame == site.frames()[0]
+    assert run(pairs_by_trial=True) == (chosen, tried), "finished trials outlive a kill"
+    assert len(run()[1]) == 3, "pairs stay unless they are up for trial"
+    for changes in ({"validation": "none"}, {"field_of_view": "as_is"}):
+        parameters = replace(TARGET_PARAMETERS, **changes)
+        nothing = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "y", Progress("x"))
+        assert nothing.choose() == trials.Recipe(replace(site, p=parameters).frames()[0]) and not nothing.tried
 
 
 def test_a_control_may_see_the_sources_own_slices(site, source_view):

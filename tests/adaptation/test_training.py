@@ -12,7 +12,7 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import own_look
 from fedfactory.adaptation.model import Stored
-from fedfactory.adaptation.segmenter import Segmenter
+from fedfactory.adaptation.segmenter import Compared, Segmenter
 from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.source import assess, train_source
 from fedfactory.adaptation.synthetic import make_synthetic_set
@@ -20,6 +20,7 @@ from fedfactory.adaptation.target import adapt
 from fedfactory.adaptation.training import Average, History, Lookahead, Training
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.progress import Progress
 from tests.adaptation.conftest import (
     SCHEDULE,
@@ -59,12 +60,29 @@ def equal(first, second) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+class Inverted(torch.nn.Module):
+    """Foreground where a branch of one class sees background."""
+
+    def __init__(self, branch: torch.nn.Module):
+        super().__init__()
+        self._branch = branch
+
+    def forward(self, maps, size):
+        return self._branch(maps, size).flip(1)
+
+
 @pytest.fixture
-def stored(factory, architecture, source_view, tmp_path) -> Stored:
+def steps() -> int:
+    """Length of the trainings; a test that needs a trained model asks for more."""
+    return SCHEDULE.steps
+
+
+@pytest.fixture
+def stored(factory, architecture, source_view, tmp_path, steps) -> Stored:
     """A source branch after a few steps."""
-    look = own_look(factory, "near")
+    look, p = own_look(factory, "near"), replace(SOURCE_PARAMETERS, schedule=replace(SCHEDULE, steps=steps))
     found = train_source(
-        factory, look, architecture, SOURCE_PARAMETERS, source_view.labelled_volumes("train"),
+        factory, look, architecture, p, source_view.labelled_volumes("train"),
         source_view.labelled_volumes("validation"), PlainDistance(), 3, Checkpoints(tmp_path / "source", "x"),
         Progress("source"),
     )  # fmt: skip
@@ -167,9 +185,9 @@ def test_the_best_validation_state_is_taken():
 
     schedule = replace(SCHEDULE, steps=10, validations=3, ema=0.0)
     history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
-    assert [step for step, _, _ in history.validations] == [7, 7, 8, 8, 10, 10]
+    assert [step for step, _, _ in history.validations] == [3, 3, 7, 7, 10, 10]
     assert not history.validated(11, {}), "volumes without any class choose nothing"
-    assert history.chosen == (7, "target"), "the first of equals"
+    assert history.chosen == (3, "target"), "the first of equals"
     assert equal(state(branch), seen[0]) and not equal(state(branch), seen[2])
 
 
@@ -237,6 +255,29 @@ def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     for i in range(len(images)):
         np.testing.assert_array_equal(segment.probabilities(images[i : i + 1])[0], together[i])
     np.testing.assert_array_equal(segment.probabilities(images[::-1])[::-1], together)
+
+
+@pytest.mark.parametrize(("steps", "bright"), [(80, True)])
+def test_the_other_label_changes_the_image_and_keeps_the_mask(stored, adaptation, target_view, steps, bright):
+    p = replace(TARGET_PARAMETERS, schedule=replace(SCHEDULE, steps=steps), jitter=0.0, field_of_view="as_is")
+    translator, branch, _ = adaptation(p)
+    branches = {SOURCE: stored.branches[SOURCE], TARGET: branch}
+    volume = target_view.labelled_volumes("validation")[0]
+    segment = Compared(Segmenter(translator, branches, TARGET, Frame(0.0)), (TARGET,))
+    assert mean_foreground_dice(segment(volume.images), volume.labels, 1) > 0.8
+    assert segment.agreement[0] > 0.8
+    reconstruction, translation = (segment.segment.render(volume.images)[label] for label in (TARGET, SOURCE))
+    assert (reconstruction - translation).abs().mean() > 0.02
+
+
+def test_branches_that_agree_and_branches_that_do_not(stored, target_view):
+    branch, images = stored.branches[SOURCE], next(target_view.unlabelled_images()).images
+    stored.translator.encoder.start_target_as_source()
+    stored.translator.means[TARGET] = stored.translator.means[SOURCE]
+    for other, agreement in ((branch, 1.0), (Inverted(branch), 0.0)):
+        segment = Compared(Segmenter(stored.translator, {SOURCE: branch, TARGET: other}, TARGET, Frame(0.0)), (SOURCE,))
+        assert segment(images).any()
+        assert segment.agreement == [agreement]
 
 
 def test_history_survives_a_checkpoint():

@@ -143,9 +143,9 @@ def test_lazy_passes_count_as_often_as_they_are_left_out(monkeypatch):
     assert applied[3] == pytest.approx(2.0 * 4 * found["path_length"], rel=1e-5)
 
 
-def test_the_key_is_dropped_in_half_of_the_passes_with_the_other_weighting_only():
+def test_each_weighting_sees_the_key_in_its_share_of_the_passes():
     parameters = small_parameters()
-    for weighting, share in (("mean", 1.0), ("key_dominant", 0.5)):
+    for weighting, share in (("mean", 1.0), ("key_dominant", 0.5), ("label", 0.0)):
         network = replace(parameters.network, weighting=weighting)
         step = local._Step(None, None, None, replace(parameters, network=network), refine=False)
         torch.manual_seed(0)

@@ -290,7 +290,7 @@ def test_without_the_key_it_does_not_matter():
     assert torch.equal(*logits)
 
 
-@pytest.mark.parametrize(("weighting", "share"), [("mean", 0.5), ("key_dominant", 0.8)])
+@pytest.mark.parametrize(("weighting", "share"), [("mean", 0.5), ("key_dominant", 0.8), ("label", 0.0)])
 def test_weighting_of_label_and_key(weighting, share):
     embedding = Generator(replace(SMALL, weighting=weighting)).condition
     _, *condition = inputs(SMALL)

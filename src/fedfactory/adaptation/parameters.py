@@ -17,6 +17,7 @@ Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Symmetries = Literal["none", "mirror", "square"]
 _STRICT = ConfigDict(extra="forbid", strict=True)
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class Schedule:
         ramp: share of the steps over which content features fade in.
         clip: largest norm of the gradient.
         ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
-        validations: how often, evenly spaced over the last half, validation Dice is measured.
+        validations: how often, evenly spaced, validation Dice is measured, beside the state that the training starts from.
     """
 
     __pydantic_config__ = _STRICT
@@ -151,6 +152,7 @@ class SourceParameters:
         batch: images of a step.
         copies: how often each training slice occurs, as it is and deformed; 1 for the slices alone.
         jitter: strength of random contrast, brightness and noise (:func:`fedfactory.adaptation.samples.jittered`).
+        symmetries: what each batch may be moved by: ``none``, left-right (``mirror``), or all eight of the ``square``.
         schedule: length and rates.
         weights: of the losses.
         perceptual: LPIPS in use.
@@ -166,6 +168,7 @@ class SourceParameters:
     schedule: Schedule
     weights: Weights
     perceptual: PerceptualParameters
+    symmetries: Symmetries = "none"
 
 
 @dataclass(frozen=True)
@@ -195,11 +198,14 @@ class TargetParameters:
         batch: images of a step.
         copies: how often each slice of M_t occurs, as it is and deformed; 1 for the slices alone.
         jitter: strength of random contrast, brightness and noise.
+        symmetries: as for the source branch; at each step one for all images.
         schedule: length and rates.
         weights: of the losses.
         field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), the
             magnification that the ``factory`` learned, or whichever of these and the size of the labels in M_t a short
             trial finds best on the validation volumes (``validated``; without them the factory's).
+        pairs_by_trial: whether another short trial, without pairs, may turn them off: what S_s says of a rendering of
+            the source need not hold for the target. Needs validation volumes and M_t.
         trial: steps of a trial.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
@@ -221,6 +227,8 @@ class TargetParameters:
     field_of_view: Literal["as_is", "factory", "validated"]
     branch_trains_encoder: bool
     validation: Literal["full", "none"]
+    symmetries: Symmetries = "none"
+    pairs_by_trial: bool = False
     trial: Count = 60
     labelled_slices: Natural | None = None
     source_samples: Literal["synthetic", "real"] = "synthetic"

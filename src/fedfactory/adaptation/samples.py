@@ -15,6 +15,9 @@ from fedfactory.factory.variation import deformed
 
 _CONTRAST, _NOISE = 0.35, 0.1
 
+SYMMETRIES = {"none": 1, "mirror": 2, "square": 8}
+"""How many symmetries are drawn from: of anatomy that has a side, that has none, and that has no direction at all."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -54,6 +57,22 @@ def jittered(images: Tensor, strength: float, stream: torch.Generator) -> Tensor
     grey = ((images + 1) / 2).clamp(0, 1) ** torch.exp(_CONTRAST * draws[0]) * torch.exp(_CONTRAST * draws[1])
     grey = grey + _NOISE * (draws[2] + draws[3].abs().clamp(max=strength) * noise)
     return (2 * grey - 1).clamp(-1, 1)
+
+
+def symmetry_of(symmetries: str, stream: torch.Generator) -> int:
+    """Draw one of the symmetries that a setup's images have: 0 to 7 for :func:`moved_by`."""
+    return int(torch.randint(SYMMETRIES[symmetries], (), generator=stream))
+
+
+def moved_by(symmetry: int, x: Tensor) -> Tensor:
+    """Images or labels (..., s, s) after one of the eight symmetries of the square.
+
+    Args:
+        symmetry: 0 for none, 1 for left-right, then the others.
+        x: what to move.
+    """
+    x = torch.rot90(x, symmetry // 2, (-2, -1))
+    return x.flip(-1) if symmetry % 2 else x
 
 
 def slices_of(

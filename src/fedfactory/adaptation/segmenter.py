@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.losses import resize
 from fedfactory.adaptation.translator import Translator
+from fedfactory.evaluation.dice import mean_foreground_dice
 
 _PIXELS, _LARGEST = 2**15, 8
 
@@ -81,6 +82,28 @@ class Segmenter:
     def _evaluate(self) -> None:
         for network in (self.translator.encoder, *self.branches.values()):
             network.eval()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A segmenter by some branches that notes how far the masks of both branches agree.
+
+    Attributes:
+        segment: by both branches.
+        read: labels of the domains whose branches' mean is the result.
+        agreement: mean foreground Dice between both branches' masks, for every case so far; nan where both are empty.
+    """
+
+    segment: Segmenter
+    read: tuple[int, ...]
+    agreement: list[float] = field(default_factory=list)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] of one case as labels (n, S, S) uint8."""
+        found = self.segment.by_branch(images)
+        masks = [probabilities.argmax(1) for probabilities in found.values()]
+        self.agreement.append(mean_foreground_dice(*masks, n_classes=found[TARGET].shape[1] - 1))
+        return mean_of(found, self.read).argmax(1).astype(np.uint8)
 
 
 def mean_of(probabilities: Mapping[int, np.ndarray], labels: Sequence[int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import Look
 from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import SourceParameters
-from fedfactory.adaptation.samples import jittered, slices_of, stack
+from fedfactory.adaptation.samples import jittered, moved_by, slices_of, stack, symmetry_of
 from fedfactory.adaptation.segmenter import Segmenter, batches
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Translator
@@ -95,12 +95,12 @@ def train_source(
     def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
         chosen = samples.draw(p.batch, stream)
         batch = jittered(samples.images[chosen], p.jitter, stream)
+        symmetry = symmetry_of(p.symmetries, stream)
+        batch, wanted = moved_by(symmetry, batch), moved_by(symmetry, samples.labels[chosen])
         found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
         return {
             "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, perceptual),
-            "segmentation": segmentation_loss(
-                branch(found.maps, size), samples.labels[chosen], w.dice, w.cross_entropy
-            ),
+            "segmentation": segmentation_loss(branch(found.maps, size), wanted, w.dice, w.cross_entropy),
         }
 
     def validate() -> dict[str, float]:

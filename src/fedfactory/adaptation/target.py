@@ -15,7 +15,7 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET, Encoding
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import TargetParameters
-from fedfactory.adaptation.samples import Samples, jittered
+from fedfactory.adaptation.samples import Samples, jittered, moved_by, symmetry_of
 from fedfactory.adaptation.segmenter import Segmenter, mean_of
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Rendering, Translator
@@ -196,12 +196,13 @@ class _Step:
                 labels.append(data.source.labels[chosen])
         if counts.unlabelled:
             target[0].append(data.unlabelled.images[data.unlabelled.draw(counts.unlabelled, stream)])
+        symmetry = symmetry_of(self._p.symmetries, stream)
         return [
             _Batch(
-                jittered(torch.cat(images), self._p.jitter, stream),
-                torch.cat(labels) if labels else None,
+                moved_by(symmetry, jittered(torch.cat(images), self._p.jitter, stream)),
+                moved_by(symmetry, torch.cat(labels)) if labels else None,
                 paired[domain],
-                counterparts[domain],
+                None if counterparts[domain] is None else moved_by(symmetry, counterparts[domain]),
             )
             for domain, (images, labels) in enumerate((own, target))
         ]

@@ -165,7 +165,17 @@ class Training:
                 part.load_state_dict(state[name])
             history, best = History.from_plain(state["history"]), state["best"]
         when, saved = self._validations(), _Clock()
-        self._train_mode()
+
+        def validate(step: int) -> None:
+            nonlocal best
+            if step in when:
+                with mean.in_place():
+                    if history.validated(step, self.validate()):
+                        best = copy.deepcopy(self._weights())
+            self._train_mode()
+
+        if start == 0:
+            validate(0)
         for step in range(start, p.steps):
             rate = _DECAY if step >= p.decay_at * p.steps else 1.0
             encoder.set_rate(rate * p.encoder_rate)
@@ -173,11 +183,7 @@ class Training:
             terms = self._step(step, encoder, branch)
             mean.update()
             history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
-            if step + 1 in when:
-                with mean.in_place():
-                    if history.validated(step + 1, self.validate()):
-                        best = copy.deepcopy(self._weights())
-                self._train_mode()
+            validate(step + 1)
             if step + 1 < p.steps and saved.due():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
@@ -213,7 +219,7 @@ class Training:
         if self.validate is None:
             return set()
         p = self.schedule
-        return {p.steps - round(i * p.steps / 2 / p.validations) for i in range(p.validations)}
+        return {round(i * p.steps / p.validations) for i in range(p.validations + 1)}
 
     def _train_mode(self) -> None:
         self.encoder.train()

@@ -1,26 +1,45 @@
-"""Short trials that choose the field of view of an adaptation."""
+"""Short trials that choose what an adaptation cannot know beforehand: the field of view, and whether pairs help."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from fedfactory.adaptation.encoder import SOURCE
 from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.parameters import TargetParameters
 from fedfactory.adaptation.site_data import Site, target_networks
-from fedfactory.adaptation.target import TargetData, adapt
+from fedfactory.adaptation.target import adapt
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.files import new_file
 from fedfactory.progress import Progress
 
 
-def try_frames(
-    site: Site, perceptual: nn.Module, seed: int, scratch: Path, progress: Progress
-) -> tuple[TargetData, dict[float, float]]:
-    """Choose the field of view by short trials, judged on the target's validation volumes.
+@dataclass(frozen=True)
+class Recipe:
+    """What a trial tries.
+
+    Attributes:
+        frame: from the target's field of view to the source's.
+        pairs: whether factory pairs take part, where the parameters have any.
+    """
+
+    frame: Frame
+    pairs: bool = True
+
+    def applied_to(self, p: TargetParameters) -> TargetParameters:
+        """Parameters of an adaptation by this recipe: slices of M_t and synthetic ones take the place of pairs."""
+        b = p.batch
+        if self.pairs or not b.pairs:
+            return p
+        return replace(p, batch=replace(b, source=b.source + b.pairs, labelled=b.labelled + b.pairs, pairs=0))
+
+
+class Trials:
+    """Trials of one adaptation, judged on the target's validation volumes.
 
     Args:
         site: the target.
@@ -29,26 +48,55 @@ def try_frames(
         scratch: folder of this very training, where finished trials are noted.
         progress: updated every step of a trial.
 
-    Returns:
-        The data in the chosen frame, and the validation Dice of each trial by the frame's zoom; empty if there was
-        nothing to choose.
+    Attributes:
+        tried: validation Dice of each recipe that was tried.
     """
-    frames, tried = site.frames(), {}
-    if len(frames) == 1:
-        return site.data(frames[0]), tried
-    schedule = replace(site.p.schedule, steps=site.p.trial, decay_at=1.0, validations=1)
-    notes = scratch / "tried.json"
-    if notes.is_file():
-        tried = {float(zoom): dice for zoom, dice in json.loads(notes.read_text()).items()}
-    for number, frame in enumerate(frames):
-        if frame.zoom in tried:
-            continue
-        translator, branch = target_networks(site.source, site.look, site.p, seed)
-        source_branch, p = site.source.branches[SOURCE], replace(site.p, schedule=schedule)
-        checkpoints = Checkpoints(scratch / f"trial{number}", f"trial {frame.zoom}")
-        history = adapt(translator, source_branch, branch, site.data(frame), p, perceptual, seed, checkpoints, progress)
-        tried[frame.zoom] = max((dice for _, _, dice in history.validations), default=0.0)
+
+    def __init__(self, site: Site, perceptual: nn.Module, seed: int, scratch: Path, progress: Progress):
+        self.tried: dict[Recipe, float] = {}
+        self._site, self._perceptual, self._seed, self._progress = site, perceptual, seed, progress
+        self._scratch, self._notes = scratch, scratch / "tried.json"
+        # Of a training that was killed: Dice in the order of the trials, which is always the same.
+        self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
+
+    def choose(self) -> Recipe:
+        """The best field of view, then pairs or none; the first of equals. Nothing is tried without a choice."""
+        p, frames = self._site.p, self._site.frames()
+        best = self._best([Recipe(frame) for frame in frames])
+        if p.pairs_by_trial and p.batch.pairs and p.validation == "full" and p.labelled_slices != 0:
+            best = self._best([best, replace(best, pairs=False)])
+        return best
+
+    def _best(self, recipes: list[Recipe]) -> Recipe:
+        if len(recipes) == 1:
+            return recipes[0]
+        for recipe in recipes:
+            if recipe not in self.tried:
+                self.tried[recipe] = self._dice(recipe)
+        return max(recipes, key=self.tried.get)
+
+    def _dice(self, recipe: Recipe) -> float:
+        number = len(self.tried)
+        if number == len(self._known):
+            self._known.append(self._try(recipe, Checkpoints(self._scratch / f"trial{number}", str(recipe))))
+            with new_file(self._notes) as file:
+                file.write_text(json.dumps(self._known))
+        return self._known[number]
+
+    def _try(self, recipe: Recipe, checkpoints: Checkpoints) -> float:
+        site, p = self._site, recipe.applied_to(self._site.p)
+        p = replace(p, schedule=replace(p.schedule, steps=p.trial, decay_at=1.0, validations=1))
+        translator, branch = target_networks(site.source, site.look, p, self._seed)
+        history = adapt(
+            translator,
+            site.source.branches[SOURCE],
+            branch,
+            replace(site, p=p).data(recipe.frame),
+            p,
+            self._perceptual,
+            self._seed,
+            checkpoints,
+            self._progress,
+        )
         checkpoints.remove()
-        with new_file(notes) as file:
-            file.write_text(json.dumps(tried))
-    return site.data(Frame(max(tried, key=tried.get))), tried
+        return max((dice for _, _, dice in history.validations), default=0.0)

@@ -20,6 +20,9 @@ from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters, TrainingParameters
 from fedfactory.seeds import derive_seed
 
+# Share of the passes that see the key.
+_KEY_SEEN = {"mean": 1.0, "key_dominant": 0.5, "label": 0.0}
+
 Encode = Callable[[Tensor], Tensor]
 
 
@@ -222,9 +225,9 @@ class _Step:
         return _Update(self.model, network, self.state.optimisers[network])
 
     def _use_key(self) -> bool:
-        """Whether this pass sees the key: always with equation 1, in half of the passes with the other weighting."""
-        drop = self.parameters.network.weighting == "key_dominant"
-        return not drop or bool(torch.rand(()) < 0.5)
+        """Whether this pass sees the key: always with equation 1, in half of the passes where it dominates."""
+        share = _KEY_SEEN[self.parameters.network.weighting]
+        return share == 1 or (share > 0 and bool(torch.rand(()) < share))
 
     def _real(self, count: int) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.site.images), (count,))

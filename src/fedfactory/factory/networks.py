@@ -23,7 +23,7 @@ from fedfactory.factory.parameters import NetworkParameters
 # Where the clients' zooms start: 2 % larger, all alike.
 _FIRST_ZOOM = 0.02
 # Share of the key's embedding in the combination of key and label.
-_KEY_SHARE = {"mean": 0.5, "key_dominant": 0.8}
+_KEY_SHARE = {"mean": 0.5, "key_dominant": 0.8, "label": 0.0}
 
 
 class ConditionEmbedding(nn.Module):

@@ -23,7 +23,7 @@ class NetworkParameters:
         mapping_layers: layers of the mapping network.
         mapping_rate: learning-rate multiplier of the mapping network.
         weighting: how the embeddings of label and key combine: ``mean`` (equation 1) or ``key_dominant``
-            (0.8 key + 0.2 label, and the label alone in half of the steps).
+            (0.8 key + 0.2 label, and the label alone in half of the steps); or, for a control, the ``label`` alone.
         label_reaches: ``all`` style inputs (paper) see the client; or ``late``: only those from ``late_from`` pixels
             on, so that one z keeps its anatomy at every client.
         late_from: first resolution whose style inputs see the client; used with ``late``.
@@ -40,7 +40,7 @@ class NetworkParameters:
     latent: int
     mapping_layers: int
     mapping_rate: float
-    weighting: Literal["mean", "key_dominant"]
+    weighting: Literal["mean", "key_dominant", "label"]
     label_reaches: Literal["all", "late"]
     late_from: int
     client_zoom: bool

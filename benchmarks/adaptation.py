@@ -49,7 +49,8 @@ from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentati
 from fedfactory.adaptation.parameters import BatchParameters, SourceParameters, TargetParameters
 from fedfactory.adaptation.perceptual import ALEXNET, PerceptualParameters, load_perceptual
 from fedfactory.adaptation.perceptual_networks import Perceptual
-from fedfactory.adaptation.samples import Samples, jittered
+from fedfactory.adaptation.samples import Samples
+from fedfactory.adaptation.source import source_losses
 from fedfactory.adaptation.target import TargetData
 from fedfactory.adaptation.training import Losses
 from fedfactory.config import load_config
@@ -146,7 +147,7 @@ class Case:
         step_class: makes a target's step.
     """
 
-    step_class = target._Step
+    step_class = target.Step
 
     def __init__(self, scale: Scale):
         torch.manual_seed(0)
@@ -180,23 +181,13 @@ class Case:
         """Terms of a step's loss; the batch is always the same."""
         stream = torch.Generator().manual_seed(0)
         if kind == "source":
-            return self._source_losses(stream)
+            # S_t stands for S_s, which is frozen here.
+            branch, samples, p = self.branches[TARGET], self.data[False].source, self.scale.source
+            return source_losses(self.translator, branch, samples, p, self.perceptual, self.scale.size, 1.0, stream)
         step, pairs = TARGET_STEPS[kind]
         return self.step_class(
-            self.translator, *self.branches.values(), self.data[pairs], self.scale.targets[pairs], self.perceptual
+            self.translator, self.branches, self.data[pairs], self.scale.targets[pairs], self.perceptual
         ).losses(step, 1.0, stream)
-
-    def _source_losses(self, stream: torch.Generator) -> Losses:
-        """As in :func:`fedfactory.adaptation.source.train_source`; S_t stands for S_s, which is frozen here."""
-        p, samples, size = self.scale.source, self.data[False].source, self.scale.size
-        chosen, w = samples.draw(p.batch, stream), p.weights
-        batch = jittered(samples.images[chosen], p.jitter, stream)
-        found = self.translator.decode(self.translator.encode(batch, SOURCE), SOURCE, 1.0)
-        logits = self.branches[TARGET](found.maps, size)
-        return {
-            "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, self.perceptual),
-            "segmentation": segmentation_loss(logits, samples.labels[chosen], w.dice, w.cross_entropy),
-        }
 
     def step(self, kind: str) -> Losses:
         """Forward and backward, as a training runs them."""
@@ -389,28 +380,28 @@ class EnlargingBranch(nn.Module):
         return self.classifier(self.first(torch.cat(maps, 1)))
 
 
-class ApartStep(target._Step):
+class ApartStep(target.Step):
     """The target's step with passes of factory and LPIPS for each domain."""
 
     def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
         """The same terms."""
-        batches, inter, terms = self._draw(stream), step % 2 == 1, Counter()
+        batches, inter, terms = self.draw(stream), step % 2 == 1, Counter()
         count, nothing = sum(len(batch.images) for batch in batches), replace(batches[0], labels=None)
         for domain, batch in enumerate(batches):
             label, own = 1 - domain if inter else domain, len(batch.images)
-            found = self._translator.decode(self._translator.encode(batch.images, domain), label, ramp)
+            found = self.translator.decode(self.translator.encode(batch.images, domain), label, ramp)
             # The domains before have no images here.
-            terms.update(self._segmentation(found, [nothing] * domain + [batch], [0] * domain + [own], inter))
+            terms.update(self.segmentation(found, [nothing] * domain + [batch], [0] * domain + [own], inter))
             if not inter:
-                terms["reconstruction"] += self._reconstruction(found.image, batch.images) * own / count
+                terms["reconstruction"] += self.reconstruction(found.image, batch.images) * own / count
                 continue
             if batch.paired:
-                terms["translation"] += self._reconstruction(found.image[batch.paired], batch.counterparts) / 2
-            if self._p.weights.cycle:
-                back = resize(found.image.detach(), self._translator.encoder.size)
-                cycle = self._translator.decode(self._translator.encode(back, label), domain, ramp)
-                share = self._p.weights.cycle * own / count
-                terms["cycle"] += self._reconstruction(cycle.image, batch.images) * share
+                terms["translation"] += self.reconstruction(found.image[batch.paired], batch.counterparts) / 2
+            if self.p.weights.cycle:
+                back = resize(found.image.detach(), self.translator.encoder.size)
+                cycle = self.translator.decode(self.translator.encode(back, label), domain, ramp)
+                share = self.p.weights.cycle * own / count
+                terms["cycle"] += self.reconstruction(cycle.image, batch.images) * share
         return terms
 
 
@@ -478,7 +469,7 @@ class VariantCase(Case):
 
     def __init__(self, case: Case, variant: Variant):
         self.scale, self.data, self.perceptual, self.fill = case.scale, case.data, case.perceptual, variant.fill
-        self.step_class = ApartStep if variant.apart else target._Step
+        self.step_class = ApartStep if variant.apart else target.Step
         self.translator, (generator,) = copy.deepcopy(case.translator), case.translator._generator
         if variant.factory:
             own = TextbookFactory(self.scale.factory.network, variant.factory).to(generator.constant.dtype)

@@ -263,27 +263,28 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
         assert p.schedule.steps == p.trial
         # A batch stays as large as it was, on both sides.
         assert (data.pairs is None) == (p.batch.pairs == 0)
-        assert p.batch.source + p.batch.pairs == 3 and p.batch.labelled + p.batch.pairs == 2
+        assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
         dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + 0.1 * (p.batch.pairs == 0) * better
         seen.append(dice)
         return History([], [(1, "both", dice)], (1, "both"))
 
-    def run(**changes):
+    def run(folder="x", **changes):
         parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
-        found = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "x", Progress("x"))
+        found = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / folder, Progress("x"))
         return found.choose(), found.tried
 
     monkeypatch.setattr(trials, "adapt", adapted)
     chosen, tried = run(pairs_by_trial=True)
     assert list(tried.values()) == seen and len(seen) == 4
     assert tried[chosen] == max(seen) and chosen.pairs != better, "the first of equals"
-    assert {recipe.frame for recipe, _ in tried.items() if not recipe.pairs} == {chosen.frame}
+    assert [recipe.frame for recipe in tried if recipe.pairs] == [chosen.frame]
+    chosen_with_pairs, tried_with_pairs = run("y")
+    assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
     monkeypatch.setattr(trials, "adapt", None)
     assert run(pairs_by_trial=True) == (chosen, tried), "finished trials outlive a kill"
-    assert len(run()[1]) == 3, "pairs stay unless they are up for trial"
     for changes in ({"validation": "none"}, {"field_of_view": "as_is"}):
         parameters = replace(TARGET_PARAMETERS, **changes)
-        nothing = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "y", Progress("x"))
+        nothing = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "z", Progress("x"))
         assert nothing.choose() == trials.Recipe(replace(site, p=parameters).frames()[0]) and not nothing.tried
 
 

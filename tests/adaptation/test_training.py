@@ -12,11 +12,13 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import own_look
 from fedfactory.adaptation.model import Stored
+from fedfactory.adaptation.parameters import BatchParameters
+from fedfactory.adaptation.samples import Samples, moved_by, symmetry_of
 from fedfactory.adaptation.segmenter import Compared, Segmenter
 from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.source import assess, train_source
 from fedfactory.adaptation.synthetic import make_synthetic_set
-from fedfactory.adaptation.target import adapt
+from fedfactory.adaptation.target import Step, TargetData, adapt
 from fedfactory.adaptation.training import Average, History, Lookahead, Training
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
@@ -119,7 +121,7 @@ def adaptation(stored, target_view, tmp_path):
 def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
     generator, source_branch = state(stored.factory.generator), state(stored.branches[SOURCE])
     source_encoder = state(stored.translator)
-    translator, branch, _ = adaptation()
+    translator, branch, _ = adaptation(replace(TARGET_PARAMETERS, validation="none"))
     assert equal(state(stored.factory.generator), generator)
     assert equal(state(stored.branches[SOURCE]), source_branch)
     assert equal(state(stored.translator), source_encoder), "E_s belongs to the source"
@@ -127,17 +129,45 @@ def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
     assert not equal(state(translator.encoder), state(stored.translator.encoder))
 
 
-def test_an_adaptation_is_the_same_after_a_kill(adaptation, monkeypatch):
+@pytest.mark.parametrize("validation", ["full", "none"])
+def test_an_adaptation_is_the_same_after_a_kill(adaptation, monkeypatch, validation):
+    p = replace(TARGET_PARAMETERS, validation=validation)
     monkeypatch.setattr(loop, "_INTERVAL", 0.0)
     monkeypatch.setattr(loop, "_SHARE", 0.0)
-    translator, branch, history = adaptation(name="whole")
+    translator, branch, history = adaptation(p, name="whole")
     for steps in (2, 5):
         with pytest.raises(Killed):
-            adaptation(progress=KillAt(steps))
-    resumed, resumed_branch, resumed_history = adaptation()
+            adaptation(p, progress=KillAt(steps))
+    resumed, resumed_branch, resumed_history = adaptation(p)
     assert equal(state(translator), state(resumed))
     assert equal(state(branch), state(resumed_branch))
     assert resumed_history == history
+
+
+def test_symmetries_move_all_that_belongs_together():
+    stream = torch.Generator().manual_seed(0)
+    square = torch.arange(4.0).view(1, 1, 2, 2)
+    moved = [moved_by(number, square) for number in range(8)]
+    assert torch.equal(moved[0], square) and torch.equal(moved[1], square.flip(-1))
+    assert len({tuple(x.flatten().tolist()) for x in moved}) == 8
+    drawn = {name: {symmetry_of(name, stream) for _ in range(100)} for name in ("none", "mirror", "square")}
+    assert drawn == {"none": {0}, "mirror": {0, 1}, "square": set(range(8))}
+    # Labels that say which pixels are bright, and counterparts that are the images' negatives.
+    images = torch.rand(6, 1, 8, 8, generator=stream) * 2 - 1
+    labelled = Samples(images, (images[:, 0] > 0).to(torch.uint8))
+    batch = BatchParameters(source=2, labelled=2, unlabelled=1, pairs=2)
+    data = TargetData(labelled, Samples(-images, None), labelled, labelled, (), Frame(0.0), 8, 1)
+    p = replace(TARGET_PARAMETERS, batch=batch, jitter=0.0, symmetries="square")
+    seen = set()
+    for _ in range(20):
+        source, target = Step(None, {}, data, p, PlainDistance()).draw(stream)
+        for own, other, sign in ((source, target, 1), (target, source, -1)):
+            bright = (own.images[: len(own.labels), 0] > 0).to(torch.uint8)
+            assert torch.equal(bright[:2], own.labels[:2])
+            assert torch.equal(sign * own.images[own.paired] > 0, own.labels[own.paired][:, None] > 0)
+            assert torch.equal(own.counterparts, other.images[other.paired])
+        seen.add(tuple(source.images[0].flatten().tolist()))
+    assert len(seen) > 6, "more than there are slices"
 
 
 def test_it_starts_as_the_source_or_from_scratch(stored):
@@ -164,7 +194,9 @@ def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adapt
     schedule = replace(SCHEDULE, steps=1, validations=1, ramp=0.0)
     moved = {}
     for joint in (True, False):
-        p = replace(TARGET_PARAMETERS, weights=weights, schedule=schedule, branch_trains_encoder=joint)
+        p = replace(
+            TARGET_PARAMETERS, weights=weights, schedule=schedule, branch_trains_encoder=joint, validation="none"
+        )
         before, _ = target_networks(stored, own_look(stored.factory, "mid"), p, 5)
         after, _, _ = adaptation(p, name=f"joint {joint}")
         norm = "stem_norm.domains.1.weight"
@@ -174,21 +206,22 @@ def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adapt
 
 def test_the_best_validation_state_is_taken():
     encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    seen, dice = [], iter([{"both": 0.4, "target": 0.6}, {"both": 0.5, "target": 0.3}, {"both": 0.6, "target": 0.2}])
+    start, both, target, seen = state(branch), (0.1, 0.4, 0.5, 0.6), (0.2, 0.6, 0.3, 0.2), []
 
     def validate():
         seen.append(state(branch))
-        return next(dice)
+        return {"both": both[len(seen) - 1], "target": target[len(seen) - 1]}
 
     def losses(step, ramp, stream):
         return {"loss": (branch(encoder(torch.ones(1, 1))) - 3).square().sum()}
 
     schedule = replace(SCHEDULE, steps=10, validations=3, ema=0.0)
     history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
-    assert [step for step, _, _ in history.validations] == [3, 3, 7, 7, 10, 10]
+    assert [step for step, _, _ in history.validations] == [0, 0, 3, 3, 7, 7, 10, 10]
     assert not history.validated(11, {}), "volumes without any class choose nothing"
     assert history.chosen == (3, "target"), "the first of equals"
-    assert equal(state(branch), seen[0]) and not equal(state(branch), seen[2])
+    assert equal(seen[0], start), "what the training starts from is a state as well"
+    assert equal(state(branch), seen[1]) and not equal(state(branch), seen[3])
 
 
 def test_without_validation_the_last_state_is_taken():

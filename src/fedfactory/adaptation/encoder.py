@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from fedfactory.adaptation.parameters import EncoderNetworkParameters
 
 SOURCE, TARGET = 0, 1
+DOMAINS = ("source", "target")
+"""Names of both domains, by their labels."""
+
 _GRID = 3
 _POOLED_STAGES = 4
 _SLOPE = 0.25

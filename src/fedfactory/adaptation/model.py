@@ -20,7 +20,7 @@ import torch
 
 from fedfactory.adaptation.architecture import Architecture
 from fedfactory.adaptation.branch import SegmentationBranch
-from fedfactory.adaptation.encoder import SOURCE, TARGET
+from fedfactory.adaptation.encoder import DOMAINS, TARGET
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.parameters import read
 from fedfactory.adaptation.segmenter import Segmenter
@@ -29,7 +29,6 @@ from fedfactory.adaptation.translator import Translator
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory, snapshot_name
 
-_BRANCHES = {"source": SOURCE, "target": TARGET}
 # What the card of each rule's networks has and the other's lacks.
 _NEEDED = {"source_branch": "limits", "adapt": "read_at_inference"}
 
@@ -69,9 +68,8 @@ def write_networks(
     **card: Any,
 ) -> None:
     """Write networks into an existing folder; ``card`` is JSON that belongs to them."""
-    names = {label: name for name, label in _BRANCHES.items()}
     state = {"translator": translator.state_dict()}
-    state |= {names[label]: branch.state_dict() for label, branch in branches.items()}
+    state |= {DOMAINS[label]: branch.state_dict() for label, branch in branches.items()}
     torch.save(
         {part: {k: v.cpu() for k, v in weights.items()} for part, weights in state.items()}, folder / "weights.pt"
     )
@@ -126,9 +124,9 @@ def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored
     try:
         state = torch.load(folder / "weights.pt", map_location=device, weights_only=True)
         translator.load_state_dict(state.pop("translator"))
-        branches = {_BRANCHES[name]: architecture.branch(translator) for name in state}
+        branches = {DOMAINS.index(name): architecture.branch(translator) for name in state}
         for name, weights in state.items():
-            branches[_BRANCHES[name]].load_state_dict(weights)
+            branches[DOMAINS.index(name)].load_state_dict(weights)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise FedFactoryError(f"{folder}/weights.pt is no table of weights of its card ({reason}); {advice}") from None

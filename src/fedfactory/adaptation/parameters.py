@@ -86,7 +86,7 @@ class Schedule:
         ramp: share of the steps over which content features fade in.
         clip: largest norm of the gradient.
         ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
-        validations: how often, evenly spaced, validation Dice is measured, beside the state that the training starts from.
+        validations: how often, evenly spaced, validation Dice is measured; the state before the first step counts too.
     """
 
     __pydantic_config__ = _STRICT

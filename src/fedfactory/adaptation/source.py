@@ -16,7 +16,7 @@ from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import Look
 from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import SourceParameters
-from fedfactory.adaptation.samples import jittered, moved_by, slices_of, stack, symmetry_of
+from fedfactory.adaptation.samples import Samples, jittered, moved_by, slices_of, stack, symmetry_of
 from fedfactory.adaptation.segmenter import Segmenter, batches
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Translator
@@ -89,19 +89,11 @@ def train_source(
     images, labels = stack(v.images for v in train), stack(v.labels for v in train)
     copies = derive_seed("copies", seed)
     samples = slices_of(images, labels, classes, _STILL, p.encoder.image_size, p.copies, copies, factory.device)
-    w, size = p.weights, images.shape[-1]
+    size = images.shape[-1]
     segment = Segmenter(translator, {SOURCE: branch}, SOURCE, _STILL)
 
     def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
-        chosen = samples.draw(p.batch, stream)
-        batch = jittered(samples.images[chosen], p.jitter, stream)
-        symmetry = symmetry_of(p.symmetries, stream)
-        batch, wanted = moved_by(symmetry, batch), moved_by(symmetry, samples.labels[chosen])
-        found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
-        return {
-            "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, perceptual),
-            "segmentation": segmentation_loss(branch(found.maps, size), wanted, w.dice, w.cross_entropy),
-        }
+        return source_losses(translator, branch, samples, p, perceptual, size, ramp, stream)
 
     def validate() -> dict[str, float]:
         found = mean_validation_dice(segment, [(v.images, v.labels) for v in validation], classes)
@@ -111,6 +103,38 @@ def train_source(
     _, error, doubt = assess(translator, branch, stack(v.images for v in validation), size)
     limits = {"error": float(error.max()), "doubt": float(doubt.max())}
     return SourceBranch(translator, branch, limits, history)
+
+
+def source_losses(
+    translator: Translator,
+    branch: SegmentationBranch,
+    samples: Samples,
+    p: SourceParameters,
+    perceptual: nn.Module,
+    size: int,
+    ramp: float,
+    stream: torch.Generator,
+) -> Losses:
+    """Terms of one step's loss.
+
+    Args:
+        translator: E_s and F.
+        branch: S_s.
+        samples: labelled slices.
+        p: parameters.
+        perceptual: LPIPS.
+        size: edge of the labels.
+        ramp: share of the content features.
+        stream: of the batch.
+    """
+    chosen, symmetry, w = samples.draw(p.batch, stream), symmetry_of(p.symmetries, stream), p.weights
+    batch = moved_by(symmetry, jittered(samples.images[chosen], p.jitter, stream))
+    found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
+    wanted = moved_by(symmetry, samples.labels[chosen])
+    return {
+        "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, perceptual),
+        "segmentation": segmentation_loss(branch(found.maps, size), wanted, w.dice, w.cross_entropy),
+    }
 
 
 @torch.no_grad()

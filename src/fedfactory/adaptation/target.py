@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from fedfactory.adaptation.branch import SegmentationBranch
-from fedfactory.adaptation.encoder import SOURCE, TARGET, Encoding
+from fedfactory.adaptation.encoder import DOMAINS, SOURCE, TARGET, Encoding
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import TargetParameters
@@ -26,7 +26,7 @@ from fedfactory.progress import Progress
 
 BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
 """Ways to read the networks at inference: which domains' branches are averaged."""
-_NAMES, _BRANCH_NAMES = ("source", "target"), ("S_s", "S_t")
+_BRANCH_NAMES = ("S_s", "S_t")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TargetData:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """Images of one domain in a step.
 
     Attributes:
@@ -102,9 +102,10 @@ def adapt(
         progress: updated every step.
     """
     source_branch.requires_grad_(False).eval()
-    step = _Step(translator, source_branch, target_branch, data, p, perceptual)
+    branches = {SOURCE: source_branch, TARGET: target_branch}
+    step = Step(translator, branches, data, p, perceptual)
     ways = tuple(BRANCHES) if p.branches == "best" else (p.branches,)
-    segment = Segmenter(translator, {SOURCE: source_branch, TARGET: target_branch}, TARGET, data.frame)
+    segment = Segmenter(translator, branches, TARGET, data.frame)
 
     def validate() -> dict[str, float]:
         dice: dict[str, list[float]] = {way: [] for way in ways}
@@ -122,20 +123,15 @@ def adapt(
     ).run(checkpoints, progress)
 
 
-class _Step:
+@dataclass(frozen=True)
+class Step:
     """Losses of one step."""
 
-    def __init__(
-        self,
-        translator: Translator,
-        source_branch: SegmentationBranch,
-        target_branch: SegmentationBranch,
-        data: TargetData,
-        p: TargetParameters,
-        perceptual: nn.Module,
-    ) -> None:
-        self._translator, self._data, self._p, self._perceptual = translator, data, p, perceptual
-        self._branches = {SOURCE: source_branch, TARGET: target_branch}
+    translator: Translator
+    branches: Mapping[int, SegmentationBranch]
+    data: TargetData
+    p: TargetParameters
+    perceptual: nn.Module
 
     def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
         """Terms of an intra-domain (even) or inter-domain (odd) step.
@@ -143,7 +139,7 @@ class _Step:
         Only the encoder, which normalises by domain, and the branches see the domains one by one; the factory and LPIPS
         see both in one batch.
         """
-        batches = self._draw(stream)
+        batches = self.draw(stream)
         inter = step % 2 == 1
         own = [len(batch.images) for batch in batches]
         labels = torch.tensor([SOURCE, TARGET], device=batches[SOURCE].images.device).repeat_interleave(
@@ -153,9 +149,9 @@ class _Step:
         found = self._decode(
             [batch.images for batch in batches], (SOURCE, TARGET), 1 - labels if inter else labels, ramp
         )
-        terms = self._segmentation(found, batches, own, inter)
+        terms = self.segmentation(found, batches, own, inter)
         if not inter:
-            return terms | {"reconstruction": self._reconstruction(found.image, images)}
+            return terms | {"reconstruction": self.reconstruction(found.image, images)}
         translated = found.image.split(own)
         pairs = [
             (image[batch.paired], batch.counterparts)
@@ -163,22 +159,23 @@ class _Step:
             if batch.paired
         ]
         if pairs:
-            terms["translation"] = self._reconstruction(*(torch.cat(side) for side in zip(*pairs, strict=True)))
-        if self._p.weights.cycle:
+            terms["translation"] = self.reconstruction(*(torch.cat(side) for side in zip(*pairs, strict=True)))
+        if self.p.weights.cycle:
             # The way back starts from what the translation looks like, and teaches the way back only.
-            back = [resize(image.detach(), self._translator.encoder.size) for image in translated]
+            back = [resize(image.detach(), self.translator.encoder.size) for image in translated]
             cycle = self._decode(back, (TARGET, SOURCE), labels, ramp)
-            terms["cycle"] = self._p.weights.cycle * self._reconstruction(cycle.image, images)
+            terms["cycle"] = self.p.weights.cycle * self.reconstruction(cycle.image, images)
         return terms
 
     def _decode(self, images: Sequence[Tensor], domains: Sequence[int], labels: Tensor, ramp: float) -> Rendering:
         """Encode batches, each of one domain, and render all of them with the labels of their results."""
-        translator = self._translator
+        translator = self.translator
         encoded = [translator.encode(batch, domain) for batch, domain in zip(images, domains, strict=True)]
         return translator.decode(Encoding.cat(encoded), labels, ramp)
 
-    def _draw(self, stream: torch.Generator) -> list[_Batch]:
-        data, counts = self._data, self._p.batch
+    def draw(self, stream: torch.Generator) -> list[Batch]:
+        """Images of the source's and of the target's domain; synthetic ones and M_t first, then pairs, then others."""
+        data, counts = self.data, self.p.batch
         chosen = data.source.draw(counts.source, stream)
         own = [data.source.images[chosen]], [data.source.labels[chosen]]
         target: tuple[list[Tensor], list[Tensor]] = [], []
@@ -196,10 +193,10 @@ class _Step:
                 labels.append(data.source.labels[chosen])
         if counts.unlabelled:
             target[0].append(data.unlabelled.images[data.unlabelled.draw(counts.unlabelled, stream)])
-        symmetry = symmetry_of(self._p.symmetries, stream)
+        symmetry = symmetry_of(self.p.symmetries, stream)
         return [
-            _Batch(
-                moved_by(symmetry, jittered(torch.cat(images), self._p.jitter, stream)),
+            Batch(
+                moved_by(symmetry, jittered(torch.cat(images), self.p.jitter, stream)),
                 moved_by(symmetry, torch.cat(labels)) if labels else None,
                 paired[domain],
                 None if counterparts[domain] is None else moved_by(symmetry, counterparts[domain]),
@@ -207,23 +204,24 @@ class _Step:
             for domain, (images, labels) in enumerate((own, target))
         ]
 
-    def _reconstruction(self, found: Tensor, wanted: Tensor) -> Tensor:
-        w = self._p.weights
-        return reconstruction_loss(found, wanted, w.mse, w.lpips, self._perceptual)
+    def reconstruction(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Weighted reconstruction loss of images."""
+        w = self.p.weights
+        return reconstruction_loss(found, wanted, w.mse, w.lpips, self.perceptual)
 
-    def _segmentation(
-        self, found: Rendering, batches: Sequence[_Batch], own: Sequence[int], inter: bool
+    def segmentation(
+        self, found: Rendering, batches: Sequence[Batch], own: Sequence[int], inter: bool
     ) -> dict[str, Tensor]:
         """Loss of the branch that reads images with the label of a domain, over the labelled images of each batch."""
-        terms, start, w = {}, 0, self._p.weights
+        terms, start, w = {}, 0, self.p.weights
         for domain, (batch, count) in enumerate(zip(batches, own, strict=True)):
             label = 1 - domain if inter else domain
             if batch.labels is not None:
                 maps = [x[start : start + len(batch.labels)] for x in found.maps]
-                if label == TARGET and not self._p.branch_trains_encoder:
+                if label == TARGET and not self.p.branch_trains_encoder:
                     maps = [x.detach() for x in maps]
-                logits = self._branches[label](maps, self._data.size)
+                logits = self.branches[label](maps, self.data.size)
                 loss = segmentation_loss(logits, batch.labels, w.dice, w.cross_entropy)
-                terms[f"{_NAMES[domain]} by {_BRANCH_NAMES[label]}"] = loss
+                terms[f"{DOMAINS[domain]} by {_BRANCH_NAMES[label]}"] = loss
             start += count
         return terms

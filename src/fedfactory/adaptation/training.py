@@ -29,6 +29,7 @@ _INTERVAL, _SHARE = 20.0, 50.0
 LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 """Files of a training, and the column of the second that marks the state that was taken."""
 
+_Weights = dict[str, dict[str, Tensor]]
 Losses = Mapping[str, Tensor]
 """Weighted terms of the loss, each a scalar; their sum is minimised."""
 
@@ -165,17 +166,9 @@ class Training:
                 part.load_state_dict(state[name])
             history, best = History.from_plain(state["history"]), state["best"]
         when, saved = self._validations(), _Clock()
-
-        def validate(step: int) -> None:
-            nonlocal best
-            if step in when:
-                with mean.in_place():
-                    if history.validated(step, self.validate()):
-                        best = copy.deepcopy(self._weights())
-            self._train_mode()
-
-        if start == 0:
-            validate(0)
+        if start == 0 and 0 in when:
+            best = self._judged(0, mean, history, best)
+        self._train_mode()
         for step in range(start, p.steps):
             rate = _DECAY if step >= p.decay_at * p.steps else 1.0
             encoder.set_rate(rate * p.encoder_rate)
@@ -183,7 +176,9 @@ class Training:
             terms = self._step(step, encoder, branch)
             mean.update()
             history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
-            validate(step + 1)
+            if step + 1 in when:
+                best = self._judged(step + 1, mean, history, best)
+                self._train_mode()
             if step + 1 < p.steps and saved.due():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
@@ -196,6 +191,12 @@ class Training:
         self.encoder.eval()
         self.branch.eval()
         return history
+
+    def _judged(self, step: int, mean: Average, history: History, best: _Weights | None) -> _Weights | None:
+        """The weights to keep: the average's, if it validates better than all before."""
+        with mean.in_place():
+            better = history.validated(step, self.validate())
+            return copy.deepcopy(self._weights()) if better else best
 
     def _step(self, step: int, encoder: Lookahead, branch: torch.optim.Adam) -> dict[str, float]:
         p = self.schedule
@@ -225,7 +226,7 @@ class Training:
         self.encoder.train()
         self.branch.train()
 
-    def _weights(self) -> dict[str, dict[str, Tensor]]:
+    def _weights(self) -> _Weights:
         return {"encoder": self.encoder.state_dict(), "branch": self.branch.state_dict()}
 
 

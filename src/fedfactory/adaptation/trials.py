@@ -60,12 +60,14 @@ class Trials:
         self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
 
     def choose(self) -> Recipe:
-        """The best field of view, then pairs or none; the first of equals. Nothing is tried without a choice."""
-        p, frames = self._site.p, self._site.frames()
-        best = self._best([Recipe(frame) for frame in frames])
-        if p.pairs_by_trial and p.batch.pairs and p.validation == "full" and p.labelled_slices != 0:
-            best = self._best([best, replace(best, pairs=False)])
-        return best
+        """The best field of view, then pairs or none; the first of equals. Nothing is tried without a choice.
+
+        Where pairs are up for trial, the field of view is chosen without them: they lie in the source's whatever it is.
+        """
+        p = self._site.p
+        choice = p.pairs_by_trial and p.batch.pairs and p.validation == "full" and p.labelled_slices != 0
+        best = self._best([Recipe(frame, pairs=not choice) for frame in self._site.frames()])
+        return self._best([replace(best, pairs=True), best]) if choice else best
 
     def _best(self, recipes: list[Recipe]) -> Recipe:
         if len(recipes) == 1:

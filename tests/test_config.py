@@ -1,10 +1,12 @@
 import copy
+from math import floor
 from pathlib import Path
 
 import pytest
 import yaml
 from snakemake.utils import update_config
 
+from fedfactory.adaptation.cells import AdaptationCells
 from fedfactory.config import load_config
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ROOT
@@ -68,6 +70,11 @@ def test_ablations_lie_over_the_demo(name):
     demo, own = (yaml.safe_load(file.read_text()) for file in files)
     update_config(demo, own)
     config = load_config(demo, files, ROOT)
+    cells = AdaptationCells(config)
+    for method in ("ours", "ours_paired", *(own.get("methods") or ())):
+        assert set(cells.parameters[method]) == set(config.setups)
+    held_out = sum(floor(config.split[part] * config.data["subjects"]) for part in ("validation", "test"))
+    assert config.few_shot <= config.data["subjects"] - held_out, "one slice of each training subject"
     # What changes factory or data is a run of its own; what does not is a table of its own beside the demo's cells.
     assert (config.run != "demo") == ("methods" not in own)
     assert (config.table != "table1") == ("methods" in own)

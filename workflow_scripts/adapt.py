@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import TargetParameters, read
@@ -54,8 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     name = f"{arguments.cell} seed {arguments.seed}"
     trials = Trials(site, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
     recipe = trials.choose()
-    p = recipe.applied_to(p)
-    data = replace(site, p=p).data(recipe.frame)
+    p, data = recipe.applied_to(p), site.data(recipe.frame, recipe.pairs)
     translator, branch = target_networks(source, site.look, p, seed)
     history = adapt(
         translator,
@@ -78,12 +76,12 @@ def main(arguments: argparse.Namespace) -> None:
             history,
             client=arguments.client,
             frame=recipe.frame.zoom,
-            pairs=p.batch.pairs > 0,
+            pairs=recipe.pairs,
             read_at_inference=BRANCHES[way],
             tried=[
                 {"frame": tried.frame.zoom, "pairs": tried.pairs, "dice": dice} for tried, dice in trials.tried.items()
             ],
-            shown="labelled" if p.labelled_slices != 0 else "unlabelled",
+            labelled_slices=0 if data.labelled is None else len(site.few_shot[0]),
             rendered_as=site.look.client,
             perceptual=source.card["perceptual"],
         )

@@ -1,6 +1,7 @@
 """Predict a target's test volumes with its adapted branches, and draw what the adaptation does."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from fedfactory.contract import predict_cases
@@ -22,14 +23,17 @@ def main(arguments: argparse.Namespace) -> None:
 
     view = ClientView(arguments.data)
     stored = read_networks(arguments.model, arguments.factory, device, "adapt")
-    segment = Compared(stored.segmenter((SOURCE, TARGET)), stored.card["read_at_inference"])
+    segment = Compared(stored.segmenter((SOURCE, TARGET)), tuple(stored.card["read_at_inference"]))
     predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
     with new_file(arguments.agreement) as path:
         cases = [volume.name for volume in view.test_volumes()]
         rows = [f"{case},{dice:.6f}\n" for case, dice in zip(cases, segment.agreement, strict=True)]
         path.write_text("".join(["case,dice\n", *rows]))
-    # Where M_t was not used its labels are not read for the picture either.
-    slices = view.few_shot() if stored.card["shown"] == "labelled" else next(view.unlabelled_images())
+    # Slices of M_t that were not used are not shown either.
+    slices = next(view.unlabelled_images())
+    if count := stored.card["labelled_slices"]:
+        m_t = view.few_shot()
+        slices = replace(m_t, images=m_t.images[:count], labels=m_t.labels[:count])
     with new_file(arguments.picture) as path:
         save(draw_adaptation(stored, slices, arguments.orientation), path, ".png")
     with new_file(arguments.curves) as path:

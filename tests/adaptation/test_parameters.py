@@ -56,6 +56,7 @@ def wild(method: str, client: str, setup: str = "mm"):
             lambda p: p["target"].update(labelled_slices=0, batch={"source": 1, "labelled": 0, "unlabelled": 0}),
             "target.batch': holds no image of the target",
         ),
+        (lambda p: p["target"].update(pairs_by_trial=True), "pairs_by_trial': needs pairs and slices of M_t"),
         (lambda p: p.update(base="ours"), "give either 'source' .* or 'base'"),
         (lambda p: p["target"]["batch"].update(labelled=0), "batch.labelled': every batch holds at least one slice"),
         (lambda p: p["target"].update(labelled_slices=0), "and none where 'labelled_slices' is 0"),
@@ -134,7 +135,7 @@ def test_every_job_gets_what_the_source_shares_and_its_own(values):
 
 def test_only_a_declared_control_gets_the_sources_store(values):
     control = copy.deepcopy(values["methods"]["ours_paired"])
-    control["parameters"]["target"]["source_samples"] = "real"
+    control["parameters"]["target"].update(source_samples="real", pairs_by_trial=False)
     control["parameters"]["target"]["batch"]["pairs"] = 0
     values["methods"]["upper"] = {**control, "centralised": True}
     cells = AdaptationCells(loaded(values))

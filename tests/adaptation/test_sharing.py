@@ -266,7 +266,8 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
         assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
         dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + 0.1 * (p.batch.pairs == 0) * better
         seen.append(dice)
-        return History([], [(1, "both", dice)], (1, "both"))
+        # The state before the first step is the same for all, whatever its Dice.
+        return History([], [(0, "both", 0.9), (p.trial, "both", dice)], (0, "both"))
 
     def run(folder="x", **changes):
         parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
@@ -282,10 +283,16 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
     assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
     monkeypatch.setattr(trials, "adapt", None)
     assert run(pairs_by_trial=True) == (chosen, tried), "finished trials outlive a kill"
-    for changes in ({"validation": "none"}, {"field_of_view": "as_is"}):
-        parameters = replace(TARGET_PARAMETERS, **changes)
-        nothing = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / "z", Progress("x"))
-        assert nothing.choose() == trials.Recipe(replace(site, p=parameters).frames()[0]) and not nothing.tried
+    without_pairs = replace(TARGET_PARAMETERS.batch, pairs=0)
+    no_choice = (
+        {"field_of_view": "validated", "validation": "none"},
+        {"field_of_view": "as_is"},
+        {"field_of_view": "factory", "batch": without_pairs},
+    )
+    for changes in no_choice:
+        own = replace(site, p=replace(TARGET_PARAMETERS, **changes))
+        nothing = trials.Trials(own, PlainDistance(), 0, tmp_path / "z", Progress("x"))
+        assert nothing.choose() == trials.Recipe(own.frames()[0], own.p.batch.pairs > 0) and not nothing.tried
 
 
 def test_a_control_may_see_the_sources_own_slices(site, source_view):
@@ -294,6 +301,11 @@ def test_a_control_may_see_the_sources_own_slices(site, source_view):
 
 
 def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
+    unlabelled = write_discs(tmp_path / "d", 0)
+    index = unlabelled / "index.csv"
+    index.write_text(index.read_text().replace("validation,1", "validation,0"))
+    with pytest.raises(FedFactoryError, match="has no labelled volume for validation; raise 'split.validation'"):
+        replace(site, view=ClientView(unlabelled))
     without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
     with pytest.raises(FedFactoryError, match="holds no M_t"):
         replace(site, view=without).data(Frame(0.0))

@@ -49,6 +49,17 @@ class KillAt(Progress):
             raise Killed
 
 
+class Seen(Progress):
+    """Notes the steps of a training."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.steps = []
+
+    def update(self, done, total, message=""):
+        self.steps.append(done)
+
+
 class NoCheckpoints:
     def rounds(self):
         return []
@@ -138,7 +149,9 @@ def test_an_adaptation_is_the_same_after_a_kill(adaptation, monkeypatch, validat
     for steps in (2, 5):
         with pytest.raises(Killed):
             adaptation(p, progress=KillAt(steps))
-    resumed, resumed_branch, resumed_history = adaptation(p)
+    went_on = Seen("adapt")
+    resumed, resumed_branch, resumed_history = adaptation(p, progress=went_on)
+    assert went_on.steps == [SCHEDULE.steps], "the state of step 5 was saved"
     assert equal(state(translator), state(resumed))
     assert equal(state(branch), state(resumed_branch))
     assert resumed_history == history

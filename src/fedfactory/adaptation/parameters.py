@@ -17,7 +17,6 @@ Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Symmetries = Literal["none", "mirror", "square"]
 _STRICT = ConfigDict(extra="forbid", strict=True)
 T = TypeVar("T")
 
@@ -86,7 +85,7 @@ class Schedule:
         ramp: share of the steps over which content features fade in.
         clip: largest norm of the gradient.
         ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
-        validations: how often, evenly spaced, validation Dice is measured; the state before the first step counts too.
+        validations: how often, evenly spaced, validation Dice is measured, beside the state before the first step.
     """
 
     __pydantic_config__ = _STRICT
@@ -152,7 +151,6 @@ class SourceParameters:
         batch: images of a step.
         copies: how often each training slice occurs, as it is and deformed; 1 for the slices alone.
         jitter: strength of random contrast, brightness and noise (:func:`fedfactory.adaptation.samples.jittered`).
-        symmetries: what each batch may be moved by: ``none``, left-right (``mirror``), or all eight of the ``square``.
         schedule: length and rates.
         weights: of the losses.
         perceptual: LPIPS in use.
@@ -168,7 +166,6 @@ class SourceParameters:
     schedule: Schedule
     weights: Weights
     perceptual: PerceptualParameters
-    symmetries: Symmetries = "none"
 
 
 @dataclass(frozen=True)
@@ -198,14 +195,15 @@ class TargetParameters:
         batch: images of a step.
         copies: how often each slice of M_t occurs, as it is and deformed; 1 for the slices alone.
         jitter: strength of random contrast, brightness and noise.
-        symmetries: as for the source branch; at each step one for all images.
+        symmetries: what all images of a step are moved by: ``none``, left-right or not (``mirror``), or one of the
+            eight of the ``square``.
         schedule: length and rates.
         weights: of the losses.
         field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), the
             magnification that the ``factory`` learned, or whichever of these and the size of the labels in M_t a short
             trial finds best on the validation volumes (``validated``; without them the factory's).
-        pairs_by_trial: whether another short trial, without pairs, may turn them off: what S_s says of a rendering of
-            the source need not hold for the target. Needs validation volumes and M_t.
+        pairs_by_trial: whether short trials may put slices of M_t and synthetic ones in the place of pairs: what S_s
+            says of a rendering of the source need not hold for the target.
         trial: steps of a trial.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
@@ -227,7 +225,7 @@ class TargetParameters:
     field_of_view: Literal["as_is", "factory", "validated"]
     branch_trains_encoder: bool
     validation: Literal["full", "none"]
-    symmetries: Symmetries = "none"
+    symmetries: Literal["none", "mirror", "square"] = "none"
     pairs_by_trial: bool = False
     trial: Count = 60
     labelled_slices: Natural | None = None
@@ -279,6 +277,11 @@ class AdaptationParameters:
         if target.source_samples == "real" and batch.pairs:
             raise FedFactoryError(
                 f"key '{key}.target.batch.pairs': must be 0 with real source samples, which have no z"
+            )
+        if target.pairs_by_trial and not (batch.pairs and batch.labelled and target.validation == "full"):
+            raise FedFactoryError(
+                f"key '{key}.target.pairs_by_trial': needs pairs and slices of M_t in 'batch', and 'validation: full'; "
+                "set it to false"
             )
         if not (batch.labelled or batch.unlabelled or batch.pairs):
             raise FedFactoryError(

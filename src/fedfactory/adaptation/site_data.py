@@ -48,18 +48,24 @@ class Site:
     centralised: ClientView | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a target that segments something else."""
+        """Refuse a target that segments something else, or has nothing to validate on."""
         if self.view.classes != self.source.architecture.classes:
             raise FedFactoryError(
                 f"{self.view.folder} has the classes {', '.join(self.view.classes)}, the source branch segments "
                 f"{', '.join(self.source.architecture.classes)}; take the source branch of the same setup"
             )
+        if self.p.validation == "full" and not self.view.labelled_volumes("validation"):
+            raise FedFactoryError(
+                f"{self.view.folder} has no labelled volume for validation; raise 'split.validation', or set "
+                "'target.validation' of the method to none"
+            )
 
-    def data(self, frame: Frame) -> TargetData:
+    def data(self, frame: Frame, pairs: bool = True) -> TargetData:
         """Bring everything into the source's field of view and the encoder's size.
 
         Args:
             frame: from the target's field of view to the source's.
+            pairs: whether factory pairs are wanted, where the parameters have any.
 
         Raises:
             FedFactoryError: no M_t, or a class that M_t does not show.
@@ -72,7 +78,7 @@ class Site:
             labelled = slices_of(*self.few_shot, classes, frame, size, p.copies, self.seed, device)
         return TargetData(
             source=self._source_samples,
-            pairs=self._counterparts,
+            pairs=self._counterparts if pairs and p.batch.pairs else None,
             labelled=labelled,
             unlabelled=slices_of(unlabelled, None, classes, frame, size, 1, 0, device),
             validation=self.view.labelled_volumes("validation") if p.validation == "full" else (),
@@ -129,9 +135,7 @@ class Site:
         return slices_of(images, labels, classes, Frame(0.0), size, 1, 0, device)
 
     @cached_property
-    def _counterparts(self) -> Samples | None:
-        if not self.p.batch.pairs:
-            return None
+    def _counterparts(self) -> Samples:
         images = self.synthetic.render_as(self.source.factory, self.look, self.source.architecture.zoom)
         return rendered(images, None, self.source.architecture.encoder.image_size, self.source.factory.device)
 

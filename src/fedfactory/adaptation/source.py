@@ -16,7 +16,7 @@ from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.look import Look
 from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
 from fedfactory.adaptation.parameters import SourceParameters
-from fedfactory.adaptation.samples import Samples, jittered, moved_by, slices_of, stack, symmetry_of
+from fedfactory.adaptation.samples import Samples, jittered, slices_of, stack
 from fedfactory.adaptation.segmenter import Segmenter, batches
 from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Translator
@@ -127,13 +127,13 @@ def source_losses(
         ramp: share of the content features.
         stream: of the batch.
     """
-    chosen, symmetry, w = samples.draw(p.batch, stream), symmetry_of(p.symmetries, stream), p.weights
-    batch = moved_by(symmetry, jittered(samples.images[chosen], p.jitter, stream))
+    chosen, w = samples.draw(p.batch, stream), p.weights
+    batch = jittered(samples.images[chosen], p.jitter, stream)
     found = translator.decode(translator.encode(batch, SOURCE), SOURCE, ramp)
-    wanted = moved_by(symmetry, samples.labels[chosen])
+    logits, wanted = branch(found.maps, size), samples.labels[chosen]
     return {
         "reconstruction": reconstruction_loss(found.image, batch, w.mse, w.lpips, perceptual),
-        "segmentation": segmentation_loss(branch(found.maps, size), wanted, w.dice, w.cross_entropy),
+        "segmentation": segmentation_loss(logits, wanted, w.dice, w.cross_entropy),
     }
 
 

@@ -24,17 +24,17 @@ class Recipe:
 
     Attributes:
         frame: from the target's field of view to the source's.
-        pairs: whether factory pairs take part, where the parameters have any.
+        pairs: whether factory pairs take part.
     """
 
     frame: Frame
-    pairs: bool = True
+    pairs: bool
 
     def applied_to(self, p: TargetParameters) -> TargetParameters:
         """Parameters of an adaptation by this recipe: slices of M_t and synthetic ones take the place of pairs."""
-        b = p.batch
-        if self.pairs or not b.pairs:
+        if self.pairs:
             return p
+        b = p.batch
         return replace(p, batch=replace(b, source=b.source + b.pairs, labelled=b.labelled + b.pairs, pairs=0))
 
 
@@ -65,9 +65,9 @@ class Trials:
         Where pairs are up for trial, the field of view is chosen without them: they lie in the source's whatever it is.
         """
         p = self._site.p
-        choice = p.pairs_by_trial and p.batch.pairs and p.validation == "full" and p.labelled_slices != 0
-        best = self._best([Recipe(frame, pairs=not choice) for frame in self._site.frames()])
-        return self._best([replace(best, pairs=True), best]) if choice else best
+        pairs = p.batch.pairs > 0 and not p.pairs_by_trial
+        best = self._best([Recipe(frame, pairs) for frame in self._site.frames()])
+        return self._best([replace(best, pairs=True), best]) if p.pairs_by_trial else best
 
     def _best(self, recipes: list[Recipe]) -> Recipe:
         if len(recipes) == 1:
@@ -93,7 +93,7 @@ class Trials:
             translator,
             site.source.branches[SOURCE],
             branch,
-            replace(site, p=p).data(recipe.frame),
+            site.data(recipe.frame, recipe.pairs),
             p,
             self._perceptual,
             self._seed,
@@ -101,4 +101,5 @@ class Trials:
             self._progress,
         )
         checkpoints.remove()
-        return max((dice for _, _, dice in history.validations), default=0.0)
+        # Not the state that it started from, which is the same for all.
+        return max((dice for step, _, dice in history.validations if step == p.trial), default=0.0)

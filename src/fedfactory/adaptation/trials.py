@@ -60,22 +60,18 @@ class Trials:
         self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
 
     def choose(self) -> Recipe:
-        """The best field of view, then pairs or none; the first of equals. Nothing is tried without a choice.
+        """The best of all fields of view, each with pairs and without; the first of equals.
 
-        Where pairs are up for trial, the field of view is chosen without them: they lie in the source's whatever it is.
+        One does not follow from the other: pairs, which lie in the source's field of view, tell a wrong one most
+        clearly, unless they are wrong themselves. Nothing is tried without a choice.
         """
         p = self._site.p
-        pairs = p.batch.pairs > 0 and not p.pairs_by_trial
-        best = self._best([Recipe(frame, pairs) for frame in self._site.frames()])
-        return self._best([replace(best, pairs=True), best]) if p.pairs_by_trial else best
-
-    def _best(self, recipes: list[Recipe]) -> Recipe:
-        if len(recipes) == 1:
-            return recipes[0]
-        for recipe in recipes:
-            if recipe not in self.tried:
+        pairs = (True, False) if p.pairs_by_trial else (p.batch.pairs > 0,)
+        recipes = [Recipe(frame, with_pairs) for with_pairs in pairs for frame in self._site.frames()]
+        if len(recipes) > 1:
+            for recipe in recipes:
                 self.tried[recipe] = self._dice(recipe)
-        return max(recipes, key=self.tried.get)
+        return max(recipes, key=lambda recipe: self.tried.get(recipe, 0.0))
 
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)

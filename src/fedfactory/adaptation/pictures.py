@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.model import Stored
+from fedfactory.adaptation.segmenter import mean_of
 from fedfactory.adaptation.synthetic import SyntheticSet
 from fedfactory.adaptation.training import CHOSEN, LOSSES, VALIDATION
 from fedfactory.data.geometry import Orientation, as_picture
@@ -47,13 +48,14 @@ def draw_adaptation(stored: Stored, slices: Volume, orientation: Orientation) ->
     segment = stored.segmenter((SOURCE, TARGET))
     framed, renderings = segment.framed(images), segment.render(images)
     back = segment.render_back(renderings[SOURCE])
-    masks = {_WAYS[label]: found.argmax(1) for label, found in segment.by_branch(images).items()}
-    masks["used"] = stored.segmenter()(images)
+    found = segment.by_branch(images)
+    masks = {_WAYS[label]: probabilities.argmax(1) for label, probabilities in found.items()}
+    masks["used"] = mean_of(found, stored.card["read_at_inference"]).argmax(1)
     rows = []
     for i in range(len(images)):
         plain = [framed[i], *(_image(renderings[label][i]) for label in (TARGET, SOURCE)), _image(back[i])]
         panels = [_panel(image, np.zeros_like(image, np.uint8), orientation) for image in plain]
-        rows.append([*panels, *(_panel(images[i], truth[i], orientation, found[i]) for found in masks.values())])
+        rows.append([*panels, *(_panel(images[i], truth[i], orientation, mask[i]) for mask in masks.values())])
     titles = ["image", "reconstruction", "translation", "way back", *masks]
     return draw_grid(rows, [f"slice {number}" for number in chosen + 1], [titles])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from fedfactory.adaptation.samples import Samples, rendered, slices_of, stack
 from fedfactory.adaptation.synthetic import SyntheticSet
 from fedfactory.adaptation.target import TargetData
 from fedfactory.adaptation.translator import Translator
-from fedfactory.data.store import ClientView
+from fedfactory.data.store import ClientView, Volume
 from fedfactory.errors import FedFactoryError
 
 # Synthetic slices within so many position bins of M_t's are compared with them.
@@ -54,7 +55,7 @@ class Site:
                 f"{self.view.folder} has the classes {', '.join(self.view.classes)}, the source branch segments "
                 f"{', '.join(self.source.architecture.classes)}; take the source branch of the same setup"
             )
-        if self.p.validation == "full" and not self.view.labelled_volumes("validation"):
+        if self.p.validation == "full" and not self._validation:
             raise FedFactoryError(
                 f"{self.view.folder} has no labelled volume for validation; raise 'split.validation', or set "
                 "'target.validation' of the method to none"
@@ -81,7 +82,7 @@ class Site:
             pairs=self._counterparts if pairs and p.batch.pairs else None,
             labelled=labelled,
             unlabelled=slices_of(unlabelled, None, classes, frame, size, 1, 0, device),
-            validation=self.view.labelled_volumes("validation") if p.validation == "full" else (),
+            validation=self._validation,
             frame=frame,
             size=unlabelled.shape[-1],
             classes=classes,
@@ -123,6 +124,10 @@ class Site:
         near = np.abs(self.synthetic.position[:, None] - positions).min(1) <= _NEAR_BINS
         own, synthetic = label_radius(self.few_shot[1]), label_radius(self.synthetic.labels[near])
         return None if own is None or synthetic is None else float(np.log(synthetic / own))
+
+    @cached_property
+    def _validation(self) -> Sequence[Volume]:
+        return self.view.labelled_volumes("validation") if self.p.validation == "full" else ()
 
     @cached_property
     def _source_samples(self) -> Samples:

@@ -24,9 +24,8 @@ def main(arguments: argparse.Namespace) -> None:
     view = ClientView(arguments.data)
     stored = read_networks(arguments.model, arguments.factory, device, "adapt")
     segment = Compared(stored.segmenter((SOURCE, TARGET)), tuple(stored.card["read_at_inference"]))
-    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    cases = predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
     with new_file(arguments.agreement) as path:
-        cases = [volume.name for volume in view.test_volumes()]
         rows = [f"{case},{dice:.6f}\n" for case, dice in zip(cases, segment.agreement, strict=True)]
         path.write_text("".join(["case,dice\n", *rows]))
     # Slices of M_t that were not used are not shown either.

@@ -20,7 +20,7 @@ Segmenter = Callable[[np.ndarray], np.ndarray]
 """(n, size, size) float32 in [-1, 1], the slices of one case in order -> (n, size, size) uint8, 0 background, 1..C."""
 
 
-def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Progress) -> None:
+def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Progress) -> list[str]:
     """Predict all test cases of a client and write masks in the geometry of the raw images.
 
     Args:
@@ -28,6 +28,9 @@ def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Pro
         segment: the trained method.
         out: folder for ``<case>.nii.gz`` (uint8, raw shape and affine); written whole or not at all.
         progress: where to report.
+
+    Returns:
+        Names of the cases, in the order in which they were segmented.
 
     Raises:
         FedFactoryError: the method returned something else than the contract says.
@@ -41,6 +44,7 @@ def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Pro
             mask = nibabel.Nifti1Image(geometry.to_raw(labels), np.asarray(geometry.affine))
             nibabel.save(mask, folder / f"{volume.name}.nii.gz")
             progress.update(number, len(volumes), volume.name)
+    return [volume.name for volume in volumes]
 
 
 def _check(labels: np.ndarray, shape: tuple[int, ...], classes: int, case: str) -> None:

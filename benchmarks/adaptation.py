@@ -34,9 +34,10 @@ from torch import Tensor
 
 from fedfactory.adaptation import source, target, translator
 from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.losses import reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.losses import reconstruction_loss
 from fedfactory.devices import prepare
 from fedfactory.factory.layers import magnify
+from fedfactory.losses import segmentation_loss
 
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 

@@ -23,12 +23,12 @@ from fedfactory.adaptation.perceptual_networks import Perceptual
 from fedfactory.adaptation.samples import Samples
 from fedfactory.adaptation.source import source_losses
 from fedfactory.adaptation.target import TargetData
-from fedfactory.adaptation.training import Losses
 from fedfactory.config import load_config
 from fedfactory.factory.model import Card, Factory, write_factory
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.plan import FactoryPlan
+from fedfactory.training import Losses
 
 ROOT = Path(__file__).parents[1]
 # Kind of a target's step -> number of the step (even ones are intra-domain) and whether the batch holds factory pairs.

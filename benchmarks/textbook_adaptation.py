@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from fedfactory.adaptation import target
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE
-from fedfactory.adaptation.losses import resize
-from fedfactory.adaptation.training import Losses
 from fedfactory.factory.layers import magnify
+from fedfactory.images import resize
+from fedfactory.training import Losses
 
 # Of losses and gradients in double precision; in single precision a maximum or a kink may go the other way.
 TOLERANCE = 1e-9

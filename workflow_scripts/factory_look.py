@@ -19,10 +19,11 @@ def main(arguments: argparse.Namespace) -> None:
 
     from fedfactory.adaptation.look import learn_look, nearest_client, write_look
     from fedfactory.adaptation.model import open_factory
-    from fedfactory.adaptation.parameters import LookParameters, read
+    from fedfactory.adaptation.parameters import LookParameters
     from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
     from fedfactory.factory.encoders import read_key
     from fedfactory.factory.images import training_images
+    from fedfactory.parameters import read
 
     factory = open_factory(arguments.factory, arguments.variant, device)
     images, positions = training_images(ClientView(arguments.data), factory.card.parameters.network.image_size)

@@ -4,10 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.adaptation.parameters import SyntheticParameters, read
+from fedfactory.adaptation.parameters import SyntheticParameters
 from fedfactory.devices import prepare
 from fedfactory.evaluation.figures import save
 from fedfactory.files import new_file, new_folder
+from fedfactory.parameters import read
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
 

@@ -11,9 +11,9 @@ import torch
 from fedfactory.adaptation.architecture import Architecture
 from fedfactory.adaptation.look import own_look
 from fedfactory.adaptation.parameters import (
+    AdaptationSchedule,
     BatchParameters,
     EncoderNetworkParameters,
-    Schedule,
     SourceParameters,
     SyntheticParameters,
     TargetParameters,
@@ -26,7 +26,7 @@ from fedfactory.factory.networks import Generator
 from tests.federation.conftest import CLIENTS, small_parameters
 
 ENCODER = EncoderNetworkParameters(image_size=32, channels=(4, 8, 8, 8), blocks=(1, 1, 1, 1), inject_from=4)
-SCHEDULE = Schedule(
+SCHEDULE = AdaptationSchedule(
     steps=6, encoder_rate=0.01, beta2=0.9, branch_rate=0.01, decay_at=0.7, ramp=0.5, clip=10.0, ema=0.5, validations=2
 )
 SOURCE_PARAMETERS = SourceParameters(

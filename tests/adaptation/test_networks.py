@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET, ContentGate, DomainNorm
 from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.losses import one_hot, reconstruction_loss, segmentation_loss
+from fedfactory.adaptation.losses import reconstruction_loss
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.model import Factory
+from fedfactory.losses import one_hot, segmentation_loss
 from tests.adaptation.conftest import PlainDistance, write_factory_folder
 
 

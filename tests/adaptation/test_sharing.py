@@ -15,11 +15,11 @@ from fedfactory.adaptation.model import Stored, open_factory, read_networks, wri
 from fedfactory.adaptation.parameters import LookParameters, SyntheticParameters
 from fedfactory.adaptation.site_data import Site
 from fedfactory.adaptation.synthetic import SyntheticSet, make_synthetic_set
-from fedfactory.adaptation.training import History
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
+from fedfactory.training import History
 from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder
 
 P = SyntheticParameters(volumes=2, between=2, tolerance=2.0)

@@ -1,4 +1,4 @@
-"""The loop: resume, selection, and what an adaptation may change."""
+"""Resume after a kill, and what an adaptation may change."""
 
 import copy
 from dataclasses import replace
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.adaptation import training as loop
+from fedfactory import training as loop
 from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.learning import training_of
 from fedfactory.adaptation.look import own_look
 from fedfactory.adaptation.model import Stored
 from fedfactory.adaptation.parameters import BatchParameters
@@ -19,9 +20,7 @@ from fedfactory.adaptation.site_data import Site, target_networks
 from fedfactory.adaptation.source import assess, train_source
 from fedfactory.adaptation.synthetic import make_synthetic_set
 from fedfactory.adaptation.target import Step, TargetData, adapt
-from fedfactory.adaptation.training import Average, History, Lookahead, Training
 from fedfactory.checkpoints import Checkpoints
-from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.progress import Progress
 from tests.adaptation.conftest import (
@@ -31,6 +30,7 @@ from tests.adaptation.conftest import (
     TARGET_PARAMETERS,
     PlainDistance,
 )
+from tests.test_training import NoCheckpoints, equal, state
 
 
 class Killed(Exception):
@@ -58,19 +58,6 @@ class Seen(Progress):
 
     def update(self, done, total, message=""):
         self.steps.append(done)
-
-
-class NoCheckpoints:
-    def rounds(self):
-        return []
-
-
-def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def equal(first, second) -> bool:
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 class Inverted(torch.nn.Module):
@@ -217,80 +204,6 @@ def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adapt
     assert moved == {True: True, False: False}
 
 
-def test_the_best_validation_state_is_taken():
-    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    start, both, target, seen = state(branch), (0.1, 0.4, 0.5, 0.6), (0.2, 0.6, 0.3, 0.2), []
-
-    def validate():
-        seen.append(state(branch))
-        return {"both": both[len(seen) - 1], "target": target[len(seen) - 1]}
-
-    def losses(step, ramp, stream):
-        return {"loss": (branch(encoder(torch.ones(1, 1))) - 3).square().sum()}
-
-    schedule = replace(SCHEDULE, steps=10, validations=3, ema=0.0)
-    history = Training(encoder, branch, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
-    assert [step for step, _, _ in history.validations] == [0, 0, 3, 3, 7, 7, 10, 10]
-    assert not history.validated(11, {}), "volumes without any class choose nothing"
-    assert history.chosen == (3, "target"), "the first of equals"
-    assert equal(seen[0], start), "what the training starts from is a state as well"
-    assert equal(state(branch), seen[1]) and not equal(state(branch), seen[3])
-
-
-def test_without_validation_the_last_state_is_taken():
-    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    ramps = []
-
-    def losses(step, ramp, stream):
-        ramps.append(ramp)
-        return {"loss": branch(encoder(torch.ones(1, 1))).square().sum()}
-
-    history = Training(encoder, branch, replace(SCHEDULE, steps=8, ramp=0.5), 0, losses, None).run(
-        NoCheckpoints(), Progress("x")
-    )
-    assert history.chosen is None and history.validations == []
-    assert ramps == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
-
-
-def test_the_average_follows_the_networks_and_is_what_is_kept():
-    network = torch.nn.BatchNorm1d(2)
-    mean = Average([network], 0.75)
-    start = state(network)
-    with torch.no_grad():
-        network.weight.fill_(5.0)
-        network.running_mean.fill_(4.0)
-        network.num_batches_tracked.fill_(3)
-    mean.update()
-    own = state(network)
-    with mean.in_place():
-        torch.testing.assert_close(network.weight.detach(), 0.75 * start["weight"] + 0.25 * 5)
-        torch.testing.assert_close(network.running_mean, torch.full((2,), 1.0))
-        assert network.num_batches_tracked == 3
-    assert equal(state(network), own)
-    mean.put()
-    assert not equal(state(network), own)
-
-
-def test_a_loss_that_is_not_finite_ends_the_training():
-    encoder, branch = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-
-    def losses(step, ramp, stream):
-        return {"loss": branch(encoder(torch.ones(1, 1))).sum() * (float("nan") if step == 3 else 1)}
-
-    with pytest.raises(FedFactoryError, match="step 3 is not finite; lower 'encoder_rate'"):
-        Training(encoder, branch, SCHEDULE, 0, losses, None).run(NoCheckpoints(), Progress("x"))
-
-
-def test_lookahead_pulls_the_fast_weights_back():
-    p, twin = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
-    ranger, plain = Lookahead([p], 0.1, 0.99, every=3), torch.optim.RAdam([twin], lr=0.1, betas=(0.95, 0.99), eps=1e-5)
-    for _ in range(3):
-        for weights, optimiser in ((p, ranger), (twin, plain)):
-            weights.grad = torch.tensor([1.0, 2.0, -1.0])
-            optimiser.step()
-    torch.testing.assert_close(p.detach(), (torch.ones(3) + twin.detach()) / 2)
-
-
 def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     branch = stored.branches[SOURCE]
     segment = Segmenter(stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, Frame(0.3))
@@ -326,13 +239,13 @@ def test_branches_that_agree_and_branches_that_do_not(stored, target_view):
         assert segment.agreement == [agreement]
 
 
-def test_history_survives_a_checkpoint():
-    history = History([], [], None)
-    for step in range(3):
-        history.add(step, {"loss": torch.tensor(float(step)).item()}, 2, 10)
-    history.validated(2, {"both": 0.5})
-    other = History.from_plain(history.plain())
-    for one in (history, other):
-        one.add(3, {"loss": 5.0}, 2, 10)
-    assert other == history
-    assert history.losses == [(2, "loss", 0.5), (4, "loss", 3.5)]
+def test_content_features_fade_in():
+    encoder, branch, ramps = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), []
+
+    def losses(step, ramp, stream):
+        ramps.append(ramp)
+        return {"loss": branch(encoder(torch.ones(1, 1))).square().sum()}
+
+    schedule = replace(SCHEDULE, steps=8, ramp=0.5)
+    training_of(encoder, branch, schedule, 0, losses, None).run(NoCheckpoints(), Progress("x"))
+    assert ramps == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedfactory.adaptation.losses import one_hot, resize
 from fedfactory.factory.layers import magnify
+from fedfactory.images import resize
+from fedfactory.losses import one_hot
 
 # Smaller differences are left alone: resampling would cost thin structures more than it gains.
 _LEAST = 0.1

@@ -22,12 +22,12 @@ from fedfactory.adaptation.architecture import Architecture
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import DOMAINS, TARGET
 from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.parameters import read
 from fedfactory.adaptation.segmenter import Segmenter
-from fedfactory.adaptation.training import History
 from fedfactory.adaptation.translator import Translator
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory, snapshot_name
+from fedfactory.parameters import read
+from fedfactory.training import History
 
 # What the card of each rule's networks has and the other's lacks.
 _NEEDED = {"source_branch": "limits", "adapt": "read_at_inference"}

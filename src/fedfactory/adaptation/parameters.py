@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from fedfactory.adaptation.perceptual import PerceptualParameters
 from fedfactory.errors import FedFactoryError
-
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_STRICT = ConfigDict(extra="forbid", strict=True)
-T = TypeVar("T")
+from fedfactory.parameters import STRICT, Count, Natural, Positive, Schedule, Share, Weight, read
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,7 @@ class EncoderNetworkParameters:
         inject_from: smallest resolution of the factory's maps that content features may replace.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     image_size: Count
     channels: tuple[Count, ...]
     blocks: tuple[Natural, ...]
@@ -64,7 +56,7 @@ class Weights:
         cycle: factor of the reconstruction losses of the inter-domain steps' way back.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     mse: Weight
     lpips: Weight
     dice: Weight
@@ -73,31 +65,21 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Length and rates of a training.
+class AdaptationSchedule(Schedule):
+    """Length and rates of a training of encoder and branch.
 
     Attributes:
-        steps: optimiser steps.
         encoder_rate: learning rate of the encoder (rectified Adam).
         beta2: decay of the second moment of the encoder's optimiser, whose warm-up lasts about 2 / (1 - beta2) steps.
         branch_rate: learning rate of the segmentation branch (Adam).
-        decay_at: share of the steps after which both rates fall to three tenths; 1 for never.
         ramp: share of the steps over which content features fade in.
-        clip: largest norm of the gradient.
-        ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
-        validations: how often, evenly spaced, validation Dice is measured, beside the state before the first step.
     """
 
-    __pydantic_config__ = _STRICT
-    steps: Count
+    __pydantic_config__ = STRICT
     encoder_rate: Positive
     beta2: Annotated[float, Field(gt=0, lt=1)]
     branch_rate: Positive
-    decay_at: Share
     ramp: Share
-    clip: Positive
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    validations: Count
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ class SyntheticParameters:
             the worst of the source's own validation slices.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     volumes: Count
     between: Count
     tolerance: Positive
@@ -130,7 +112,7 @@ class LookParameters:
         lpips: weight of LPIPS beside the mean squared error.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     images: Count
     batch: Count
     steps: Count
@@ -156,14 +138,14 @@ class SourceParameters:
         perceptual: LPIPS in use.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     factory: Literal["trained", "untrained"]
     encoder: EncoderNetworkParameters
     hidden: tuple[Count, Count]
     batch: Count
     copies: Count
     jitter: Share
-    schedule: Schedule
+    schedule: AdaptationSchedule
     weights: Weights
     perceptual: PerceptualParameters
 
@@ -179,7 +161,7 @@ class BatchParameters:
         pairs: factory pairs; each is one z and position rendered as both domains.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     source: Count
     labelled: Natural
     unlabelled: Natural
@@ -215,12 +197,12 @@ class TargetParameters:
             of these has the ``best`` validation Dice (both without validation).
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     start: Literal["source", "scratch"]
     batch: BatchParameters
     copies: Count
     jitter: Share
-    schedule: Schedule
+    schedule: AdaptationSchedule
     weights: Weights
     field_of_view: Literal["as_is", "factory", "validated"]
     branch_trains_encoder: bool
@@ -245,7 +227,7 @@ class AdaptationParameters:
         base: the method whose source branch it uses.
     """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = STRICT
     target: TargetParameters
     source: SourceParameters | None = None
     synthetic: SyntheticParameters | None = None
@@ -297,27 +279,3 @@ class AdaptationParameters:
                 "'labelled_slices' is 0"
             )
         return parameters
-
-
-def read(kind: type[T], values: Any, key: str) -> T:
-    """Build one of these dataclasses from plain data.
-
-    Args:
-        kind: the dataclass.
-        values: mappings, lists, strings and numbers.
-        key: where they stand, for messages.
-
-    Raises:
-        FedFactoryError: a sentence with the key for the first thing that does not fit.
-    """
-    try:
-        # JSON has lists only, so that a tuple may be given as one; types are strict otherwise.
-        return TypeAdapter(kind).validate_json(json.dumps(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in (key, *first["loc"]))
-        raise FedFactoryError(f"key '{place}': {_SENTENCES.get(first['type'], first['msg'])}") from None
-
-
-# Pydantic's own words are of fields and instances; these are of keys.
-_SENTENCES = {"missing": "is missing", "unexpected_keyword_argument": "is unknown", "extra_forbidden": "is unknown"}

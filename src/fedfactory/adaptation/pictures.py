@@ -14,10 +14,10 @@ from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.model import Stored
 from fedfactory.adaptation.segmenter import mean_of
 from fedfactory.adaptation.synthetic import SyntheticSet
-from fedfactory.adaptation.training import CHOSEN, LOSSES, VALIDATION
 from fedfactory.data.geometry import Orientation, as_picture
 from fedfactory.data.store import Volume
 from fedfactory.evaluation.figures import Panel, draw_grid, plt
+from fedfactory.training import CHOSEN, LOSSES, VALIDATION
 
 _COLUMNS, _ROWS = 8, 3
 _WAYS = {SOURCE: "S_s on the translation", TARGET: "S_t on the reconstruction"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +12,9 @@ from torch import Tensor
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.losses import resize
 from fedfactory.adaptation.translator import Translator
 from fedfactory.evaluation.dice import mean_foreground_dice
-
-_PIXELS, _LARGEST = 2**15, 8
+from fedfactory.images import batches, resize
 
 
 @dataclass(frozen=True)
@@ -109,17 +107,3 @@ class Compared:
 def mean_of(probabilities: Mapping[int, np.ndarray], labels: Sequence[int]) -> np.ndarray:
     """Mean of the probabilities of some branches, (n, classes + 1, S, S) float32."""
     return sum(probabilities[label] for label in labels) / len(labels)
-
-
-def batches(images: Tensor) -> Iterator[tuple[Tensor, int]]:
-    """Parts that fit into memory whatever the size of the images, all of one length.
-
-    The last part is filled up with copies: fast kernels depend on the number of images, if only in the last digit, and
-    the same slice shall give the same bytes in any batch.
-
-    Yields:
-        Images, and how many of them count.
-    """
-    length = max(1, min(_LARGEST, _PIXELS // images.shape[-1] ** 2))
-    for part in images.split(length):
-        yield torch.cat([part, part[-1:].expand(length - len(part), -1, -1, -1)]), len(part)

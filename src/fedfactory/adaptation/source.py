@@ -13,20 +13,23 @@ from fedfactory.adaptation.architecture import Architecture
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import SOURCE
 from fedfactory.adaptation.frame import Frame
+from fedfactory.adaptation.learning import training_of
 from fedfactory.adaptation.look import Look
-from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
+from fedfactory.adaptation.losses import reconstruction_loss
 from fedfactory.adaptation.parameters import SourceParameters
 from fedfactory.adaptation.samples import Samples, jittered, slices_of, stack
-from fedfactory.adaptation.segmenter import Segmenter, batches
-from fedfactory.adaptation.training import History, Losses, Training
+from fedfactory.adaptation.segmenter import Segmenter
 from fedfactory.adaptation.translator import Translator
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.factory.model import Factory
+from fedfactory.images import batches, resize
+from fedfactory.losses import segmentation_loss
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.training import History, Losses
 
 _STILL = Frame(0.0)
 
@@ -99,7 +102,7 @@ def train_source(
         found = mean_validation_dice(segment, [(v.images, v.labels) for v in validation], classes)
         return {} if found is None else {"source": found}
 
-    history = Training(translator.encoder, branch, p.schedule, seed, losses, validate).run(checkpoints, progress)
+    history = training_of(translator.encoder, branch, p.schedule, seed, losses, validate).run(checkpoints, progress)
     _, error, doubt = assess(translator, branch, stack(v.images for v in validation), size)
     limits = {"error": float(error.max()), "doubt": float(doubt.max())}
     return SourceBranch(translator, branch, limits, history)

@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from fedfactory.adaptation.branch import SegmentationBranch
 from fedfactory.adaptation.encoder import DOMAINS, SOURCE, TARGET, Encoding
 from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.losses import reconstruction_loss, resize, segmentation_loss
+from fedfactory.adaptation.learning import training_of
+from fedfactory.adaptation.losses import reconstruction_loss
 from fedfactory.adaptation.parameters import TargetParameters
 from fedfactory.adaptation.samples import Samples, jittered, moved_by, symmetry_of
 from fedfactory.adaptation.segmenter import Segmenter, mean_of
-from fedfactory.adaptation.training import History, Losses, Training
 from fedfactory.adaptation.translator import Rendering, Translator
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume
 from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.images import resize
+from fedfactory.losses import segmentation_loss
 from fedfactory.progress import Progress
+from fedfactory.training import History, Losses
 
 BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
 """Ways to read the networks at inference: which domains' branches are averaged."""
@@ -118,7 +121,7 @@ def adapt(
                 dice[way] += [] if math.isnan(value) else [value]
         return {way: statistics.fmean(values) for way, values in dice.items() if values}
 
-    return Training(
+    return training_of(
         translator.encoder, target_branch, p.schedule, seed, step.losses, validate if data.validation else None
     ).run(checkpoints, progress)
 

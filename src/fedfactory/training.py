@@ -1,4 +1,4 @@
-"""The loop that source branch and adaptation share: rates, ramp, validation, selection, and resume after a kill."""
+"""The loop that all trainings of few networks share: rates, validation, selection, and resume after a kill."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from fedfactory.adaptation.parameters import Schedule
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import Schedule
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
 
@@ -32,6 +32,40 @@ LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 _Weights = dict[str, dict[str, Tensor]]
 Losses = Mapping[str, Tensor]
 """Weighted terms of the loss, each a scalar; their sum is minimised."""
+
+
+class Optimiser(Protocol):
+    """What a training asks of an optimiser; torch's own are wrapped by :class:`Plain`."""
+
+    def step(self) -> None:
+        """Change the weights by their gradients."""
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+
+
+class Plain:
+    """One of torch's optimisers.
+
+    Args:
+        optimiser: the optimiser.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer):
+        self._optimiser = optimiser
+        self.step, self.state_dict = optimiser.step, optimiser.state_dict
+        self.load_state_dict = optimiser.load_state_dict
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
 
 
 class Lookahead:
@@ -127,24 +161,37 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Learner:
+    """A network that learns.
+
+    Attributes:
+        network: the network; parameters that need no gradient stay.
+        optimiser: of its parameters.
+        rate: its learning rate, before any decay.
+    """
+
+    network: nn.Module
+    optimiser: Optimiser
+    rate: float
+
+
+@dataclass(frozen=True)
 class Training:
     """What is trained, and for how long.
 
     Attributes:
-        encoder: E.
-        branch: the segmentation branch that learns.
-        schedule: length and rates.
+        learners: the networks by name.
+        schedule: length and decay.
         seed: of the batches; every step has a stream of its own, so that a resumed training draws the same ones.
-        losses: (step, ramp, stream) -> terms of the loss.
+        losses: (step, stream) -> terms of the loss.
         validate: validation Dice of the networks as they are, for each way to read them; the best state and way are
             taken. Without it, the last state is.
     """
 
-    encoder: nn.Module
-    branch: nn.Module
+    learners: Mapping[str, Learner]
     schedule: Schedule
     seed: int
-    losses: Callable[[int, float, torch.Generator], Losses]
+    losses: Callable[[int, torch.Generator], Losses]
     validate: Callable[[], Mapping[str, float]] | None
 
     def run(self, checkpoints: Checkpoints, progress: Progress) -> History:
@@ -154,10 +201,10 @@ class Training:
             FedFactoryError: the loss is not finite.
         """
         p, history = self.schedule, History([], [], None)
-        encoder = Lookahead([x for x in self.encoder.parameters() if x.requires_grad], p.encoder_rate, p.beta2)
-        branch = torch.optim.Adam(self.branch.parameters(), lr=p.branch_rate)
-        mean = Average((self.encoder, self.branch), p.ema)
-        parts = {"encoder": self.encoder, "branch": self.branch, "fast": encoder, "adam": branch, "mean": mean}
+        mean = Average([learner.network for learner in self.learners.values()], p.ema)
+        parts = {"mean": mean}
+        for name, learner in self.learners.items():
+            parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
         start, best = 0, None
         if numbers := checkpoints.rounds():
             start = numbers[-1]
@@ -168,17 +215,14 @@ class Training:
         when, saved = self._validations(), _Clock()
         if start == 0 and 0 in when:
             best = self._judged(0, mean, history, best)
-        self._train_mode()
+        self._train_mode(True)
         for step in range(start, p.steps):
-            rate = _DECAY if step >= p.decay_at * p.steps else 1.0
-            encoder.set_rate(rate * p.encoder_rate)
-            branch.param_groups[0]["lr"] = rate * p.branch_rate
-            terms = self._step(step, encoder, branch)
+            terms = self._step(step)
             mean.update()
             history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
             if step + 1 in when:
                 best = self._judged(step + 1, mean, history, best)
-                self._train_mode()
+                self._train_mode(True)
             if step + 1 < p.steps and saved.due():
                 state = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
@@ -186,34 +230,33 @@ class Training:
             progress.update(step + 1, p.steps, history.latest())
         mean.put()
         if best is not None:
-            self.encoder.load_state_dict(best["encoder"])
-            self.branch.load_state_dict(best["branch"])
-        self.encoder.eval()
-        self.branch.eval()
+            for name, learner in self.learners.items():
+                learner.network.load_state_dict(best[name])
+        self._train_mode(False)
         return history
 
     def _judged(self, step: int, mean: Average, history: History, best: _Weights | None) -> _Weights | None:
         """The weights to keep: the average's, if it validates better than all before."""
         with mean.in_place():
-            better = history.validated(step, self.validate())
-            return copy.deepcopy(self._weights()) if better else best
+            if not history.validated(step, self.validate()):
+                return best
+            return copy.deepcopy({name: learner.network.state_dict() for name, learner in self.learners.items()})
 
-    def _step(self, step: int, encoder: Lookahead, branch: torch.optim.Adam) -> dict[str, float]:
+    def _step(self, step: int) -> dict[str, float]:
         p = self.schedule
-        ramp = min(1.0, step / (p.ramp * p.steps)) if p.ramp else 1.0
-        terms = self.losses(step, ramp, torch.Generator().manual_seed(derive_seed("step", self.seed, step)))
+        share = _DECAY if step >= p.decay_at * p.steps else 1.0
+        for learner in self.learners.values():
+            learner.optimiser.set_rate(share * learner.rate)
+        terms = self.losses(step, torch.Generator().manual_seed(derive_seed("step", self.seed, step)))
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            raise FedFactoryError(
-                f"the loss of step {step} is not finite; lower 'encoder_rate' and 'branch_rate' of the schedule"
-            )
-        encoder.fast.zero_grad()
-        branch.zero_grad()
+            raise FedFactoryError(f"the loss of step {step} is not finite; lower the learning rates of the training")
+        for learner in self.learners.values():
+            learner.network.zero_grad()
         loss.backward()
-        for part in (self.encoder, self.branch):
-            nn.utils.clip_grad_norm_(part.parameters(), p.clip)
-        encoder.step()
-        branch.step()
+        for learner in self.learners.values():
+            nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
+            learner.optimiser.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def _validations(self) -> set[int]:
@@ -222,12 +265,9 @@ class Training:
         p = self.schedule
         return {round(i * p.steps / p.validations) for i in range(p.validations + 1)}
 
-    def _train_mode(self) -> None:
-        self.encoder.train()
-        self.branch.train()
-
-    def _weights(self) -> _Weights:
-        return {"encoder": self.encoder.state_dict(), "branch": self.branch.state_dict()}
+    def _train_mode(self, on: bool) -> None:
+        for learner in self.learners.values():
+            learner.network.train(on)
 
 
 class _Clock:

@@ -1,0 +1,69 @@
+"""FedDG's boundary-oriented contrast: features along a contour are alike, and unlike those of the background around."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TEMPERATURE = 0.05
+
+
+def boundary_and_ring(masks: Tensor, inner: int = 1, outer: int = 5) -> tuple[Tensor, Tensor]:
+    """The contour of masks, and the background ring around them.
+
+    Args:
+        masks: (n, S, S) bool, the foreground.
+        inner: pixels of erosion: the contour is what it takes away.
+        outer: pixels of dilation: the ring is what it adds.
+
+    Returns:
+        Two (n, S, S) bool.
+    """
+    solid = masks[:, None].float()
+    # Beyond the border lies nothing of either kind: a mask that touches it has no contour there.
+    eroded = -F.max_pool2d(F.pad(-solid, [inner] * 4, value=-1.0), 2 * inner + 1, stride=1)
+    dilated = F.max_pool2d(solid, 2 * outer + 1, stride=1, padding=outer)
+    return (solid - eroded)[:, 0] > 0.5, (dilated - solid)[:, 0] > 0.5
+
+
+def mean_embeddings(features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean feature vector over each region.
+
+    Args:
+        features: (n, C, S, S).
+        regions: (n, S, S) bool.
+
+    Returns:
+        (m, C) for the m regions that are not empty, and which ones they are, (n,) bool.
+    """
+    there = regions.flatten(1).any(1)
+    weights = regions[there, None].to(features.dtype)
+    means = (features[there] * weights).sum((2, 3)) / weights.sum((2, 3))
+    return means, there
+
+
+def boundary_contrast(features: Tensor, masks: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """NT-Xent over the mean embeddings of contours and of rings (FedDG, equation 7).
+
+    For every ordered pair of one kind, the negative logarithm of its similarity's share among the similarities of the
+    first one with all others; their mean over all pairs.
+
+    Args:
+        features: (n, C, S, S): of the last layer before the segmentation; images of both parts of an episode.
+        masks: (n, S, S) bool.
+        temperature: of the similarities.
+
+    Returns:
+        A scalar; zero where no kind has two embeddings.
+    """
+    contour, ring = boundary_and_ring(masks)
+    parts = [mean_embeddings(features, region)[0] for region in (contour, ring)]
+    vectors = F.normalize(torch.cat(parts), dim=1)
+    kinds = torch.cat([torch.full((len(part),), kind, device=features.device) for kind, part in enumerate(parts)])
+    itself = torch.eye(len(vectors), dtype=torch.bool, device=features.device)
+    logits = (vectors @ vectors.T / temperature).masked_fill(itself, float("-inf"))
+    pairs = (kinds[:, None] == kinds[None, :]) & ~itself
+    if not pairs.any():
+        return features.sum() * 0
+    return -logits.log_softmax(1)[pairs].mean()

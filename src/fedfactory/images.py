@@ -1,0 +1,35 @@
+"""Batches of images on their way into networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_PIXELS, _LARGEST = 2**15, 8
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Bring images (count, 1, S, S) to an edge of ``size``: mean of blocks where S is a multiple, else bilinear."""
+    edge = images.shape[-1]
+    if edge == size:
+        return images
+    if edge % size == 0:
+        return F.avg_pool2d(images, edge // size)
+    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=edge > size)
+
+
+def batches(images: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Parts that fit into memory whatever the size of the images, all of one length.
+
+    The last part is filled up with copies: fast kernels depend on the number of images, if only in the last digit, and
+    the same slice shall give the same bytes in any batch.
+
+    Yields:
+        Images, and how many of them count.
+    """
+    length = max(1, min(_LARGEST, _PIXELS // images.shape[-1] ** 2))
+    for part in images.split(length):
+        yield torch.cat([part, part[-1:].expand(length - len(part), -1, -1, -1)]), len(part)

@@ -1,0 +1,76 @@
+"""FedDG: amplitude mixing, boundary contrast."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedfactory.baselines.feddg.amplitude import half_width, low_amplitudes, mixed
+from fedfactory.baselines.feddg.contrast import boundary_and_ring, boundary_contrast
+from fedfactory.errors import FedFactoryError
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32)
+
+
+def spectrum(images):
+    return np.fft.fftshift(np.fft.fft2(images), axes=(-2, -1))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_mixing_keeps_the_phase_and_takes_the_low_frequencies(images, ratio):
+    own, other = images
+    b = half_width(16, 0.13)
+    result = mixed(own, low_amplitudes(other, b), np.full(3, ratio))
+    before, after, theirs = spectrum(own), spectrum(result), spectrum(other)
+    np.testing.assert_allclose(np.angle(after / before), 0, atol=1e-3)
+    low = np.zeros((16, 16), bool)
+    low[8 - b : 9 + b, 8 - b : 9 + b] = True
+    np.testing.assert_allclose(after[:, ~low], before[:, ~low], atol=1e-3)
+    expected = (1 - ratio) * np.abs(before) + ratio * np.abs(theirs)
+    np.testing.assert_allclose(np.abs(after)[:, low], expected[:, low], rtol=1e-3, atol=1e-4)
+
+
+def test_every_image_is_mixed_by_its_own_ratio(images):
+    own, other = images
+    found = mixed(own, low_amplitudes(other, 1), np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(found[0], own[0], atol=1e-6)
+    np.testing.assert_allclose(found[1:2], mixed(own[1:2], low_amplitudes(other[1:2], 1), np.array([0.5])), atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "share"), [(64, 0.01), (64, 0.5), (2, 0.5)])
+def test_windows_that_cannot_be(size, share):
+    with pytest.raises(FedFactoryError, match="frequencies wide"):
+        half_width(size, share)
+    assert half_width(64, 1 / 64) == 1
+
+
+def test_contour_and_ring_of_a_square():
+    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
+    mask[0, 8:12, 8:12] = True
+    contour, ring = boundary_and_ring(mask, inner=1, outer=2)
+    assert contour.sum() == 12 and (contour & ~mask).sum() == 0
+    assert ring.sum() == 64 - 16 and not (ring & mask).any()
+
+
+def test_boundary_contrast_at_a_known_value():
+    """Two images, features that tell contour from ring exactly: the other of its kind against two of the other kind."""
+    mask = torch.zeros(2, 20, 20, dtype=torch.bool)
+    mask[:, 6:14, 6:14] = True
+    contour, _ = boundary_and_ring(mask)
+    features = torch.zeros(2, 2, 20, 20, dtype=torch.float64)
+    features[:, 0][contour] = 3.0
+    features[:, 1][~mask] = 2.0
+    alike, unlike = 1.0, 0.0
+    expected = -np.log(np.exp(alike / 0.5) / (np.exp(alike / 0.5) + 2 * np.exp(unlike / 0.5)))
+    assert boundary_contrast(features, mask, temperature=0.5).item() == pytest.approx(expected)
+    shuffled = torch.stack([features[0], features[1].flip(0)])
+    assert boundary_contrast(shuffled, mask, temperature=0.5) > expected
+
+
+def test_contrast_without_any_foreground_is_zero_and_differentiable():
+    features = torch.rand(2, 3, 8, 8, requires_grad=True)
+    loss = boundary_contrast(features, torch.zeros(2, 8, 8, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0 and features.grad.abs().sum() == 0

@@ -1,0 +1,59 @@
+"""Procedural tasks and pre-training on them."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedfactory.baselines.foundation.parameters import PretrainingParameters
+from fedfactory.baselines.foundation.pretraining import pretrain
+from fedfactory.baselines.foundation.tasks import FAMILIES, draw_task
+from fedfactory.baselines.universeg.network import UniverSeg
+from fedfactory.baselines.universeg.segmenter import segment_tasks
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import Schedule
+from fedfactory.progress import Progress
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tasks_are_drawn_by_seed_and_vary(family):
+    def draw():
+        stream = np.random.default_rng(5)
+        return draw_task([family], 32, stream, acquired=True).samples(4, stream)
+
+    images, masks = draw()
+    assert images.shape == masks.shape == (4, 32, 32)
+    assert images.dtype == np.float32 and images.min() >= 0 and images.max() <= 1
+    assert set(np.unique(masks)) == {0, 1}
+    assert any((masks[0] != mask).any() for mask in masks[1:]), "samples of one task differ"
+    np.testing.assert_array_equal(images, draw()[0])
+
+
+def test_targets_can_be_seen():
+    """Over many tasks the target's grey values differ from what surrounds it, or its texture does."""
+    stream, seen = np.random.default_rng(1), []
+    for _ in range(60):
+        images, masks = draw_task(list(FAMILIES), 32, stream).samples(1, stream)
+        inside, outside = images[masks == 1], images[masks == 0]
+        if len(inside) and len(outside):
+            spread = inside.std() + outside.std() + 1e-3
+            seen.append(abs(inside.mean() - outside.mean()) / spread > 0.3 or abs(inside.std() - outside.std()) > 0.02)
+    assert np.mean(seen) > 0.8
+
+
+@pytest.mark.slow
+def test_pretraining_teaches_what_no_task_showed(tmp_path, one_thread):
+    torch.manual_seed(0)
+    network = UniverSeg((8, 8, 8))
+    p = PretrainingParameters(
+        ("outlines", "polygons"), False, pool=40, samples=4, batch=4, rate=0.003,
+        schedule=Schedule(steps=150, decay_at=0.7, clip=10.0, ema=0.9, validations=2), held_out=16,
+    )  # fmt: skip
+    _, dice = pretrain(network, segment_tasks, p, 32, 0, Checkpoints(tmp_path / "work", "x"), Progress("x"))
+    assert dice["trained"] > dice["untrained"] + 0.2
+
+
+def test_unknown_families_are_refused():
+    p = PretrainingParameters(("hearts",), False, 1, 2, 1, 0.1, Schedule(1, 1.0, 1.0, 0.0, 1), 1)
+    with pytest.raises(FedFactoryError, match="'hearts' is unknown; known are outlines"):
+        p.check("key")

@@ -1,0 +1,79 @@
+"""UniverSeg's network against its published list of parameters and the mathematics of its paper."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from fedfactory.baselines.universeg.network import CrossBlock, UniverSeg
+
+PUBLISHED = Path(__file__).with_name("universeg_v1_parameters.csv")
+
+
+@pytest.fixture
+def stream():
+    return torch.Generator().manual_seed(0)
+
+
+def test_parameters_are_the_published_ones():
+    with PUBLISHED.open(newline="") as file:
+        published = {row["parameter"]: tuple(map(int, row["shape"].split("x"))) for row in csv.DictReader(file)}
+    ours = {name: tuple(value.shape) for name, value in UniverSeg().state_dict().items()}
+    assert ours == published
+    assert sum(torch.Size(shape).numel() for shape in ours.values()) == 1_182_785
+
+
+def concatenated(block, target, support):
+    """A cross block as its paper states it: a convolution of every pair, stacked along the channels."""
+    weights = block.cross.cross_conv.weight, block.cross.cross_conv.bias
+    pairs = [
+        functional.conv2d(torch.cat([target, support[:, i].expand(len(target), -1, -1, -1)], 1), *weights, padding=1)
+        for i in range(support.shape[1])
+    ]
+    interaction = torch.stack(pairs, 1)
+    return block.target(interaction.mean(1)), torch.stack([block.support(x) for x in interaction.unbind(1)], 1)
+
+
+@pytest.mark.parametrize("support_batch", [1, 2])
+def test_split_cross_convolution_equals_the_concatenated_one(stream, support_batch):
+    block = CrossBlock((3, 5), 4).double()
+    target = torch.randn(2, 3, 9, 8, generator=stream, dtype=torch.float64)
+    support = torch.randn(support_batch, 4, 5, 9, 8, generator=stream, dtype=torch.float64)
+    expected_target, expected_support = concatenated(block, target, support)
+    found_target, found_support = block(target, support, support_is_read=True)
+    torch.testing.assert_close(found_target, expected_target)
+    torch.testing.assert_close(found_support, expected_support)
+    alone, nothing = block(target, support, support_is_read=False)
+    torch.testing.assert_close(alone, expected_target)
+    assert nothing is None
+
+
+def test_network_equals_the_concatenated_one(stream, monkeypatch):
+    network = UniverSeg((4, 6, 8)).double()
+    target = torch.rand(2, 1, 16, 16, generator=stream, dtype=torch.float64)
+    images, labels = torch.rand(2, 3, 1, 16, 16, generator=stream, dtype=torch.float64)
+    labels = (labels > 0.5).double()
+    found = network(target, images, labels)
+    monkeypatch.setattr(CrossBlock, "forward", lambda block, t, s, support_is_read: concatenated(block, t, s))
+    torch.testing.assert_close(found, network(target, images, labels))
+
+
+def test_order_of_the_support_set_does_not_matter(stream):
+    network = UniverSeg((4, 6)).double()
+    target = torch.rand(1, 1, 8, 8, generator=stream, dtype=torch.float64)
+    images = torch.rand(5, 1, 8, 8, generator=stream, dtype=torch.float64)
+    labels = (torch.rand(5, 1, 8, 8, generator=stream) > 0.5).double()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(network(target, images, labels), network(target, images[order], labels[order]))
+    assert not torch.allclose(network(target, images, labels), network(target, images, labels[order])), "labels count"
+
+
+def test_shared_support_equals_one_for_each_target(stream):
+    network = UniverSeg((4, 6)).double()
+    target = torch.rand(3, 1, 8, 8, generator=stream, dtype=torch.float64)
+    images = torch.rand(2, 1, 8, 8, generator=stream, dtype=torch.float64)
+    labels = images.round()
+    each = [x.expand(3, -1, -1, -1, -1) for x in (images, labels)]
+    torch.testing.assert_close(network(target, images, labels), network(target, *each))

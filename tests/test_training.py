@@ -1,0 +1,134 @@
+"""The loop: selection, averages, decay."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import Schedule
+from fedfactory.progress import Progress
+from fedfactory.training import Average, History, Learner, Lookahead, Plain, Training
+
+SCHEDULE = Schedule(steps=6, decay_at=0.5, clip=10.0, ema=0.0, validations=2)
+
+
+class NoCheckpoints:
+    def rounds(self):
+        return []
+
+
+def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def equal(first, second) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def learner(network: torch.nn.Module, rate: float = 0.01) -> Learner:
+    return Learner(network, Plain(torch.optim.Adam(network.parameters(), lr=rate)), rate)
+
+
+def run(network, schedule, losses, validate=None) -> History:
+    return Training({"network": learner(network)}, schedule, 0, losses, validate).run(NoCheckpoints(), Progress("x"))
+
+
+def test_the_best_validation_state_is_taken():
+    network = torch.nn.Linear(1, 1)
+    start, both, target, seen = state(network), (0.1, 0.4, 0.5, 0.6), (0.2, 0.6, 0.3, 0.2), []
+
+    def validate():
+        seen.append(state(network))
+        return {"both": both[len(seen) - 1], "target": target[len(seen) - 1]}
+
+    def losses(step, stream):
+        return {"loss": (network(torch.ones(1, 1)) - 3).square().sum()}
+
+    history = run(network, replace(SCHEDULE, steps=10, validations=3), losses, validate)
+    assert [step for step, _, _ in history.validations] == [0, 0, 3, 3, 7, 7, 10, 10]
+    assert not history.validated(11, {}), "volumes without any class choose nothing"
+    assert history.chosen == (3, "target"), "the first of equals"
+    assert equal(seen[0], start), "what the training starts from is a state as well"
+    assert equal(state(network), seen[1]) and not equal(state(network), seen[3])
+
+
+def test_without_validation_the_last_state_is_taken():
+    network, moves = torch.nn.Linear(1, 1), []
+
+    def losses(step, stream):
+        moves.append(network.bias.item())
+        # A gradient of one, so that a step of Adam is the rate.
+        return {"loss": network.bias.sum()}
+
+    history = run(network, SCHEDULE, losses)
+    assert history.chosen is None and history.validations == []
+    places = [*moves, network.bias.item()]
+    steps = [before - after for before, after in zip(places, places[1:], strict=False)]
+    assert steps == pytest.approx([0.01] * 3 + [0.003] * 3, rel=1e-3), "the rate falls to three tenths"
+
+
+def test_every_learner_learns_and_nothing_else():
+    first, second, other = (torch.nn.Linear(1, 1) for _ in range(3))
+    before = state(other)
+    learners = {"first": learner(first, 0.1), "second": learner(second, 0.2)}
+
+    def losses(step, stream):
+        return {"loss": first.bias.sum() + second.bias.sum() + other.bias.sum()}
+
+    starts = first.bias.item(), second.bias.item()
+    Training(learners, replace(SCHEDULE, steps=1), 0, losses, None).run(NoCheckpoints(), Progress("x"))
+    moved = starts[0] - first.bias.item(), starts[1] - second.bias.item()
+    assert moved == pytest.approx((0.1, 0.2), rel=1e-3)
+    assert equal(state(other), before)
+
+
+def test_the_average_follows_the_networks_and_is_what_is_kept():
+    network = torch.nn.BatchNorm1d(2)
+    mean = Average([network], 0.75)
+    start = state(network)
+    with torch.no_grad():
+        network.weight.fill_(5.0)
+        network.running_mean.fill_(4.0)
+        network.num_batches_tracked.fill_(3)
+    mean.update()
+    own = state(network)
+    with mean.in_place():
+        torch.testing.assert_close(network.weight.detach(), 0.75 * start["weight"] + 0.25 * 5)
+        torch.testing.assert_close(network.running_mean, torch.full((2,), 1.0))
+        assert network.num_batches_tracked == 3
+    assert equal(state(network), own)
+    mean.put()
+    assert not equal(state(network), own)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    network = torch.nn.Linear(1, 1)
+
+    def losses(step, stream):
+        return {"loss": network(torch.ones(1, 1)).sum() * (float("nan") if step == 3 else 1)}
+
+    with pytest.raises(FedFactoryError, match="step 3 is not finite; lower the learning rates"):
+        run(network, SCHEDULE, losses)
+
+
+def test_lookahead_pulls_the_fast_weights_back():
+    p, twin = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+    ranger, plain = Lookahead([p], 0.1, 0.99, every=3), torch.optim.RAdam([twin], lr=0.1, betas=(0.95, 0.99), eps=1e-5)
+    for _ in range(3):
+        for weights, optimiser in ((p, ranger), (twin, plain)):
+            weights.grad = torch.tensor([1.0, 2.0, -1.0])
+            optimiser.step()
+    torch.testing.assert_close(p.detach(), (torch.ones(3) + twin.detach()) / 2)
+
+
+def test_history_survives_a_checkpoint():
+    history = History([], [], None)
+    for step in range(3):
+        history.add(step, {"loss": torch.tensor(float(step)).item()}, 2, 10)
+    history.validated(2, {"both": 0.5})
+    other = History.from_plain(history.plain())
+    for one in (history, other):
+        one.add(3, {"loss": 5.0}, 2, 10)
+    assert other == history
+    assert history.losses == [(2, "loss", 0.5), (4, "loss", 3.5)]

@@ -16,6 +16,7 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/phantoms.smk"
 include: "rules/clients.smk"
+include: "rules/weights.smk"
 
 
 if CONFIG.factory:

@@ -16,7 +16,7 @@ from fedfactory.files import inside
 from fedfactory.paths import RESERVED, Layout
 
 # Rule files that are stages of the workflow, not methods.
-_STAGES = ("common", "phantoms", "clients", "factory", "evaluation")
+_STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class Config:
         gap_method: the source-only method of the gap table.
         pictures: whether clients release the slices that the gallery and Figure 2 show.
         table: name of the table's files.
+        accept_licences: licences of published weights that are accepted, by name.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
     """
 
@@ -135,6 +136,7 @@ class Config:
     gap_method: str
     pictures: bool
     table: str
+    accept_licences: tuple[str, ...]
     factory: Mapping[str, Any]
 
     @cached_property
@@ -215,6 +217,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         gap_method=values["gap_method"],
         pictures=values["pictures"],
         table=values.get("table", "table1"),
+        accept_licences=tuple(values.get("accept_licences", ())),
         factory=values.get("factory", {}),
     )
     for setup in loaded.setups.values():

@@ -7,7 +7,10 @@ Each client has a folder of its own, and a job of one client writes only there. 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-RESERVED = ("factory", "factory_quality", "logs", "benchmarks", "raw", "data", "truth", "nnunet_plan")
+RESERVED = (
+    *("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks"),
+    *("raw", "data", "truth", "nnunet_plan"),
+)
 """Folders of a run, a setup or a client, whose names no setup, client or method may take."""
 
 
@@ -41,6 +44,14 @@ class Layout:
     def factory(self, setup: str, seed: str | int, *parts: str) -> str:
         """A setup's factory, or something in it: ``model``, ``samples.png``, ``ledger.csv``."""
         return str(PurePosixPath(self.root, setup, "factory", f"seed{seed}", *parts))
+
+    def foundation(self, method: str, *parts: str) -> str:
+        """A foundation model that the workflow pre-trains for a method; the same for all setups, targets and seeds."""
+        return str(PurePosixPath(self.root, "foundation", method, *parts))
+
+    def weights(self, name: str) -> str:
+        """The record of published weights that were checked."""
+        return f"{self.root}/weights/{name}.json"
 
     def log(self, rule: str, *parts: str) -> str:
         """Log file of one job."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fedfactory.baselines.foundation.parameters import PretrainingParameters
+from fedfactory.baselines.foundation.parameters import TINY, PretrainingParameters
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, read
 
@@ -55,7 +55,3 @@ class UniverSegParameters:
             if p.pretraining.samples < 2:
                 raise FedFactoryError(f"key '{key}.pretraining.samples': a target and its support set are two at least")
         return p
-
-
-TINY = "procedural-tiny"
-"""Weights that the workflow makes itself."""

@@ -1,0 +1,63 @@
+# UniverSeg: M_t is the support set, nothing is trained at the target. Its weights are published ones, or those of a small
+# model that the workflow pre-trains once on procedural tasks.
+from fedfactory.baselines.universeg.cells import UniverSegCells
+
+UNIVERSEG = checked(UniverSegCells, CONFIG, FOLDER)
+
+
+rule universeg_pretrain:
+    """Pre-train a small UniverSeg on procedural tasks, once for all cells."""
+    output:
+        directory(LAYOUT.foundation("{method}")),
+    log:
+        LAYOUT.log("universeg_pretrain", "{method}"),
+    benchmark:
+        LAYOUT.benchmark("universeg_pretrain", "{method}")
+    wildcard_constraints:
+        method=jobs.any_of(UNIVERSEG.pretrained),
+    # All cells of the method wait for it.
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("universeg_pretrain"),
+        device=CONFIG.device,
+        parameters=UNIVERSEG.json,
+    shell:
+        "python $SCRIPTS/universeg_pretrain.py --parameters {params.parameters:q} --method {wildcards.method}"
+        " --device {params.device} --code {params.code} --out {output} --log {log}"
+
+
+rule universeg_predict:
+    """Segment the target's test volumes by M_t."""
+    input:
+        weights=UNIVERSEG.weights,
+        data=client_file("data"),
+    output:
+        directory(cell_file("predictions")),
+    log:
+        LAYOUT.log("universeg_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("universeg_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(UNIVERSEG.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("universeg_predict"),
+        device=CONFIG.device,
+        path=UNIVERSEG.path,
+        size=UNIVERSEG.size,
+    shell:
+        "python $SCRIPTS/universeg_predict.py --weights {params.path:q} --size {params.size} --data {input.data}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

@@ -1,0 +1,76 @@
+"""Foundation models on disk: a folder that the workflow made, or a published file; nothing in either is executed.
+
+::
+
+    card.json       name and digest of the weights, architecture, Dice on held-out procedural tasks before and after
+    weights.pt      state dict, tensors only
+    losses.csv, validation.csv      of the pre-training
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedfactory.baselines.foundation.parameters import TINY
+from fedfactory.errors import FedFactoryError
+from fedfactory.training import History
+
+_SHOWN = 3
+
+
+def write_pretrained(
+    folder: Path, network: nn.Module, history: History, dice: Mapping[str, float], **card: Any
+) -> None:
+    """Write a pre-trained model into an existing folder; ``card`` is JSON that belongs to it."""
+    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, folder / "weights.pt")
+    digest = hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()
+    content = {"weights": TINY, "sha256": digest, "held_out_dice": dict(dice), **card}
+    (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
+    history.write(folder)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a model that the workflow pre-trained.
+
+    Raises:
+        FedFactoryError: the folder holds none.
+    """
+    try:
+        return json.loads((folder / "card.json").read_text())
+    except (OSError, ValueError):
+        raise FedFactoryError(f"{folder} holds no pre-trained model; make it with the workflow") from None
+
+
+def load_weights(network: nn.Module, file: Path, device: str) -> None:
+    """Load a state dict into a network; every parameter must be there, and no other.
+
+    Raises:
+        FedFactoryError: no table of weights, or other parameters (which ones).
+    """
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FedFactoryError(f"{file} is no table of weights ({reason}); get it again") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise FedFactoryError(f"{file} is no table of weights; get the model's state dict")
+    own = network.state_dict()
+    wrong = {
+        "lacks": [name for name in own if name not in state],
+        "has unexpected": [name for name in state if name not in own],
+        "has other shapes of": [name for name in own if name in state and own[name].shape != state[name].shape],
+    }
+    for what, names in wrong.items():
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise FedFactoryError(
+                f"{file} {what} {', '.join(names[:_SHOWN])}{more}: it belongs to another model; check its name"
+            )
+    network.load_state_dict(state)

@@ -1,0 +1,185 @@
+"""Published weights: which there are (config/weights.yaml), and files that are fetched, checked, or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Annotated, Self
+
+from pydantic import Field
+
+from fedfactory.config import read_yaml
+from fedfactory.errors import FedFactoryError
+from fedfactory.files import inside, new_file
+from fedfactory.parameters import STRICT, Count, read
+from fedfactory.progress import Progress
+
+FOLDER = "weights"
+"""Where the files lie, relative to the project."""
+_TRIES, _PAUSE = 3, 5.0
+_PART = 1 << 20
+
+Opener = Callable[[str], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One entry of config/weights.yaml.
+
+    Attributes:
+        file: its name below :data:`FOLDER`.
+        url: where it comes from; None where its owner wants it fetched by hand.
+        licence: its name.
+        consent: whether the licence must be accepted by name before the file is fetched.
+        sha256: digest of the file; None where nobody has measured it.
+        bytes: its size; None as well.
+    """
+
+    __pydantic_config__ = STRICT
+    file: str
+    url: str | None
+    licence: str
+    consent: bool
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    bytes: Count | None
+
+
+@dataclass(frozen=True)
+class WeightsTable:
+    """All entries.
+
+    Attributes:
+        entries: by name.
+    """
+
+    entries: dict[str, Weights]
+
+    @classmethod
+    def read(cls, project: Path) -> Self:
+        """Read ``config/weights.yaml`` of a project.
+
+        Raises:
+            FedFactoryError: broken YAML, an unknown or missing key, or a file outside the folder.
+        """
+        name = "config/weights.yaml"
+        values = read_yaml(project / name, name)
+        try:
+            entries = {key: read(Weights, value, key) for key, value in values.items()}
+        except FedFactoryError as error:
+            raise FedFactoryError(f"{name}: {error}") from None
+        for key, entry in entries.items():
+            inside(project / FOLDER, entry.file, f"{name}: key '{key}.file'")
+        return cls(entries)
+
+    def entry(self, name: str, key: str) -> Weights:
+        """The entry of a name that a configuration gives under ``key``.
+
+        Raises:
+            FedFactoryError: there is none.
+        """
+        if name not in self.entries:
+            raise FedFactoryError(
+                f"key '{key}': '{name}' is not in config/weights.yaml; known are {', '.join(self.entries)}"
+            )
+        return self.entries[name]
+
+    def path(self, name: str) -> str:
+        """Where the file of an entry lies, relative to the project."""
+        return f"{FOLDER}/{self.entries[name].file}"
+
+    def json(self, name: str) -> str:
+        """An entry for the command line of a job."""
+        return json.dumps(asdict(self.entries[name]))
+
+
+def fetch(
+    name: str, entry: Weights, path: Path, accepted: Collection[str], progress: Progress, opener: Opener | None = None
+) -> None:
+    """Download a file that is not there yet; it appears whole, and only if it is the right one.
+
+    Args:
+        name: of the entry.
+        entry: the entry.
+        path: of the file.
+        accepted: names of the licences that the configuration accepts.
+        progress: updated with bytes.
+        opener: opens a URL; a test's.
+
+    Raises:
+        FedFactoryError: a licence that is not accepted, no URL, no connection after three tries, or another file.
+    """
+    if entry.consent and entry.licence not in accepted:
+        raise FedFactoryError(
+            f"{name}: read its licence and accept it by name before it is fetched: accept_licences: ['{entry.licence}']"
+        )
+    if entry.url is None:
+        raise FedFactoryError(f"{path} is missing, and its owner wants it fetched by hand; see config/weights.yaml")
+    for left in reversed(range(_TRIES)):
+        try:
+            with new_file(path) as file:
+                _download(entry, file, progress, opener or _open)
+                check(name, entry, file)
+            return
+        except (urllib.error.URLError, OSError) as error:
+            if not left:
+                raise FedFactoryError(
+                    f"{entry.url} cannot be fetched ({error}); put the file at {path} by hand"
+                ) from None
+            time.sleep(_PAUSE)
+
+
+def check(name: str, entry: Weights, path: Path) -> str:
+    """Check size and digest of a file.
+
+    Returns:
+        Its digest.
+
+    Raises:
+        FedFactoryError: another file, a part of it, or one whose digest nobody has entered.
+    """
+    size = path.stat().st_size
+    if entry.bytes is not None and size != entry.bytes:
+        raise FedFactoryError(
+            f"{path} has {size} bytes, and {name} {entry.bytes}: it is cut off or another file; remove it and get it "
+            "again"
+        )
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if entry.sha256 is None:
+        raise FedFactoryError(
+            f"config/weights.yaml: key '{name}.sha256' is null; if you trust where {path} comes from, enter {digest}"
+        )
+    if digest != entry.sha256:
+        raise FedFactoryError(
+            f"{path} has the SHA-256 {digest}, and {name} {entry.sha256}: it is another file; remove it and get it "
+            "again"
+        )
+    return digest
+
+
+def write_record(file: Path, name: str, entry: Weights, digest: str) -> None:
+    """Write which weights are in use: name, licence and digest, as JSON."""
+    content = {"weights": name, "sha256": digest, "licence": entry.licence}
+    file.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _download(entry: Weights, file: Path, progress: Progress, opener: Opener) -> None:
+    done = 0
+    with closing(opener(entry.url)) as answer, file.open("wb") as target:
+        while part := answer.read(_PART):
+            target.write(part)
+            done += len(part)
+            progress.update(done, max(done, entry.bytes or done), "bytes")
+
+
+def _open(url: str) -> IO[bytes]:
+    if not url.startswith("https://"):
+        raise FedFactoryError(f"{url}: only https is fetched")
+    return urllib.request.urlopen(url, timeout=60)

@@ -1,0 +1,106 @@
+"""Published weights: fetched, checked, refused."""
+
+import hashlib
+import io
+import urllib.error
+from dataclasses import replace
+
+import pytest
+
+from fedfactory import weights
+from fedfactory.errors import FedFactoryError
+from fedfactory.progress import Progress
+from fedfactory.weights import Weights, WeightsTable, check, fetch
+from tests.conftest import ROOT
+
+CONTENT = b"a table of numbers" * 100
+ENTRY = Weights(
+    "model.pt", "https://example.org/model.pt", "Research licence", True, hashlib.sha256(CONTENT).hexdigest(), 1800
+)
+ACCEPTED = ("Research licence",)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(weights, "_PAUSE", 0.0)
+
+
+def get(entry, path, opener, accepted=ACCEPTED):
+    fetch("model", entry, path, accepted, Progress("x"), opener)
+
+
+def test_the_published_table_can_be_read():
+    table = WeightsTable.read(ROOT)
+    assert set(table.entries) == {"universeg-v1", "sam-vit-b", "medsam-vit-b"}
+    assert table.path("sam-vit-b") == "weights/sam_vit_b_01ec64.pth"
+    with pytest.raises(FedFactoryError, match="'sam' is not in config/weights.yaml; known are universeg-v1"):
+        table.entry("sam", "methods.sam.parameters.weights")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("file: ../model.pt", "'../model.pt' leaves its folder"),
+        ("digest: 1", "key 'm.digest' is unknown"),
+        ("sha256: abc", "key 'm.sha256'"),
+    ],
+)
+def test_a_table_that_cannot_be(tmp_path, line, message):
+    lines = {"file": "model.pt", "url": "null", "licence": "x", "consent": "false", "sha256": "null", "bytes": "null"}
+    key, value = line.split(": ")
+    (tmp_path / "config").mkdir()
+    text = "m:\n" + "".join(f"  {k}: {v}\n" for k, v in (lines | {key: value}).items())
+    (tmp_path / "config" / "weights.yaml").write_text(text)
+    with pytest.raises(FedFactoryError, match=message):
+        WeightsTable.read(tmp_path)
+
+
+def test_a_file_is_fetched_after_a_failure(tmp_path):
+    tries = []
+
+    def opener(url):
+        tries.append(url)
+        if len(tries) < 3:
+            raise urllib.error.URLError("no route")
+        return io.BytesIO(CONTENT)
+
+    get(ENTRY, tmp_path / "weights" / "model.pt", opener)
+    assert len(tries) == 3
+    assert check("model", ENTRY, tmp_path / "weights" / "model.pt") == ENTRY.sha256
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "message"),
+    [
+        (ENTRY, CONTENT[:-1], "has 1799 bytes, and model 1800: it is cut off"),
+        (ENTRY, CONTENT[:-1] + b"!", "it is another file; remove it"),
+        (replace(ENTRY, sha256=None), CONTENT, f"is null; if you trust .*enter {ENTRY.sha256}"),
+    ],
+)
+def test_another_file_never_appears(tmp_path, entry, content, message):
+    path = tmp_path / "model.pt"
+    with pytest.raises(FedFactoryError, match=message):
+        get(entry, path, lambda url: io.BytesIO(content))
+    assert not list(tmp_path.iterdir())
+    path.write_bytes(content)
+    with pytest.raises(FedFactoryError, match=message):
+        check("model", entry, path)
+    assert path.read_bytes() == content, "what somebody put there stays"
+
+
+def test_a_licence_is_accepted_by_name_before_anything_is_fetched(tmp_path):
+    def opener(url):
+        raise AssertionError("asked for the file")
+
+    with pytest.raises(FedFactoryError, match=r"accept_licences: \['Research licence'\]"):
+        get(ENTRY, tmp_path / "model.pt", opener, accepted=("Another licence",))
+    with pytest.raises(FedFactoryError, match="wants it fetched by hand"):
+        get(replace(ENTRY, url=None), tmp_path / "model.pt", opener)
+
+
+def test_no_connection_is_said(tmp_path):
+    def opener(url):
+        raise urllib.error.URLError("no route")
+
+    with pytest.raises(FedFactoryError, match=r"cannot be fetched .*no route.*put the file at .*model.pt by hand"):
+        get(ENTRY, tmp_path / "model.pt", opener)

@@ -1,0 +1,33 @@
+"""Segment a target's test volumes by UniverSeg, with M_t as support set."""
+
+import argparse
+from pathlib import Path
+
+from fedfactory.contract import predict_cases
+from fedfactory.data.store import ClientView
+from fedfactory.devices import prepare
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Predict all test volumes of one cell."""
+    device = prepare(arguments.device)
+    from fedfactory.baselines.universeg.model import open_universeg
+    from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
+
+    view = ClientView(arguments.data)
+    support = SupportSet.of(view.few_shot(), len(view.classes), arguments.size, device)
+    segment = UniverSegSegmenter(open_universeg(arguments.weights, device), support, arguments.size)
+    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="folder made by universeg_pretrain, or a file")
+    parser.add_argument("--size", type=int, required=True, help="edge of the images that the network reads")
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--out", type=Path, required=True)
+    run_script(parser, main)

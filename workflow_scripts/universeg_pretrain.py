@@ -1,0 +1,35 @@
+"""Pre-train a small UniverSeg on procedural tasks."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.baselines.universeg.parameters import UniverSegParameters
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.devices import prepare
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.seeds import derive_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Pre-train, or go on with it."""
+    device = prepare(arguments.device)
+    from fedfactory.baselines.universeg.model import pretrain_universeg
+
+    p = UniverSegParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    identity = json.dumps([arguments.parameters, arguments.code, device])
+    checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
+    seed = derive_seed("pretrain", arguments.method)
+    pretrain_universeg(p, seed, device, checkpoints, arguments.out, Progress(f"pre-train {arguments.method}"))
+    checkpoints.remove()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
+    parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    run_script(parser, main)

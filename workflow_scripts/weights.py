@@ -1,0 +1,31 @@
+"""Get a file of published weights, if it is not there, and check it."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.files import new_file
+from fedfactory.parameters import read
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.weights import Weights, check, fetch, write_record
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Fetch, check, and say which weights these are."""
+    entry = read(Weights, json.loads(arguments.entry), arguments.name)
+    if not arguments.file.is_file():
+        fetch(arguments.name, entry, arguments.file, arguments.accepted, Progress(f"fetch {arguments.name}"))
+    digest = check(arguments.name, entry, arguments.file)
+    with new_file(arguments.out) as file:
+        write_record(file, arguments.name, entry, digest)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="in config/weights.yaml")
+    parser.add_argument("--entry", required=True, help="fedfactory.weights.Weights as JSON")
+    parser.add_argument("--accepted", nargs="*", default=[], help="names of licences that the configuration accepts")
+    parser.add_argument("--file", type=Path, required=True, help="where the file lies, or shall lie")
+    parser.add_argument("--out", type=Path, required=True, help="JSON: name, digest and licence")
+    run_script(parser, main)

@@ -1,0 +1,97 @@
+# SAM and MedSAM: the mask decoder is fine-tuned on M_t, one for each class, with the prompt of the test. Weights are
+# published ones, or those of small models that the workflow pre-trains once on procedural tasks.
+from fedfactory.baselines.sam.cells import SamCells
+
+SAM = checked(SamCells, CONFIG, FOLDER)
+
+
+rule sam_pretrain:
+    """Pre-train a small SAM on procedural tasks, or go on from another one; once for all cells."""
+    input:
+        SAM.start,
+    output:
+        directory(LAYOUT.foundation("{method}")),
+    log:
+        LAYOUT.log("sam_pretrain", "{method}"),
+    benchmark:
+        LAYOUT.benchmark("sam_pretrain", "{method}")
+    wildcard_constraints:
+        method=jobs.any_of(SAM.pretrained),
+    # All cells of the method wait for it.
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("sam_pretrain"),
+        device=CONFIG.device,
+        parameters=SAM.json,
+        start=lambda wildcards, input: f"--start {input}" if len(input) else "",
+    shell:
+        "python $SCRIPTS/sam_pretrain.py --parameters {params.parameters:q} --method {wildcards.method} {params.start}"
+        " --device {params.device} --code {params.code} --out {output} --log {log}"
+
+
+rule sam_tune:
+    """Fine-tune the mask decoder on the target's labelled slices M_t."""
+    input:
+        weights=SAM.weights,
+        data=client_file("data"),
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("sam_tune", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("sam_tune", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(SAM.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("sam_tune"),
+        device=CONFIG.device,
+        path=SAM.path,
+        parameters=SAM.json,
+    shell:
+        "python $SCRIPTS/sam_tune.py --weights {params.path:q} --data {input.data} --parameters {params.parameters:q}"
+        " --device {params.device} --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule sam_predict:
+    """Segment the target's test volumes, one pass for each class."""
+    input:
+        model=cell_file("model"),
+        weights=SAM.weights,
+        data=client_file("data"),
+    output:
+        directory(cell_file("predictions")),
+    log:
+        LAYOUT.log("sam_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("sam_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(SAM.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("sam_predict"),
+        device=CONFIG.device,
+        path=SAM.path,
+    shell:
+        "python $SCRIPTS/sam_predict.py --model {input.model} --weights {params.path:q} --data {input.data}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

@@ -1,0 +1,140 @@
+"""SAM's network from the package's own modules, and its prompts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedfactory.baselines.sam.parameters import Prompt, SamArchitecture
+from fedfactory.images import resize
+
+_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_GRID = 4
+"""Points along each edge of the prompt ``grid``."""
+
+
+def build(a: SamArchitecture) -> Sam:
+    """A network with random weights; that of :data:`~fedfactory.baselines.sam.parameters.VIT_B` takes the published."""
+    edge = a.image_size // a.patch
+    sam = Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=a.image_size,
+            patch_size=a.patch,
+            embed_dim=a.width,
+            depth=a.depth,
+            num_heads=a.heads,
+            mlp_ratio=4,
+            out_chans=a.prompt_width,
+            qkv_bias=True,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=a.window,
+            global_attn_indexes=a.global_blocks,
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=a.prompt_width,
+            image_embedding_size=(edge, edge),
+            input_image_size=(a.image_size, a.image_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=a.prompt_width, mlp_dim=a.decoder_mlp, num_heads=8),
+            transformer_dim=a.prompt_width,
+            iou_head_depth=3,
+            iou_head_hidden_dim=a.prompt_width,
+        ),
+        pixel_mean=list(_MEAN),
+        pixel_std=list(_DEVIATION),
+    )
+    return sam.eval()
+
+
+def as_read(images: np.ndarray | Tensor, sam: Sam) -> Tensor:
+    """Slices (n, S, S) in [-1, 1] as the encoder reads them: (n, 3, s, s), normalised as in its training."""
+    size = sam.image_encoder.img_size
+    grey = torch.as_tensor(np.array(images, dtype=np.float32) if isinstance(images, np.ndarray) else images)[:, None]
+    grey = (resize(grey, size) + 1) * 127.5
+    return sam.preprocess(grey.expand(-1, 3, -1, -1).to(sam.device))
+
+
+def prompt_embeddings(sam: Sam, prompt: Prompt, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Embed a prompt.
+
+    Args:
+        sam: the network.
+        prompt: its kind.
+        boxes: for ``oracle_box``, (n, 4) as x0, y0, x1, y1 in pixels of the encoder's images.
+
+    Returns:
+        Sparse (m, tokens, C) and dense (m, C, s, s) embeddings; m is 1 where the prompt is the same for all images.
+    """
+    last = sam.image_encoder.img_size - 1
+    device = sam.device
+    if prompt == "oracle_box":
+        return sam.prompt_encoder(None, boxes.to(device), None)
+    if prompt == "full_box":
+        return sam.prompt_encoder(None, torch.tensor([[0.0, 0.0, last, last]], device=device), None)
+    if prompt == "none":
+        return sam.prompt_encoder(None, None, None)
+    axis = (torch.arange(_GRID, device=device) + 0.5) / _GRID * last
+    points = torch.cartesian_prod(axis, axis)[None]
+    return sam.prompt_encoder((points, torch.ones(points.shape[:2], device=device)), None, None)
+
+
+def decode(sam: Sam, decoder: MaskDecoder, embeddings: Tensor, prompt: tuple[Tensor, Tensor], size: int) -> Tensor:
+    """Logits of one mask for each image.
+
+    The package's decoder takes one image with many prompts. With a single prompt, every operation of its broadcasts
+    over images as well; with a prompt for each image, they go through it one by one.
+
+    Args:
+        sam: the network, for its positional encoding.
+        decoder: its mask decoder, or a fine-tuned one.
+        embeddings: of images, (n, C, s, s).
+        prompt: of :func:`prompt_embeddings`.
+        size: edge of the result.
+
+    Returns:
+        (n, 1, size, size).
+    """
+    position = sam.prompt_encoder.get_dense_pe()
+    sparse, dense = prompt
+    if len(sparse) == 1:
+        masks, _ = decoder(embeddings, position, sparse, dense, multimask_output=False)
+    else:
+        masks = torch.cat(
+            [
+                decoder(image[None], position, own[None], map_[None], multimask_output=False)[0]
+                for image, own, map_ in zip(embeddings, sparse, dense, strict=True)
+            ]
+        )
+    return functional.interpolate(masks, (size, size), mode="bilinear", align_corners=False)
+
+
+def boxes_of(masks: Tensor, size: int, jitter: float = 0.0, stream: torch.Generator | None = None) -> Tensor:
+    """Boxes around masks, in pixels of images with an edge of ``size``.
+
+    Args:
+        masks: (n, S, S) bool; an empty mask gets the box of the whole image.
+        size: edge of the encoder's images.
+        jitter: standard deviation of each side, as a share of the edge.
+        stream: of the jitter.
+
+    Returns:
+        (n, 4) float32: x0, y0, x1, y1.
+    """
+    edge, boxes = masks.shape[-1], []
+    for mask in masks:
+        places = mask.nonzero()
+        low, high = (places.amin(0), places.amax(0)) if len(places) else (torch.zeros(2), torch.full((2,), edge - 1.0))
+        boxes.append(torch.tensor([low[1], low[0], high[1], high[0]], dtype=torch.float32))
+    found = (torch.stack(boxes) + 0.5) * size / edge - 0.5
+    if stream is not None:
+        found = found + jitter * size * torch.randn(found.shape, generator=stream)
+    return found.clamp(0, size - 1)

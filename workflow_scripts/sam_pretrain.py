@@ -1,0 +1,38 @@
+"""Pre-train a small SAM on procedural tasks, or go on from another one."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.baselines.sam.parameters import SamParameters
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.devices import prepare
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.seeds import derive_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Pre-train, or go on with it."""
+    device = prepare(arguments.device)
+    from fedfactory.baselines.foundation.model import read_card
+    from fedfactory.baselines.sam.model import pretrain_sam
+
+    p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    start = read_card(arguments.start)["sha256"] if arguments.start else None
+    identity = json.dumps([arguments.parameters, arguments.code, device, start])
+    checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
+    seed, progress = derive_seed("pretrain", arguments.method), Progress(f"pre-train {arguments.method}")
+    pretrain_sam(p, arguments.start, seed, device, checkpoints, arguments.out, progress)
+    checkpoints.remove()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
+    parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
+    parser.add_argument("--start", type=Path, help="folder of the model to go on from")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+    run_script(parser, main)

@@ -1,0 +1,51 @@
+"""Fine-tune SAM's mask decoder on a target's M_t."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.adaptation.training_files import checkpoints_of
+from fedfactory.baselines.sam.parameters import SamParameters
+from fedfactory.data.store import ClientView
+from fedfactory.devices import prepare
+from fedfactory.files import new_folder
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+from fedfactory.training_script import add_training_arguments, training_seed
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Tune the decoders of one cell, or go on with it."""
+    device = prepare(arguments.device)
+    from fedfactory.baselines.sam.model import open_sam, write_decoders
+    from fedfactory.baselines.sam.tuning import tune
+
+    p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    view = ClientView(arguments.data)
+    validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
+    sam = open_sam(arguments.weights, device)
+    checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.weights])
+    progress = Progress(f"tune {arguments.cell} seed {arguments.seed}")
+    decoders, history = tune(
+        sam,
+        view.few_shot(),
+        validation,
+        p.prompt,
+        p.tuning,
+        len(view.classes),
+        training_seed(arguments),
+        checkpoints,
+        progress,
+    )
+    with new_folder(arguments.out) as folder:
+        write_decoders(folder, decoders, history, prompt=p.prompt, weights=p.weights)
+    checkpoints.remove()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    add_training_arguments(parser)
+    run_script(parser, main)

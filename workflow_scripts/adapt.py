@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import TargetParameters
-from fedfactory.adaptation.training_files import checkpoints_of
 from fedfactory.data.store import ClientView
 from fedfactory.devices import prepare
 from fedfactory.errors import FedFactoryError
@@ -13,6 +12,7 @@ from fedfactory.files import new_folder
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
+from fedfactory.training_files import checkpoints_of
 from fedfactory.training_script import add_training_arguments, training_seed
 
 

@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.adaptation.training_files import checkpoints_of
 from fedfactory.baselines.sam.parameters import SamParameters
 from fedfactory.data.store import ClientView
 from fedfactory.devices import prepare
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
+from fedfactory.training_files import checkpoints_of
 from fedfactory.training_script import add_training_arguments, training_seed
 
 

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import SourceParameters
-from fedfactory.adaptation.training_files import checkpoints_of
 from fedfactory.data.store import ClientView
 from fedfactory.devices import prepare
 from fedfactory.files import new_folder
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
+from fedfactory.training_files import checkpoints_of
 from fedfactory.training_script import add_training_arguments, training_seed
 
 

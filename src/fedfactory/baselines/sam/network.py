@@ -63,23 +63,24 @@ def as_read(images: np.ndarray | Tensor, sam: Sam) -> Tensor:
     return sam.preprocess(grey.expand(-1, 3, -1, -1).to(sam.device))
 
 
-def prompt_embeddings(sam: Sam, prompt: Prompt, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Embed a prompt.
-
-    Args:
-        sam: the network.
-        prompt: its kind.
-        boxes: for ``oracle_box``, (n, 4) as x0, y0, x1, y1 in pixels of the encoder's images.
+def box_embeddings(sam: Sam, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Embed a box for each image: (n, 4) as x0, y0, x1, y1 in pixels of the encoder's images.
 
     Returns:
-        Sparse (m, tokens, C) and dense (m, C, s, s) embeddings; m is 1 where the prompt is the same for all images.
+        Sparse (n, 2, C) and dense (n, C, s, s) embeddings.
     """
-    last = sam.image_encoder.img_size - 1
-    device = sam.device
-    if prompt == "oracle_box":
-        return sam.prompt_encoder(None, boxes.to(device), None)
+    return sam.prompt_encoder(None, boxes.to(sam.device), None)
+
+
+def prompt_embeddings(sam: Sam, prompt: Prompt) -> tuple[Tensor, Tensor]:
+    """Embed a prompt that is the same for all images.
+
+    Returns:
+        Sparse (1, tokens, C) and dense (1, C, s, s) embeddings.
+    """
+    last, device = sam.image_encoder.img_size - 1, sam.device
     if prompt == "full_box":
-        return sam.prompt_encoder(None, torch.tensor([[0.0, 0.0, last, last]], device=device), None)
+        return box_embeddings(sam, torch.tensor([[0.0, 0.0, last, last]]))
     if prompt == "none":
         return sam.prompt_encoder(None, None, None)
     axis = (torch.arange(_GRID, device=device) + 0.5) / _GRID * last
@@ -97,7 +98,7 @@ def decode(sam: Sam, decoder: MaskDecoder, embeddings: Tensor, prompt: tuple[Ten
         sam: the network, for its positional encoding.
         decoder: its mask decoder, or a fine-tuned one.
         embeddings: of images, (n, C, s, s).
-        prompt: of :func:`prompt_embeddings`.
+        prompt: of :func:`prompt_embeddings` or :func:`box_embeddings`.
         size: edge of the result.
 
     Returns:

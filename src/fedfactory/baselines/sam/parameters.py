@@ -10,7 +10,8 @@ from fedfactory.baselines.foundation.parameters import TINY, PretrainingParamete
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, Natural, Positive, Schedule, read
 
-Prompt = Literal["full_box", "none", "grid", "oracle_box"]
+Prompt = Literal["full_box", "none", "grid"]
+"""Prompts that know nothing of the truth."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class SamParameters:
 
     Attributes:
         weights: name of a file in config/weights.yaml, or ``procedural-tiny`` for a model that the workflow pre-trains.
-        prompt: in training and at test time alike: a box of the ``full_box`` image, ``none``, a ``grid`` of points all
-            over it, or, for a control that has no place in the table, the ``oracle_box`` around the truth.
+        prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, or a ``grid``
+            of points all over it.
         tuning: of the decoder.
         architecture: of a model that the workflow pre-trains; published weights have their own.
         pretraining: of such a model.

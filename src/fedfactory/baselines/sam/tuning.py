@@ -12,7 +12,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from fedfactory.baselines.foundation.pretraining import Episodes
-from fedfactory.baselines.sam.network import as_read, boxes_of, decode, prompt_embeddings
+from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, decode, prompt_embeddings
 from fedfactory.baselines.sam.parameters import Prompt, TuningParameters
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume
@@ -129,7 +129,7 @@ def segment_tasks(sam: Sam, tasks: Episodes, stream: torch.Generator | None) -> 
         prompt = prompt_embeddings(sam, "full_box")
     else:
         boxes = boxes_of(masks[:, 0] > 0.5, sam.image_encoder.img_size, _JITTER, stream)
-        prompt = prompt_embeddings(sam, "oracle_box", boxes)
+        prompt = box_embeddings(sam, boxes)
     return decode(sam, sam.mask_decoder, embeddings, prompt, images.shape[-1]), masks
 
 

@@ -20,12 +20,13 @@ def checkpoints_of(arguments: argparse.Namespace, factory: str, inputs: Iterable
     Args:
         arguments: of the script: ``parameters``, ``cell``, ``seed``, ``device``, ``code`` and ``out``.
         factory: digest of the factory's weights.
-        inputs: folders that the training reads.
+        inputs: folders and files that the training reads.
     """
     digest = hashlib.sha256()
-    for folder in inputs:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-            digest.update(f"{file.relative_to(folder)}\0".encode())
+    for place in inputs:
+        inside = [path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        for file in sorted(inside) if place.is_dir() else [place]:
+            digest.update(f"{file.relative_to(place)}\0".encode())
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     parts = (arguments.parameters, arguments.cell, arguments.seed, arguments.device, arguments.code, factory)

@@ -1,0 +1,115 @@
+"""SAM: prompts, the broadcast decoder, and fine-tuning on M_t."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from fedfactory.baselines.foundation.pretraining import Episodes
+from fedfactory.baselines.sam import tuning
+from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, build, decode, prompt_embeddings
+from fedfactory.baselines.sam.parameters import SamArchitecture, TuningParameters
+from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks, tune
+from fedfactory.checkpoints import Checkpoints
+from fedfactory.data.store import Volume
+from fedfactory.parameters import Schedule
+from fedfactory.progress import Progress
+
+SMALL = SamArchitecture(32, 8, 16, 2, 2, (1,), 2, 16, 32)
+
+
+@pytest.fixture
+def sam(one_thread):
+    torch.manual_seed(0)
+    return build(SMALL)
+
+
+@pytest.fixture
+def slices():
+    """Bright and dark discs on grey: images (4, 32, 32) and labels."""
+    y, x = np.mgrid[:32, :32]
+    stream = np.random.default_rng(0)
+    images, labels = stream.normal(0, 0.05, (4, 32, 32)), np.zeros((4, 32, 32), np.uint8)
+    for number in range(4):
+        for label, grey in ((1, 0.8), (2, -0.8)):
+            cy, cx = stream.uniform(8, 24, 2)
+            disc = (y - cy) ** 2 + (x - cx) ** 2 < 25
+            images[number][disc], labels[number][disc] = grey, label
+    return images.clip(-1, 1).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("prompt", ["full_box", "none", "grid"])
+def test_many_images_with_one_prompt_equal_each_alone(sam, slices, prompt):
+    embeddings = sam.image_encoder(as_read(slices[0], sam))
+    embedded = prompt_embeddings(sam, prompt)
+    together = decode(sam, sam.mask_decoder, embeddings, embedded, 32)
+    alone = [decode(sam, sam.mask_decoder, one[None], embedded, 32) for one in embeddings]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
+    each = tuple(part.expand(len(embeddings), *part.shape[1:]) for part in embedded)
+    torch.testing.assert_close(together, decode(sam, sam.mask_decoder, embeddings, each, 32), atol=1e-5, rtol=1e-4)
+
+
+def test_the_full_box_is_the_box_of_an_empty_mask(sam):
+    boxes = boxes_of(torch.zeros(1, 16, 16, dtype=torch.bool), 32)
+    for own, full in zip(box_embeddings(sam, boxes), prompt_embeddings(sam, "full_box"), strict=True):
+        torch.testing.assert_close(own, full, atol=0.2, rtol=0)
+
+
+def test_boxes_in_the_encoders_pixels():
+    mask = torch.zeros(1, 16, 16, dtype=torch.bool)
+    mask[0, 4:8, 2:12] = True
+    assert boxes_of(mask, 16).tolist() == [[2, 4, 11, 7]]
+    # Centres of pixels: 2 of 16 is 4.5 of 32.
+    assert boxes_of(mask, 32).tolist() == [[4.5, 8.5, 22.5, 14.5]]
+
+
+def tuned(sam, slices, tmp_path, steps=60, validation=(), prompt="full_box"):
+    p = TuningParameters(
+        copies=4, batch=4, rate=0.003, validation="full",
+        schedule=Schedule(steps=steps, decay_at=0.7, clip=10.0, ema=0.0, validations=2),
+    )  # fmt: skip
+    m_t = Volume("few_shot", slices[0][:3], slices[1][:3])
+    return tune(sam, m_t, validation, prompt, p, 2, 0, Checkpoints(tmp_path / "work", "x"), Progress("x"))
+
+
+def test_tuning_learns_each_class_and_leaves_the_network(sam, slices, tmp_path):
+    before = {name: value.clone() for name, value in sam.state_dict().items()}
+    decoders, history = tuned(sam, slices, tmp_path, validation=[Volume("v", *slices)])
+    assert all(torch.equal(value, before[name]) for name, value in sam.state_dict().items())
+    first, last = history.losses[0][2], history.losses[-1][2]
+    assert last < 0.8 * first
+    assert len(decoders) == 2 and history.chosen is not None
+
+
+@pytest.mark.parametrize("prompt", ["full_box", "none", "grid"])
+def test_the_prompt_of_the_test_is_that_of_the_training(sam, slices, tmp_path, prompt, monkeypatch):
+    seen = []
+    original = prompt_embeddings
+    monkeypatch.setattr(tuning, "prompt_embeddings", lambda s, kind: seen.append(kind) or original(s, kind))
+    decoders, _ = tuned(sam, slices, tmp_path, steps=2, prompt=prompt)
+    SamSegmenter(sam, decoders, prompt)(slices[0])
+    assert set(seen) == {prompt}
+    assert "labels" not in inspect.signature(SamSegmenter.__call__).parameters, "nothing of the truth reaches it"
+
+
+def test_a_slice_gets_the_same_mask_in_any_batch(sam, slices, tmp_path):
+    decoders, _ = tuned(sam, slices, tmp_path, steps=5)
+    segment = SamSegmenter(sam, decoders, "full_box")
+    together = segment(slices[0])
+    for number, image in enumerate(slices[0]):
+        np.testing.assert_array_equal(segment(image[None])[0], together[number])
+
+
+def test_pretraining_prompts_are_drawn_and_inference_has_boxes(sam, slices):
+    images, labels = (torch.from_numpy(part) for part in slices)
+    tasks = Episodes(((images + 1) / 2)[:, None, None], (labels == 1).float()[:, None, None])
+    draws = [segment_tasks(sam, tasks, torch.Generator().manual_seed(seed))[0] for seed in range(6)]
+    full = decode(
+        sam, sam.mask_decoder, sam.image_encoder(as_read(images, sam)), prompt_embeddings(sam, "full_box"), 32
+    )
+    same = [torch.allclose(draw, full, atol=1e-5) for draw in draws]
+    assert 0 < sum(same) < 6
+    first, masks = segment_tasks(sam, tasks, None)
+    torch.testing.assert_close(first, segment_tasks(sam, tasks, None)[0])
+    assert torch.equal(masks[:, 0] > 0.5, labels == 1)

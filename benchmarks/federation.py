@@ -101,9 +101,10 @@ def alone(found: FactoryParameters, client: Path) -> tuple[float, int]:
 
 def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, float]:
     """Seconds and bytes per round of one short training."""
+    from fedfactory.factory.server import FactoryServer
+    from fedfactory.factory.training import FactoryTask
     from fedfactory.federation import fedbiomed, simulated
     from fedfactory.federation.ledger import read_ledger
-    from fedfactory.federation.training import FactoryTask
 
     sites = {name: {part: str(client / part) for part in ("data", "factory_key.json")} for name in found.clients}
     watch = Stopwatch("benchmark")
@@ -112,8 +113,8 @@ def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, f
         task = FactoryTask(found, {"name": SQUEEZENET}, sites, 0, "cpu", "benchmark", workers, work, work / "logs")
         start = time.perf_counter()
         if found.federation.engine == "simulated":
-            site_tasks = [task.site_task(name) for name in found.clients]
-            simulated.train(found, site_tasks, 0, task.identity, work, workers, watch)
+            parties = [task.party_task(name) for name in found.clients]
+            simulated.train(FactoryServer(found, 0, work), parties, task.identity, work, workers, watch)
         else:
             fedbiomed.train(task, watch)
         whole = time.perf_counter() - start

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedfactory.devices import resolve
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.training import FactoryTask, train_factory
+from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed

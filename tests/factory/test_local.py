@@ -8,7 +8,7 @@ import torch
 from fedfactory.factory import local
 from fedfactory.factory.local import LocalState, Site, local_round
 from fedfactory.factory.networks import FactoryModel
-from fedfactory.federation.server import initial_weights
+from fedfactory.factory.server import initial_weights
 from tests.federation.conftest import small_parameters
 
 

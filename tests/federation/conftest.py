@@ -18,7 +18,7 @@ from fedfactory.factory.parameters import (
     NetworkParameters,
     TrainingParameters,
 )
-from fedfactory.federation.site import SiteTask
+from fedfactory.federation.party import PartyTask
 
 CLIENTS = ("near", "mid", "far")
 
@@ -84,14 +84,17 @@ def keyed(stores: Path) -> Path:
 def site_tasks(stores: Path):
     """Make the sites' tasks for parameters and a working folder."""
 
-    def make(parameters: FactoryParameters, work: Path, seed: int = 7) -> list[SiteTask]:
+    def make(parameters: FactoryParameters, work: Path, seed: int = 7) -> list[PartyTask]:
         return [
-            SiteTask(
+            PartyTask(
                 client=client,
-                data=str(stores / client / "data"),
-                key=str(stores / client / "factory_key.json"),
-                encoder={"name": SQUEEZENET},
-                parameters=parameters.as_json(),
+                kind="factory",
+                arguments={
+                    "data": str(stores / client / "data"),
+                    "key": str(stores / client / "factory_key.json"),
+                    "encoder": {"name": SQUEEZENET},
+                    "parameters": parameters.as_json(),
+                },
                 seed=seed,
                 identity="test",
                 work=str(work / "sites" / client),

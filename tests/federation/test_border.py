@@ -15,7 +15,7 @@ KEY = torch.ones(4)
 
 @pytest.fixture
 def allowlist() -> Allowlist:
-    return Allowlist.of(("near", "far"), 4, WEIGHTS)
+    return Allowlist.of(("near", "far"), weights=WEIGHTS, key=KEY)
 
 
 def test_weights_survive_the_wire(allowlist):
@@ -23,7 +23,7 @@ def test_weights_survive_the_wire(allowlist):
     assert len(data) == 8 + 6 * 4
     back = unpack(data, allowlist.weights)
     assert all(torch.equal(back[name], WEIGHTS[name]) and back[name].dtype == WEIGHTS[name].dtype for name in WEIGHTS)
-    with pytest.raises(FedFactoryError, match="31 bytes came in where the model's weights are 32"):
+    with pytest.raises(FedFactoryError, match="31 bytes came in where 32 bytes are expected"):
         unpack(data[:-1], allowlist.weights)
 
 
@@ -31,12 +31,12 @@ def test_weights_survive_the_wire(allowlist):
     ("message", "reason"),
     [
         ({"images": torch.zeros(2, 1, 32, 32)}, "'images'; only client, key, weights may"),
-        ({"weights": {**WEIGHTS, "image": torch.zeros(32, 32)}}, "'weights.image', which is no parameter"),
+        ({"weights": {**WEIGHTS, "image": torch.zeros(32, 32)}}, "'weights.image', which is no part of 'weights'"),
         ({"weights": {**WEIGHTS, "b": torch.zeros(1, 1, 32, 32)}}, r"'weights.b' as float32 \(1, 1, 32, 32\)"),
         ({"weights": {**WEIGHTS, "b": torch.zeros(2, 3, dtype=torch.float64)}}, r"'weights.b' as float64"),
-        ({"weights": {"a": WEIGHTS["a"]}}, "weights without 'b'"),
+        ({"weights": {"a": WEIGHTS["a"]}}, "'weights' without 'b'"),
         ({"weights": {**WEIGHTS, "b": [1.0]}}, "'b', a list instead of an array"),
-        ({"key": torch.zeros(32, 32)}, r"a key as float32 \(32, 32\)"),
+        ({"key": torch.zeros(32, 32)}, r"'key' as float32 \(32, 32\); it is float32 \(4,\)"),
         ({"client": "patient 7"}, "the client name 'patient 7'"),
         ({"losses": 0.1}, "'losses'"),
     ],
@@ -56,7 +56,7 @@ def test_rows_say_what_crossed(allowlist, tmp_path):
     assert [(row["round"], row["field"], row["bytes"]) for row in rows] == [
         ("-1", "client", "4"), ("-1", "key", "16"), ("0", "weights", "32"),
     ]  # fmt: skip
-    ledger.record(0, "near", OUT, {"weights": WEIGHTS}, pack(WEIGHTS))
+    ledger.record(0, "near", OUT, {"weights": WEIGHTS}, {"weights": pack(WEIGHTS)})
     assert read_ledger(ledger.file)[3]["sha256"] == rows[2]["sha256"], "packed by the caller or by the ledger"
     assert rows[2]["sha256"] == hashlib.sha256(pack(WEIGHTS)).hexdigest()
     assert totals([*rows, rows[2]])[2] == {

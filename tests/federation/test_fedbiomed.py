@@ -20,7 +20,9 @@ from fedfactory.factory.encoders import SQUEEZENET, read_key
 from fedfactory.factory.local import LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.plan import FactoryPlan
+from fedfactory.factory.server import FactoryServer, initial_weights
 from fedfactory.factory.site_data import load_site
+from fedfactory.factory.training import FactoryTask
 from fedfactory.federation import fedbiomed, simulated
 from fedfactory.federation.aggregation import uniform_mean
 from fedfactory.federation.fedbiomed.driver import node_folder
@@ -31,8 +33,6 @@ from fedfactory.federation.fedbiomed.upkeep import back_up_database, prune_state
 from fedfactory.federation.fedbiomed.waiting import check_keys, find_sites, wait_for_approval
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.federation.sampling import sample_clients
-from fedfactory.federation.server import initial_weights
-from fedfactory.federation.training import FactoryTask
 from fedfactory.progress import Progress
 from tests.conftest import ROOT
 from tests.factory.test_plan import config
@@ -146,8 +146,9 @@ def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_pat
     found = train(task)
     assert same(found, written_out(task))
     other = make_task(keyed, tmp_path / "simulated", engine="simulated")
-    sites = [other.site_task(client) for client in CLIENTS]
-    server = simulated.train(other.parameters, sites, SEED, "test", other.work, 2, Progress("test"))
+    server = FactoryServer(other.parameters, SEED, other.work)
+    parties = [other.party_task(client) for client in CLIENTS]
+    simulated.train(server, parties, "test", other.work, 2, Progress("test"))
     assert same(found, server.weights)
     for index, client in enumerate(CLIENTS):
         rows = read_ledger(task.work / "sites" / client / "ledger.csv")
@@ -308,7 +309,7 @@ def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
 
 def test_the_simulated_engine_never_imports_fedbiomed():
     code = (
-        "import sys, fedfactory.federation.training, fedfactory.federation.fedbiomed.driver\n"
+        "import sys, fedfactory.factory.training, fedfactory.federation.fedbiomed.driver\n"
         "assert not any(name.split('.')[0] == 'fedbiomed' for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.server import FactoryServer, initial_weights, snapshot_rounds
 from fedfactory.federation.aggregation import uniform_mean
 from fedfactory.federation.sampling import sample_clients
-from fedfactory.federation.server import Server, initial_weights, snapshot_rounds
 from tests.federation.conftest import small_parameters
 
 
@@ -34,7 +34,7 @@ def test_mean_is_exact_and_ignores_how_often_a_client_counts():
 
 def test_averaged_generator_follows_by_its_decay_per_local_step(tmp_path):
     parameters = small_parameters(local_steps=3)
-    server = Server(parameters, 0, tmp_path)
+    server = FactoryServer(parameters, 0, tmp_path)
     before = {name: value.clone() for name, value in server.ema.items()}
     moved = {name: value + 1 for name, value in server.weights.items()}
     server.accept({0: moved, 2: moved})
@@ -44,7 +44,7 @@ def test_averaged_generator_follows_by_its_decay_per_local_step(tmp_path):
 
 
 def test_a_diverged_client_is_named_before_its_weights_are_averaged(tmp_path):
-    server = Server(small_parameters(), 0, tmp_path)
+    server = FactoryServer(small_parameters(), 0, tmp_path)
     before = {name: value.clone() for name, value in server.weights.items()}
     broken = {name: value.clone() for name, value in server.weights.items()}
     broken["generator.constant"][0, 0, 0, 0] = float("nan")

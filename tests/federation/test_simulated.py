@@ -17,11 +17,11 @@ from fedfactory.factory.encoders import SQUEEZENET
 from fedfactory.factory.local import LocalState, local_round
 from fedfactory.factory.model import Factory
 from fedfactory.factory.networks import FactoryModel
+from fedfactory.factory.server import FactoryServer
 from fedfactory.factory.site_data import load_site
+from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.federation import simulated
 from fedfactory.federation.ledger import read_ledger
-from fedfactory.federation.server import Server
-from fedfactory.federation.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
 from tests.conftest import ROOT
 from tests.federation.conftest import CLIENTS, site_files, small_parameters, wait_until
@@ -29,17 +29,20 @@ from tests.federation.conftest import CLIENTS, site_files, small_parameters, wai
 pytestmark = pytest.mark.slow
 
 
-def run(parameters, tasks, work: Path, workers: int = 2, progress=None) -> Server:
-    return simulated.train(parameters, tasks, 7, "test", work, workers, progress or Progress("test"))
+def run(parameters, tasks, work: Path, workers: int = 2, progress=None) -> FactoryServer:
+    server = FactoryServer(parameters, 7, work)
+    simulated.train(server, tasks, "test", work, workers, progress or Progress("test"))
+    return server
 
 
-def in_this_process(parameters, tasks, folder: Path) -> Server:
+def in_this_process(parameters, tasks, folder: Path) -> FactoryServer:
     """The training written out: what every engine must reproduce."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    server = Server(parameters, 7, folder)
+    server = FactoryServer(parameters, 7, folder)
     model = FactoryModel(parameters.network)
-    sites = [load_site(t.client, Path(t.data), Path(t.key), t.encoder, parameters, "cpu") for t in tasks]
+    told = [(t.client, t.arguments) for t in tasks]
+    sites = [load_site(c, Path(a["data"]), Path(a["key"]), a["encoder"], parameters, "cpu") for c, a in told]
     states = [LocalState(model, parameters.training) for _ in tasks]
     while not server.finished:
         models = {}
@@ -164,7 +167,7 @@ def test_clients_end_with_a_killed_job(stores, tmp_path):
 from tests.federation.test_simulated import run, task_of
 task = task_of({str(stores)!r}, {str(tmp_path / "work")!r}, rounds=100000)
 if __name__ == "__main__":
-    run(task.parameters, [task.site_task(client) for client in task.parameters.clients], task.work)
+    run(task.parameters, [task.party_task(client) for client in task.parameters.clients], task.work)
 """
     script = tmp_path / "job.py"
     script.write_text(code)

@@ -23,6 +23,9 @@ from fedfactory.seeds import derive_seed
 # Share of the passes that see the key.
 _KEY_SEEN = {"mean": 1.0, "key_dominant": 0.5, "label": 0.0}
 
+LOSS_COLUMNS = ("discriminator", "generator", "r1", "path_length", "refinement", "augmentation")
+"""What :func:`local_round` returns, in every round at least the last one."""
+
 Encode = Callable[[Tensor], Tensor]
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedfactory.federation.message import Allowlist, Form, pack
+from fedfactory.federation.message import CLIENT, Allowlist, arrays_of, pack
 from fedfactory.files import new_file
 
 COLUMNS = ("round", "client", "direction", "field", "arrays", "bytes", "sha256")
@@ -54,7 +54,12 @@ class Ledger:
             file.write_text(json.dumps(_forms(allowlist), indent=1) + "\n")
 
     def record(
-        self, round_number: int, client: str, direction: str, message: Mapping[str, Any], wire: bytes | None = None
+        self,
+        round_number: int,
+        client: str,
+        direction: str,
+        message: Mapping[str, Any],
+        wire: Mapping[str, bytes] | None = None,
     ) -> None:
         """Check a message and write it down; an inadmissible one is written nowhere and must not be sent.
 
@@ -62,8 +67,8 @@ class Ledger:
             round_number: counted from 0; :data:`ANNOUNCEMENT` before the first round.
             client: the site whose border is crossed.
             direction: :data:`OUT` or :data:`IN`.
-            message: fields ``weights`` (state dict), ``key`` (key_size,) and ``client`` (name).
-            wire: the weights as they cross, where they are packed already.
+            message: field -> arrays by name, or its only array; ``client`` is a name.
+            wire: fields as they cross, where they are packed already.
 
         Raises:
             FedFactoryError: something that the allowlist does not hold.
@@ -72,7 +77,7 @@ class Ledger:
         with self.file.open("a", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             for field in sorted(message):
-                data, arrays = _content(field, message[field], wire)
+                data, arrays = _content(field, message[field], (wire or {}).get(field))
                 digest = hashlib.sha256(data).hexdigest()
                 writer.writerow((round_number, client, direction, field, arrays, len(data), digest))
 
@@ -95,20 +100,17 @@ def totals(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str | int]]:
 
 
 def _content(field: str, value: Any, wire: bytes | None) -> tuple[bytes, int]:
-    if field == "client":
+    if field == CLIENT:
         return str(value).encode(), 0
-    if field == "weights":
-        return pack(value) if wire is None else wire, len(value)
-    return pack({field: value}), 1
+    arrays = arrays_of(field, value)
+    return pack(arrays) if wire is None else wire, len(arrays)
 
 
 def _forms(allowlist: Allowlist) -> dict[str, Any]:
-    key = Form("key", (allowlist.key_size,), "float32")
-    listed = {"weights": allowlist.weights, "key": (key,)}
     return {
-        "client": list(allowlist.clients),
+        CLIENT: list(allowlist.clients),
         **{
             field: [{"name": form.name, "shape": list(form.shape), "dtype": form.dtype} for form in forms]
-            for field, forms in listed.items()
+            for field, forms in allowlist.fields.items()
         },
     }

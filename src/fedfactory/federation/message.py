@@ -1,8 +1,8 @@
 """What may cross a site's border, and its form on the wire.
 
-A message holds model weights, a CLIP key or a client's name; each kind has one shape that the model fixes beforehand,
-so that nothing else fits into it. On the wire weights are their raw bytes in the order of their names: reading them
-executes nothing.
+A message holds fields, for instance model weights, a CLIP key or a client's name. Each field has one form that the
+federation fixes beforehand, so that nothing else fits into it. On the wire the arrays of a field are their raw bytes in
+the order of their names: reading them executes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fedfactory.errors import FedFactoryError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FIELDS = ("client", "key", "weights")
+CLIENT, WEIGHTS = "client", "weights"
+"""Fields of every federation: a client's name, and the model's weights."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,29 @@ class Form:
 
 @dataclass(frozen=True)
 class Allowlist:
-    """All that a site of this federation may send or receive.
+    """All that a site of a federation may send or receive.
 
     Attributes:
         clients: names of the clients.
-        key_size: length of the CLIP key.
-        weights: forms of the model's parameters and buffers, in the order of their names.
+        fields: name of a field -> forms of its arrays, in the order of their names; the field ``client`` is a name.
     """
 
     clients: tuple[str, ...]
-    key_size: int
-    weights: tuple[Form, ...]
+    fields: Mapping[str, tuple[Form, ...]]
 
     @classmethod
-    def of(cls, clients: tuple[str, ...], key_size: int, weights: Mapping[str, Tensor]) -> Allowlist:
-        """The allowlist of a model."""
-        return cls(clients, key_size, tuple(form_of(name, weights[name]) for name in sorted(weights)))
+    def of(cls, clients: tuple[str, ...], **fields: Mapping[str, Tensor] | Tensor) -> Allowlist:
+        """The allowlist of a federation whose messages look like these: a field's arrays, or its only one."""
+        forms = {
+            field: tuple(form_of(name, array) for name, array in sorted(arrays_of(field, value).items()))
+            for field, value in fields.items()
+        }
+        return cls(clients, forms)
+
+    @property
+    def weights(self) -> tuple[Form, ...]:
+        """Forms of the model's parameters and buffers."""
+        return self.fields[WEIGHTS]
 
     def check(self, message: Mapping[str, Any]) -> None:
         """Refuse what is not on the list.
@@ -60,32 +68,30 @@ class Allowlist:
             FedFactoryError: a field, array, shape, type or client name that the federation does not exchange.
         """
         for field, value in message.items():
-            if field == "weights":
-                self._check_weights(value)
-            elif field == "key":
-                self._check_key(value)
-            elif field != "client":
-                raise _refused(f"'{field}'; only {', '.join(FIELDS)} may")
+            if field in self.fields:
+                self._check_arrays(field, arrays_of(field, value))
+            elif field != CLIENT:
+                raise _refused(f"'{field}'; only {', '.join(sorted([CLIENT, *self.fields]))} may")
             elif value not in self.clients:
                 raise _refused(f"the client name {value!r}; known are {', '.join(self.clients)}")
 
-    def _check_weights(self, weights: Mapping[str, Tensor]) -> None:
-        expected = {form.name: form for form in self.weights}
-        for name in sorted({*weights, *expected}):
+    def _check_arrays(self, field: str, arrays: Mapping[str, Tensor]) -> None:
+        expected = {form.name: form for form in self.fields[field]}
+        for name in sorted({*arrays, *expected}):
+            shown = field if name == field else f"{field}.{name}"
             if name not in expected:
-                raise _refused(f"'weights.{name}', which is no parameter of the model")
-            if name not in weights:
-                raise _refused(f"weights without '{name}'")
-            if (found := form_of(name, weights[name])) != expected[name]:
+                raise _refused(f"'{shown}', which is no part of '{field}'")
+            if name not in arrays:
+                raise _refused(f"'{field}' without '{name}'")
+            if (found := form_of(name, arrays[name])) != expected[name]:
                 raise _refused(
-                    f"'weights.{name}' as {found.dtype} {found.shape}; the model has {expected[name].dtype} "
-                    f"{expected[name].shape}"
+                    f"'{shown}' as {found.dtype} {found.shape}; it is {expected[name].dtype} {expected[name].shape}"
                 )
 
-    def _check_key(self, key: Tensor) -> None:
-        found = form_of("key", key)
-        if found != Form("key", (self.key_size,), "float32"):
-            raise _refused(f"a key as {found.dtype} {found.shape}; it is float32 ({self.key_size},)")
+
+def arrays_of(field: str, value: Mapping[str, Tensor] | Tensor) -> Mapping[str, Tensor]:
+    """Arrays of a field by name; the only one of a field has the field's name."""
+    return value if isinstance(value, Mapping) else {field: value}
 
 
 def form_of(name: str, value: Any) -> Form:
@@ -99,9 +105,9 @@ def form_of(name: str, value: Any) -> Form:
     return Form(name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
 
 
-def pack(weights: Mapping[str, Tensor]) -> bytes:
-    """Raw bytes of all weights in the order of their names."""
-    return b"".join(weights[name].detach().cpu().contiguous().numpy().tobytes() for name in sorted(weights))
+def pack(arrays: Mapping[str, Tensor]) -> bytes:
+    """Raw bytes of all arrays in the order of their names."""
+    return b"".join(arrays[name].detach().cpu().contiguous().numpy().tobytes() for name in sorted(arrays))
 
 
 def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
@@ -114,14 +120,14 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
 
     expected = sum(form.count() * np.dtype(form.dtype).itemsize for form in forms)
     if len(data) != expected:
-        raise FedFactoryError(f"a message of {len(data)} bytes came in where the model's weights are {expected} bytes")
+        raise FedFactoryError(f"a message of {len(data)} bytes came in where {expected} bytes are expected")
     # One writable copy for all: the arrays are views of it.
-    buffer, weights, start = bytearray(data), {}, 0
+    buffer, arrays, start = bytearray(data), {}, 0
     for form in forms:
         array = np.frombuffer(buffer, form.dtype, form.count(), start).reshape(form.shape)
-        weights[form.name] = torch.from_numpy(array if array.flags.aligned else array.copy())
+        arrays[form.name] = torch.from_numpy(array if array.flags.aligned else array.copy())
         start += array.nbytes
-    return weights
+    return arrays
 
 
 def _refused(what: str) -> FedFactoryError:

@@ -10,20 +10,23 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.message import Allowlist, pack, unpack
-from fedfactory.federation.server import Server
-from fedfactory.federation.site import SiteTask, serve
+from fedfactory.federation.message import WEIGHTS, Allowlist, pack, unpack
+from fedfactory.federation.party import Message, PartyTask
+from fedfactory.federation.server import Rounds, Server
+from fedfactory.federation.site import serve
 from fedfactory.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +40,12 @@ class _Client:
     name: str
     process: BaseProcess
     pipe: Connection
-    deadline: int
+    rounds: Rounds
 
-    def send(self, header: Mapping[str, Any], payload: bytes | None = None) -> None:
+    def send(self, header: Mapping[str, Any], payloads: Iterable[bytes] = ()) -> None:
         try:
             self.pipe.send_bytes(json.dumps(header).encode())
-            if payload is not None:
+            for payload in payloads:
                 self.pipe.send_bytes(payload)
         except OSError:
             raise self._gone() from None
@@ -54,9 +57,9 @@ class _Client:
             FedFactoryError: the client reports an error, does not answer in time, or its process is gone.
         """
         try:
-            if not self.pipe.poll(self.deadline):
+            if not self.pipe.poll(self.rounds.deadline):
                 raise FedFactoryError(
-                    f"client {self.name} did not answer within {self.deadline} s ('factory.federation.deadline')"
+                    f"client {self.name} did not answer within {self.rounds.deadline} s ('{self.rounds.key}.deadline')"
                 )
             header = json.loads(self.pipe.recv_bytes())
         except (EOFError, OSError):
@@ -67,9 +70,15 @@ class _Client:
             raise FedFactoryError(f"client {self.name}: {header['error']}")
         return header
 
-    def payload(self) -> bytes:
+    def message(self, allowlist: Allowlist) -> Message:
+        """Wait for the client's answer to a message.
+
+        Raises:
+            FedFactoryError: as :meth:`answer`, or something that does not fit.
+        """
+        fields = self.answer()["fields"]
         try:
-            return self.pipe.recv_bytes()
+            return {field: unpack(self.pipe.recv_bytes(), allowlist.fields[field]) for field in fields}
         except (EOFError, OSError):
             raise self._gone() from None
 
@@ -82,28 +91,18 @@ class _Client:
 
 
 def train(
-    parameters: FactoryParameters,
-    sites: Sequence[SiteTask],
-    seed: int,
-    identity: str,
-    work: Path,
-    workers: int,
-    progress: Progress,
-) -> Server:
-    """Train the factory, or go on with it from its last checkpoint.
+    server: Server, sites: Sequence[PartyTask], identity: str, work: Path, workers: int, progress: Progress
+) -> None:
+    """Train what a server and its clients train, or go on with it from the last checkpoint.
 
     Args:
-        parameters: of the factory.
-        sites: one task per client, in the order of ``parameters.clients``.
-        seed: of the training.
+        server: the aggregator before the first round; after the last one when this returns.
+        sites: one task per client, in the order of the server's; ``work`` of each then holds its ``ledger.csv`` and
+            ``losses.csv``.
         identity: digest of code and configuration; checkpoints of another one are not continued.
-        work: folder for checkpoints, snapshots and the sites' own files; remains for the caller to remove.
+        work: folder for the aggregator's checkpoints; remains for the caller to remove.
         workers: clients that train at the same time; does not change the result.
         progress: updated after every round.
-
-    Returns:
-        The aggregator after the last round; ``work/sites/<client>`` holds ``ledger.csv`` and ``losses.csv`` of each
-        client, ``work/snapshots`` the averaged generator over time.
 
     Raises:
         FedFactoryError: bad data at a client, or a client that does not answer.
@@ -112,17 +111,15 @@ def train(
 
     # The means of many small arrays: a second thread would only wait, on a core that a client needs.
     torch.set_num_threads(1)
-    server = Server(parameters, seed, work)
     checkpoints = Checkpoints(work / "aggregator", identity)
-    clients = [_start(task, parameters.federation.deadline) for task in sites]
+    clients = [_start(task, server.rounds) for task in sites]
     try:
         _resume(server, checkpoints, clients)
-        allowlist = Allowlist.of(parameters.clients, parameters.network.key_size, server.weights)
         while not server.finished:
-            _round(server, clients, allowlist, workers)
+            _round(server, clients, workers)
             if server.checkpoint_due:
                 _checkpoint(server, checkpoints, clients)
-            progress.update(server.round_number, parameters.federation.total_rounds, "rounds")
+            progress.update(server.round_number, server.rounds.total, "rounds")
         for client in clients:
             client.send({"do": "stop"})
     finally:
@@ -131,10 +128,9 @@ def train(
         for client in clients:
             client.process.join(_STOP_SECONDS)
             client.process.kill()
-    return server
 
 
-def _start(task: SiteTask, deadline: int) -> _Client:
+def _start(task: PartyTask, rounds: Rounds) -> _Client:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     # Read by the libraries when the child loads them; the number of threads changes the last bits of a sum.
@@ -146,7 +142,7 @@ def _start(task: SiteTask, deadline: int) -> _Client:
     theirs.close()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    return _Client(task.client, process, ours, deadline)
+    return _Client(task.client, process, ours, rounds)
 
 
 def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]) -> None:
@@ -163,17 +159,34 @@ def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]
         client.answer()
 
 
-def _round(server: Server, clients: Sequence[_Client], allowlist: Allowlist, workers: int) -> None:
-    data, models = pack(server.weights), {}
-    waiting = server.sampled()
+def _round(server: Server, clients: Sequence[_Client], workers: int) -> None:
+    answers: dict[str, dict[int, Message]] = {}
+    for phase in server.phases:
+        answers[phase] = _phase(server, clients, workers, phase, answers)
+    server.accept({index: answer[WEIGHTS] for index, answer in answers[server.phases[-1]].items()})
+
+
+def _phase(
+    server: Server,
+    clients: Sequence[_Client],
+    workers: int,
+    phase: str,
+    earlier: Mapping[str, Mapping[int, Message]],
+) -> dict[int, Message]:
+    """Send every sampled client its message, and collect the answers."""
+    # Most clients are sent the same arrays: packed once, and kept, so that no other object takes their id.
+    packed: dict[int, tuple[Mapping[str, Tensor], bytes]] = {}
+    found, waiting = {}, server.sampled()
     while waiting:
         group, waiting = waiting[:workers], waiting[workers:]
         for index in group:
-            clients[index].send({"do": "round", "round": server.round_number}, data)
+            message = server.message(phase, index, earlier)
+            packed |= {id(arrays): (arrays, pack(arrays)) for arrays in message.values() if id(arrays) not in packed}
+            header = {"do": "round", "round": server.round_number, "phase": phase, "fields": list(message)}
+            clients[index].send(header, [packed[id(arrays)][1] for arrays in message.values()])
         for index in group:
-            clients[index].answer()
-            models[index] = unpack(clients[index].payload(), allowlist.weights)
-    server.accept(models)
+            found[index] = clients[index].message(server.allowlist)
+    return found
 
 
 def _checkpoint(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]) -> None:

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.losses import LOSSES, append_row, keep_rows
+from fedfactory.federation.message import pack, unpack
 from fedfactory.federation.parent import die_with_parent
-from fedfactory.files import new_file
-
-
-@dataclass(frozen=True)
-class SiteTask:
-    """What a client's process is told when it starts; plain values.
-
-    Attributes:
-        client: the client's name.
-        data: folder of its store.
-        key: file of its CLIP key.
-        encoder: parameters of the key's encoder.
-        parameters: of the factory, as JSON data.
-        seed: of the training.
-        identity: digest of code and configuration.
-        work: the client's own folder for checkpoints, ledger and losses.
-        device: ``cpu`` or ``cuda``.
-    """
-
-    client: str
-    data: str
-    key: str
-    encoder: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    seed: int
-    identity: str
-    work: str
-    device: str
+from fedfactory.federation.party import PartyTask, open_party
 
 
 def serve(pipe: Connection, task: str, parent: int) -> None:
@@ -50,13 +20,13 @@ def serve(pipe: Connection, task: str, parent: int) -> None:
 
     Args:
         pipe: to the aggregator.
-        task: :class:`SiteTask` as JSON.
+        task: :class:`PartyTask` as JSON.
         parent: process id of the aggregator; nothing is written any more once it is gone.
     """
     die_with_parent(parent)
     try:
         try:
-            _Site(SiteTask(**json.loads(task))).serve(pipe)
+            _Site(PartyTask(**json.loads(task))).serve(pipe)
         except FedFactoryError as error:
             pipe.send_bytes(json.dumps({"error": str(error)}).encode())
         except Exception as error:
@@ -68,98 +38,57 @@ def serve(pipe: Connection, task: str, parent: int) -> None:
 
 
 class _Site:
-    """The client's side of the training."""
+    """The client's side of the training: messages, ledger, checkpoints."""
 
-    def __init__(self, task: SiteTask) -> None:
+    def __init__(self, task: PartyTask) -> None:
         import torch
 
         from fedfactory.checkpoints import Checkpoints
-        from fedfactory.factory.local import LocalState
-        from fedfactory.factory.networks import FactoryModel
-        from fedfactory.factory.parameters import FactoryParameters
-        from fedfactory.factory.site_data import load_site
-        from fedfactory.federation.message import Allowlist
 
         torch.set_num_threads(1)
         make_deterministic(task.device)
-        self._task = task
-        self._parameters = FactoryParameters.from_json(task.parameters)
-        self._site = load_site(
-            task.client, Path(task.data), Path(task.key), task.encoder, self._parameters, task.device
-        )
-        self._model = FactoryModel(self._parameters.network).to(task.device)
-        self._state = LocalState(self._model, self._parameters.training)
-        weights = self._model.state_dict()
-        self._allowlist = Allowlist.of(self._parameters.clients, self._parameters.network.key_size, weights)
-        work = Path(task.work)
-        own = hashlib.sha256(self._site.images.cpu().numpy().tobytes() + self._site.key.cpu().numpy().tobytes())
-        self._checkpoints = Checkpoints(work / "state", f"{task.identity} {own.hexdigest()}")
-        self._losses = work / "losses.csv"
+        self._task, self._party = task, open_party(task)
+        self._work = Path(task.work)
+        self._checkpoints = Checkpoints(self._work / "state", f"{task.identity} {self._party.fingerprint}")
 
     def serve(self, pipe: Connection) -> None:
         pipe.send_bytes(json.dumps({"rounds": self._checkpoints.rounds()}).encode())
         while True:
             order = json.loads(pipe.recv_bytes())
+            answer: dict[str, bytes] = {}
             if order["do"] == "stop":
                 return
-            payload = None
             if order["do"] == "start":
                 self._start(order["round"])
             elif order["do"] == "checkpoint":
-                state = self._state.state_dict(self._parameters.federation.persistent_optimisers)
-                self._checkpoints.save(order["round"], state)
+                self._checkpoints.save(order["round"], self._party.state_dict())
             else:
-                payload = self._round(order["round"], pipe.recv_bytes())
-            pipe.send_bytes(b"{}")
-            if payload is not None:
-                pipe.send_bytes(payload)
+                message = {field: pipe.recv_bytes() for field in order["fields"]}
+                answer = self._answer(order["round"], order["phase"], message)
+            pipe.send_bytes(json.dumps({"fields": list(answer)}).encode())
+            for data in answer.values():
+                pipe.send_bytes(data)
 
     def _start(self, round_number: int) -> None:
-        from fedfactory.federation.ledger import ANNOUNCEMENT, IN, OUT, Ledger
+        from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger
 
-        self._in, self._out = IN, OUT
         self._checkpoints.forget_after(round_number)
         if round_number:
-            self._state.load_state_dict(self._checkpoints.load(round_number))
-        work = Path(self._task.work)
-        self._ledger = Ledger(work, self._allowlist, until_round=round_number or ANNOUNCEMENT)
+            self._party.load_state_dict(self._checkpoints.load(round_number))
+        self._ledger = Ledger(self._work, self._party.allowlist, until_round=round_number or ANNOUNCEMENT)
         if not round_number:
-            # What the later stages need of a site besides the model: its name and its key.
-            announcement = {"client": self._task.client, "key": self._site.key.cpu()}
-            self._ledger.record(ANNOUNCEMENT, self._task.client, OUT, announcement)
-        keep_rows(self._losses, round_number)
+            self._ledger.record(ANNOUNCEMENT, self._task.client, OUT, self._party.announcement())
+        keep_rows(self._work / LOSSES, self._party.loss_columns, round_number)
 
-    def _round(self, round_number: int, data: bytes) -> bytes:
-        from fedfactory.factory.local import local_round
-        from fedfactory.federation.message import pack, unpack
+    def _answer(self, round_number: int, phase: str, data: dict[str, bytes]) -> dict[str, bytes]:
+        from fedfactory.federation.ledger import IN, OUT
 
-        weights = unpack(data, self._allowlist.weights)
-        self._ledger.record(round_number, self._task.client, self._in, {"weights": weights}, data)
-        self._model.load_state_dict(weights)
-        found = local_round(self._model, self._state, self._site, self._parameters, self._task.seed, round_number)
-        append_row(self._losses, {"round": round_number, **found})
-        trained = {name: value.cpu() for name, value in self._model.state_dict().items()}
-        answer = pack(trained)
-        self._ledger.record(round_number, self._task.client, self._out, {"weights": trained}, answer)
-        return answer
-
-
-LOSS_COLUMNS = ("round", "discriminator", "generator", "r1", "path_length", "refinement", "augmentation")
-
-
-def keep_rows(file: Path, until_round: int) -> None:
-    """Start a table of losses, or cut off the rounds that a resumed training writes again."""
-    rows = []
-    if file.exists():
-        with file.open(newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row["augmentation"] and int(row["round"]) < until_round]
-    with new_file(file) as new, new.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, LOSS_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def append_row(file: Path, row: Mapping[str, Any]) -> None:
-    """Add the losses of one round."""
-    with file.open("a", newline="") as stream:
-        csv.DictWriter(stream, LOSS_COLUMNS, lineterminator="\n").writerow(row)
+        fields = self._party.allowlist.fields
+        message = {field: unpack(content, fields[field]) for field, content in data.items()}
+        self._ledger.record(round_number, self._task.client, IN, message, data)
+        answer, losses = self._party.answer(round_number, phase, message)
+        if losses is not None:
+            append_row(self._work / LOSSES, self._party.loss_columns, {"round": round_number, **losses})
+        packed = {field: pack(arrays) for field, arrays in answer.items()}
+        self._ledger.record(round_number, self._task.client, OUT, answer, packed)
+        return packed

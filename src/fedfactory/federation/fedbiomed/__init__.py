@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fedfactory.factory.encoders import Key
-    from fedfactory.federation.server import Server
-    from fedfactory.federation.training import FactoryTask
+    from fedfactory.factory.server import FactoryServer
+    from fedfactory.factory.training import FactoryTask
     from fedfactory.progress import Progress
 
 
-def train(task: FactoryTask, progress: Progress) -> Server:
+def train(task: FactoryTask, progress: Progress) -> FactoryServer:
     """Train the factory; see :func:`fedfactory.federation.fedbiomed.driver.train`."""
     # The processes that the driver starts are modules of this package, and must not be imported by importing it.
     from fedfactory.federation.fedbiomed import driver

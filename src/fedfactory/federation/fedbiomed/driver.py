@@ -34,8 +34,8 @@ from fedfactory.files import new_file
 if TYPE_CHECKING:
     from fedfactory.factory.encoders import Key
     from fedfactory.factory.parameters import FactoryParameters
-    from fedfactory.federation.server import Server
-    from fedfactory.federation.training import FactoryTask
+    from fedfactory.factory.server import FactoryServer
+    from fedfactory.factory.training import FactoryTask
     from fedfactory.progress import Progress
 
 # Nodes must use exactly the name that is in the researcher's certificate.
@@ -89,7 +89,7 @@ class Federation:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def train(task: FactoryTask, progress: Progress) -> Server:
+def train(task: FactoryTask, progress: Progress) -> FactoryServer:
     """Train the factory with Fed-BioMed, or go on with it from its last checkpoint.
 
     Args:
@@ -142,11 +142,14 @@ def announced_keys(work: Path) -> dict[str, Key]:
     return {client: Key(key["encoder"], key["digest"], 0, key_tensor(key)) for client, key in keys.items()}
 
 
-def run(federation: Federation, progress: Progress) -> Server:
+def run(federation: Federation, progress: Progress) -> FactoryServer:
     """Train with sites whose folders are made; see :func:`train`."""
-    from fedfactory.federation.server import Server
+    from fedfactory.factory.server import FactoryServer
 
-    server, identity = Server(federation.parameters, federation.seed, federation.work), federation.whole_identity()
+    server, identity = (
+        FactoryServer(federation.parameters, federation.seed, federation.work),
+        federation.whole_identity(),
+    )
     checkpoints = Checkpoints(federation.home, identity)
     if checkpoints.rounds():
         server.load_state_dict(checkpoints.load(checkpoints.rounds()[-1]))
@@ -163,15 +166,11 @@ def run(federation: Federation, progress: Progress) -> Server:
     return server
 
 
-def _open_records(federation: Federation, server: Server) -> None:
+def _open_records(federation: Federation, server: FactoryServer) -> None:
     """Make the records of sites on this machine, also of those that are never sampled."""
-    from fedfactory.federation.message import Allowlist
-
-    network = federation.parameters.network
-    allowlist = Allowlist.of(federation.parameters.clients, network.key_size, server.weights)
     for client, folder in federation.folders.items():
         card = read_card(folder)
-        open_records(Path(card.records), allowlist, client, key_tensor(card.key), server.round_number)
+        open_records(Path(card.records), server.allowlist, client, key_tensor(card.key), server.round_number)
 
 
 def _start(federation: Federation, identity: str, processes: Processes) -> None:

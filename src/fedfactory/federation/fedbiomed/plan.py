@@ -21,16 +21,16 @@ from fedfactory import __version__
 from fedfactory.codedigest import code_digest
 from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory.local import LOSS_COLUMNS, LocalState, Site, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.factory.party import factory_allowlist
 from fedfactory.federation.fedbiomed.folder import key_tensor, read_card, read_site
-from fedfactory.federation.fedbiomed.records import LOSSES, open_records
+from fedfactory.federation.fedbiomed.records import open_records
 from fedfactory.federation.fedbiomed.upkeep import back_up_database, prune_states
 from fedfactory.federation.ledger import IN, OUT
-from fedfactory.federation.message import Allowlist
+from fedfactory.federation.losses import LOSSES, append_row
 from fedfactory.federation.sampling import sample_clients
-from fedfactory.federation.site import append_row
 
 # All code of this package that trains at a site, as it was when this process loaded it.
 OWN_DIGEST = code_digest(Path(__file__))
@@ -179,7 +179,7 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         folder, number, model = Path(self._dataset.path), self.round(), self.model()
         card, site = read_card(folder), _site(folder, _stamp(folder), self._plain_parameters, self._device)
         back_up_database(Path(card.node))
-        allowlist = Allowlist.of(self._parameters.clients, self._parameters.network.key_size, model.state_dict())
+        allowlist = factory_allowlist(self._parameters, model.state_dict())
         records = card.records_of(self._experiment)
         ledger = open_records(records, allowlist, card.client, key_tensor(card.key), number)
         ledger.record(number, card.client, IN, {"weights": model.state_dict()})
@@ -189,7 +189,7 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         losses = local_round(model, state, site, self._parameters, self._seed, number)
         self._model.send_to_device(self._device_init)
         self.optimizer().keep(state.state_dict(self._parameters.federation.persistent_optimisers), number)
-        append_row(records / LOSSES, {"round": number, **losses})
+        append_row(records / LOSSES, LOSS_COLUMNS, {"round": number, **losses})
         ledger.record(number, card.client, OUT, {"weights": model.state_dict()})
         prune_states(Path(card.node), self._experiment, number, self._parameters.federation.checkpoint_every)
         return 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedfactory.factory.local import LOSS_COLUMNS
 from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger, read_ledger
+from fedfactory.federation.losses import LOSSES, keep_rows
 from fedfactory.federation.message import Allowlist
-from fedfactory.federation.site import keep_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LOSSES = "losses.csv"
 
 
 def open_records(folder: Path, allowlist: Allowlist, client: str, key: Tensor, round_number: int) -> Ledger:
@@ -33,5 +32,5 @@ def open_records(folder: Path, allowlist: Allowlist, client: str, key: Tensor, r
     ledger = Ledger(folder, allowlist, until_round=round_number or ANNOUNCEMENT)
     if not read_ledger(ledger.file):
         ledger.record(ANNOUNCEMENT, client, OUT, {"client": client, "key": key})
-    keep_rows(folder / LOSSES, round_number)
+    keep_rows(folder / LOSSES, LOSS_COLUMNS, round_number)
     return ledger

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fedfactory.checkpoints import Checkpoints
+    from fedfactory.factory.server import FactoryServer
     from fedfactory.federation.ledger import Ledger
-    from fedfactory.federation.server import Server
 
 # What nodes that the job itself starts may take longer than the deadline: a busy machine imports for minutes.
 _START_SECONDS = 300
@@ -90,17 +90,15 @@ class _Researcher:
 
         from fedfactory.checkpoints import Checkpoints
         from fedfactory.factory.parameters import FactoryParameters
-        from fedfactory.federation.message import Allowlist
-        from fedfactory.federation.server import Server
+        from fedfactory.factory.server import FactoryServer
 
         torch.set_num_threads(1)
         self._task, self._reports = task, reports
         self._parameters = FactoryParameters.from_json(task.parameters)
         self._clients, self._deadline = self._parameters.clients, self._parameters.federation.deadline
-        self._server: Server = Server(self._parameters, task.seed, Path(task.work))
+        self._server: FactoryServer = FactoryServer(self._parameters, task.seed, Path(task.work))
         self._checkpoints: Checkpoints = Checkpoints(Path(task.checkpoints), task.identity)
-        key_size = self._parameters.network.key_size
-        self._allowlist = Allowlist.of(self._clients, key_size, self._server.weights)
+        self._allowlist = self._server.allowlist
         self._ledgers: dict[str, Ledger] = {}
 
     def train(self) -> None:

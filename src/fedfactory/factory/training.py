@@ -14,9 +14,9 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import Key, read_key
 from fedfactory.factory.model import Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.factory.server import FactoryServer, snapshot_rounds
 from fedfactory.federation import fedbiomed, simulated
-from fedfactory.federation.server import snapshot_rounds
-from fedfactory.federation.site import SiteTask
+from fedfactory.federation.party import PartyTask
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 
@@ -56,14 +56,17 @@ class FactoryTask:
         content = [parameters, dict(self.encoder), self.seed, self.device, self.code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def site_task(self, client: str) -> SiteTask:
+    def party_task(self, client: str) -> PartyTask:
         """The task of one client."""
-        return SiteTask(
+        return PartyTask(
             client=client,
-            data=self.sites[client]["data"],
-            key=self.sites[client]["factory_key.json"],
-            encoder=dict(self.encoder),
-            parameters=self.parameters.as_json(),
+            kind="factory",
+            arguments={
+                "data": self.sites[client]["data"],
+                "key": self.sites[client]["factory_key.json"],
+                "encoder": dict(self.encoder),
+                "parameters": self.parameters.as_json(),
+            },
             seed=self.seed,
             identity=self.identity,
             work=str(self.work / "sites" / client),
@@ -88,8 +91,9 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         keys = {client: read_key(Path(task.sites[client]["factory_key.json"])) for client in clients}
         _check_encoders(keys)
     if federation.engine == "simulated":
-        sites = [task.site_task(client) for client in clients]
-        server = simulated.train(task.parameters, sites, task.seed, task.identity, task.work, task.workers, progress)
+        sites = [task.party_task(client) for client in clients]
+        server = FactoryServer(task.parameters, task.seed, task.work)
+        simulated.train(server, sites, task.identity, task.work, task.workers, progress)
     else:
         server = fedbiomed.train(task, progress)
     if federation.mode == "remote":

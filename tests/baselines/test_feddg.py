@@ -1,4 +1,6 @@
-"""FedDG: amplitude mixing, boundary contrast."""
+"""FedDG: amplitude mixing, boundary contrast, episodes."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ import torch
 
 from fedfactory.baselines.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.baselines.feddg.contrast import boundary_and_ring, boundary_contrast
+from fedfactory.baselines.feddg.network import FeatureUNet, episode_losses
+from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.errors import FedFactoryError
+from fedfactory.losses import segmentation_loss
 
 
 @pytest.fixture
@@ -74,3 +79,68 @@ def test_contrast_without_any_foreground_is_zero_and_differentiable():
     loss = boundary_contrast(features, torch.zeros(2, 8, 8, dtype=torch.bool))
     loss.backward()
     assert loss.item() == 0 and features.grad.abs().sum() == 0
+
+
+def parameters(**values) -> FedDGParameters:
+    return replace(
+        FedDGParameters(
+            features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, rate=0.01, inner_rate=0.1, order="first",
+            window=0.1, bank=4, contrast=0.1, clip=10.0, checkpoint_every=1, deadline=600,
+        ),
+        **values,
+    )  # fmt: skip
+
+
+class Quadratic(torch.nn.Module):
+    """Logits that are linear in one weight, so that an episode can be written out."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def forward(self, images):
+        logits = torch.cat([torch.zeros_like(images), self.w * images], 1)
+        return logits, logits
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_an_episode_is_its_definition(order):
+    """The gradient of both parts, by finite differences of the paper's formula."""
+    stream = torch.Generator().manual_seed(0)
+    images, other = torch.randn(2, 2, 1, 8, 8, generator=stream, dtype=torch.float64)
+    labels = (images[:, 0] > 0).to(torch.uint8)
+    p = parameters(order=order, contrast=0.0)
+
+    def loss(w, x):
+        logits = torch.cat([torch.zeros_like(x), w * x], 1)
+        return segmentation_loss(logits, labels, 1.0, 1.0)
+
+    def slope(f, w, h=1e-5):
+        return (f(w + h) - f(w - h)) / (2 * h)
+
+    w = torch.tensor(0.5, dtype=torch.float64)
+    step = p.inner_rate * slope(lambda v: loss(v, images), w)
+    if order == "second":
+
+        def whole(v):
+            return loss(v, images) + loss(v - p.inner_rate * slope(lambda u: loss(u, images), v), other)
+
+        expected = slope(whole, w, 1e-3)
+    else:
+        expected = slope(lambda v: loss(v, images), w) + slope(lambda v: loss(v, other), w - step)
+    network = Quadratic()
+    episode_losses(network, images, other, labels, p).backward()
+    assert network.w.grad.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_second_order_differs_from_first():
+    stream = torch.Generator().manual_seed(0)
+    images, other = torch.randn(2, 2, 1, 16, 16, generator=stream)
+    labels = (images[:, 0] > 0).to(torch.uint8)
+    torch.manual_seed(0)
+    network, gradients = FeatureUNet((4, 8), 1), []
+    for order in ("first", "second"):
+        network.zero_grad()
+        episode_losses(network, images, other, labels, parameters(order=order)).backward()
+        gradients.append(network.head.weight.grad.clone())
+    assert not torch.allclose(*gradients)

@@ -146,10 +146,8 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
     """Train with sites whose folders are made; see :func:`train`."""
     from fedfactory.factory.server import FactoryServer
 
-    server, identity = (
-        FactoryServer(federation.parameters, federation.seed, federation.work),
-        federation.whole_identity(),
-    )
+    server = FactoryServer(federation.parameters, federation.seed, federation.work)
+    identity = federation.whole_identity()
     checkpoints = Checkpoints(federation.home, identity)
     if checkpoints.rounds():
         server.load_state_dict(checkpoints.load(checkpoints.rounds()[-1]))

@@ -1,0 +1,89 @@
+# FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row carries a
+# mark. What clients exchange are models and the amplitudes of low frequencies.
+from fedfactory.baselines.feddg.cells import FedDGCells
+
+FEDDG = checked(FedDGCells, CONFIG)
+
+
+rule feddg_amplitudes:
+    """A client's share of the amplitude bank, computed at the client."""
+    input:
+        client_file("data"),
+    output:
+        client_file("{method}", "amplitudes.npy"),
+    log:
+        LAYOUT.log("feddg_amplitudes", "{setup}", "{client}", "{method}"),
+    benchmark:
+        LAYOUT.benchmark("feddg_amplitudes", "{setup}", "{client}", "{method}")
+    wildcard_constraints:
+        method=jobs.any_of(FEDDG.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        code=code_digest("feddg_amplitudes"),
+        parameters=FEDDG.json,
+    shell:
+        "python $SCRIPTS/feddg_amplitudes.py --data {input} --parameters {params.parameters:q} --out {output} --log {log}"
+
+
+rule feddg_train:
+    """Federated training for one target; all other clients take part, each with its own data in its own process."""
+    input:
+        FEDDG.inputs,
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("feddg_train", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("feddg_train", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(FEDDG.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("feddg_train", "fedfactory.baselines.feddg.party"),
+        device=CONFIG.device,
+        parameters=FEDDG.json,
+        sites=FEDDG.sites,
+        classes=FEDDG.classes,
+    shell:
+        "python $SCRIPTS/feddg_train.py --sites {params.sites:q} --parameters {params.parameters:q}"
+        " --classes {params.classes} --device {params.device} --code {params.code} --workers {threads}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule feddg_predict:
+    """Segment the target's test volumes by a model that never saw the target."""
+    input:
+        model=cell_file("model"),
+        data=client_file("data"),
+    output:
+        directory(cell_file("predictions")),
+    log:
+        LAYOUT.log("feddg_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("feddg_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(FEDDG.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("feddg_predict"),
+        device=CONFIG.device,
+    shell:
+        "python $SCRIPTS/feddg_predict.py --model {input.model} --data {input.data} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

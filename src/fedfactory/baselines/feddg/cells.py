@@ -1,0 +1,70 @@
+"""Which clients make which cell, worked out from the configuration for rules/feddg.smk."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fedfactory.baselines.feddg.parameters import FedDGParameters
+from fedfactory.config import Config
+from fedfactory.errors import FedFactoryError
+
+
+class FedDGCells:
+    """The methods of a run with ``rules: feddg``.
+
+    Attributes:
+        parameters: by method.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Check the parameters of all methods.
+
+        Raises:
+            FedFactoryError: bad parameters.
+        """
+        self._config = config
+        self.parameters = {}
+        for method in config.methods.values():
+            if method.rules != "feddg":
+                continue
+            key = f"{config.file}: key 'methods.{method.name}"
+            self.parameters[method.name] = FedDGParameters.from_mapping(
+                method.parameters, f"methods.{method.name}.parameters"
+            )
+            if method.uses_mt:
+                raise FedFactoryError(f"{key}.uses_mt': FedDG sees nothing of the target; set it to false")
+
+    def clients(self, setup: str, target: str) -> list[str]:
+        """All clients of a setup with labels, but the target."""
+        entry = self._config.setups[setup]
+        return [name for name in (entry.source, *entry.targets) if name != target]
+
+    def amplitudes(self, setup: str, client: str, method: str) -> str:
+        """A client's share of the amplitude bank."""
+        return self._config.layout.client(setup, client, method, "amplitudes.npy")
+
+    def inputs(self, wildcards: Any) -> list[str]:
+        """Everything that a training reads, by way of its clients' own processes."""
+        return [file for files in self._files(wildcards).values() for file in files.values()]
+
+    def sites(self, wildcards: Any) -> str:
+        """Each client's own files, as JSON."""
+        return json.dumps(self._files(wildcards))
+
+    def classes(self, wildcards: Any) -> int:
+        """Foreground classes of the setup."""
+        return len(self._config.setups[wildcards.setup].classes)
+
+    def json(self, wildcards: Any) -> str:
+        """The method's parameters as they stand in the configuration."""
+        return json.dumps(dict(self._config.methods[wildcards.method].parameters))
+
+    def _files(self, wildcards: Any) -> dict[str, dict[str, str]]:
+        return {
+            client: {
+                "data": self._config.layout.client(wildcards.setup, client, "data"),
+                "amplitudes": self.amplitudes(wildcards.setup, client, wildcards.method),
+            }
+            for client in self.clients(wildcards.setup, wildcards.client)
+        }

@@ -1,0 +1,179 @@
+"""A client's part in FedDG: its labelled slices, and the looks of the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedfactory.baselines.feddg.amplitude import half_width, low_amplitudes, mixed
+from fedfactory.baselines.feddg.network import FeatureUNet, episode_losses
+from fedfactory.baselines.feddg.parameters import FedDGParameters
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+from fedfactory.factory.variation import deformed
+from fedfactory.federation.message import WEIGHTS, Allowlist
+from fedfactory.federation.party import Message
+from fedfactory.seeds import derive_seed
+
+
+def bank_of(view: ClientView, p: FedDGParameters) -> np.ndarray:
+    """Low-frequency amplitudes of a client's training slices: what it gives to the others' bank.
+
+    Returns:
+        (n, 2 b + 1, 2 b + 1) float32, n at most ``p.bank``, evenly picked.
+    """
+    images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
+    chosen = np.linspace(0, len(images) - 1, min(p.bank, len(images))).round().astype(int)
+    return low_amplitudes(images[chosen], half_width(images.shape[-1], p.window))
+
+
+def read_bank(file: Path) -> np.ndarray:
+    """Read what a client gave to the bank; nothing in the file is executed.
+
+    Raises:
+        FedFactoryError: no such array.
+    """
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FedFactoryError(f"{file} is no array of amplitudes ({error}); make it again") from None
+    if found.ndim != 3 or found.dtype != np.float32:
+        raise FedFactoryError(f"{file} is no array of amplitudes; make it again")
+    return found
+
+
+@dataclass(frozen=True)
+class LabelledSlices:
+    """What a client trains on.
+
+    Attributes:
+        images: (n, S, S) float32 in [-1, 1].
+        labels: (n, S, S) uint8.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, view: ClientView, copies: int, seed: int) -> LabelledSlices:
+        """All labelled training slices of a client, as they are and deformed.
+
+        Raises:
+            FedFactoryError: there is none.
+        """
+        volumes = view.labelled_volumes("train")
+        if not volumes:
+            raise FedFactoryError(f"{view.folder} has no labelled training volume, and FedDG trains on labels")
+        images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
+        return cls(*deformed(images, copies, seed, labels))
+
+
+class FedDGParty:
+    """See :class:`fedfactory.federation.party.Party`.
+
+    Args:
+        client: its name.
+        clients: names of all clients of the federation.
+        slices: its labelled slices.
+        own: amplitudes that it gives away.
+        others: amplitudes of the other clients, one array for each.
+        classes: foreground classes.
+        p: parameters.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    loss_columns = ("episode",)
+
+    def __init__(
+        self,
+        client: str,
+        clients: Sequence[str],
+        slices: LabelledSlices,
+        own: np.ndarray,
+        others: Sequence[np.ndarray],
+        classes: int,
+        p: FedDGParameters,
+        seed: int,
+        device: str,
+    ) -> None:
+        self._client, self._slices, self._own, self._others, self._p = client, slices, own, others, p
+        self._seed = derive_seed("feddg", client, seed)
+        self._network = FeatureUNet(p.features, classes).to(device)
+        self._adam = torch.optim.Adam(self._network.parameters(), lr=p.rate)
+        self._device = device
+        weights = self._network.state_dict()
+        self.allowlist = Allowlist.of(tuple(clients), **{WEIGHTS: weights, "amplitudes": torch.from_numpy(own)})
+        content = b"".join(x.tobytes() for x in (slices.images, slices.labels, *others))
+        self.fingerprint = hashlib.sha256(content).hexdigest()
+
+    def announcement(self) -> Mapping[str, Any]:
+        """Its name, and its share of the amplitude bank."""
+        return {"client": self._client, "amplitudes": torch.from_numpy(self._own)}
+
+    def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float]]:
+        """Train for one round, every step an episode with looks of other clients."""
+        self._network.load_state_dict(message[WEIGHTS])
+        self._network.train()
+        stream = np.random.default_rng(derive_seed("round", self._seed, round_number))
+        losses = [self._step(stream) for _ in range(self._p.local_steps)]
+        weights = {name: value.cpu() for name, value in self._network.state_dict().items()}
+        return {WEIGHTS: weights}, {"episode": float(np.mean(losses))}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments of Adam."""
+        return {"adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        self._adam.load_state_dict(state["adam"])
+
+    def _step(self, stream: np.random.Generator) -> float:
+        images, other, labels = self._draw(stream)
+        loss = episode_losses(self._network, images, other, labels, self._p)
+        if not torch.isfinite(loss):
+            raise FedFactoryError("the loss of an episode is not finite; lower 'rate' or 'inner_rate'")
+        self._adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)
+        self._adam.step()
+        return float(loss.detach())
+
+    def _draw(self, stream: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch, the same in other clients' looks, and its labels."""
+        count = self._p.batch
+        chosen = stream.integers(len(self._slices.images), size=count)
+        banks = [self._others[i] for i in stream.integers(len(self._others), size=count)]
+        amplitudes = np.stack([bank[stream.integers(len(bank))] for bank in banks])
+        images = self._slices.images[chosen]
+        other = mixed(images, amplitudes, stream.uniform(0, 1, count))
+        tensors = (torch.from_numpy(x)[:, None] for x in (images, other, self._slices.labels[chosen]))
+        first, second, labels = (x.to(self._device) for x in tensors)
+        return first, second, labels[:, 0]
+
+
+def open_party(client: str, arguments: Mapping[str, Any], seed: int, device: str) -> FedDGParty:
+    """Open a client's store.
+
+    Args:
+        client: its name.
+        arguments: its store (``data``), the amplitude files of all clients (``bank``, by client), and ``parameters``.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        FedFactoryError: bad data.
+    """
+    p = FedDGParameters.from_mapping(arguments["parameters"], "parameters")
+    view = ClientView(Path(arguments["data"]))
+    bank = {name: read_bank(Path(file)) for name, file in arguments["bank"].items()}
+    slices = LabelledSlices.of(view, p.copies, derive_seed("copies", client, seed))
+    others = [amplitudes for name, amplitudes in bank.items() if name != client]
+    return FedDGParty(client, list(bank), slices, bank[client], others, len(view.classes), p, seed, device)

@@ -1,0 +1,152 @@
+"""Federated training of FedDG for one target, and the model that comes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedfactory.baselines.feddg.network import FeatureUNet
+from fedfactory.baselines.feddg.parameters import FedDGParameters
+from fedfactory.baselines.foundation.model import load_weights
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation import simulated
+from fedfactory.federation.losses import LOSSES
+from fedfactory.federation.message import WEIGHTS, Allowlist
+from fedfactory.federation.party import PartyTask
+from fedfactory.federation.server import Rounds, Server
+from fedfactory.files import new_folder
+from fedfactory.images import batches
+from fedfactory.parameters import read
+from fedfactory.progress import Progress
+from fedfactory.seeds import derive_seed
+
+_RECORDS = ("ledger.csv", "forms.json", LOSSES)
+
+
+@dataclass(frozen=True)
+class FedDGTask:
+    """What to train.
+
+    Attributes:
+        parameters: as they stand in the configuration.
+        clients: client -> its store (``data``) and its share of the amplitude bank (``amplitudes``).
+        classes: foreground classes.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``.
+        identity: digest of everything but the data that the result depends on.
+        work: folder for checkpoints; removed at the end.
+        workers: clients that train at the same time.
+    """
+
+    parameters: Mapping[str, Any]
+    clients: Mapping[str, Mapping[str, str]]
+    classes: int
+    seed: int
+    device: str
+    identity: str
+    work: Path
+    workers: int
+
+    def party_task(self, client: str) -> PartyTask:
+        """The task of one client."""
+        bank = {name: files["amplitudes"] for name, files in self.clients.items()}
+        arguments = {"data": self.clients[client]["data"], "bank": bank, "parameters": dict(self.parameters)}
+        work = str(self.work / "sites" / client)
+        return PartyTask(client, "feddg", arguments, self.seed, self.identity, work, self.device)
+
+
+def train_feddg(task: FedDGTask, out: Path, progress: Progress) -> None:
+    """Train, or go on from the last checkpoint.
+
+    Args:
+        task: what to train.
+        out: folder of the model: ``weights.pt``, ``card.json``, and ``sites/<client>`` with ledger and losses; written
+            whole or not at all.
+        progress: updated after every round.
+
+    Raises:
+        FedFactoryError: fewer than two clients, bad data at one, or one that does not answer.
+    """
+    p = FedDGParameters.from_mapping(task.parameters, "parameters")
+    clients = tuple(task.clients)
+    if len(clients) < 2:
+        raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
+    weights = initial_weights(p, task.classes, task.seed)
+    rounds = Rounds(
+        clients,
+        p.rounds,
+        min(p.clients_per_round or len(clients), len(clients)),
+        p.checkpoint_every,
+        p.deadline,
+        key="parameters",
+        advice="lower 'rate' or 'inner_rate'",
+    )
+    server = Server(rounds, weights, Allowlist.of(clients, **{WEIGHTS: weights}), task.seed)
+    parties = [task.party_task(client) for client in clients]
+    simulated.train(server, parties, task.identity, task.work, task.workers, progress)
+    with new_folder(out) as folder:
+        torch.save(server.weights, folder / "weights.pt")
+        card = {
+            "features": list(p.features),
+            "classes": task.classes,
+            "clients": list(clients),
+            "parameters": asdict(p),
+        }
+        (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        for client in clients:
+            (folder / "sites" / client).mkdir(parents=True)
+            for name in _RECORDS:
+                shutil.copyfile(task.work / "sites" / client / name, folder / "sites" / client / name)
+    shutil.rmtree(task.work)
+
+
+def initial_weights(p: FedDGParameters, classes: int, seed: int) -> dict[str, torch.Tensor]:
+    """The state dict that a training starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("initialise", seed))
+        return {name: value.clone() for name, value in FeatureUNet(p.features, classes).state_dict().items()}
+
+
+@dataclass(frozen=True)
+class FedDGSegmenter:
+    """Segment slices, each alone, so that a mask does not depend on its neighbours.
+
+    Attributes:
+        network: the trained network.
+        device: where it is.
+    """
+
+    network: FeatureUNet
+    device: str
+
+    @torch.no_grad()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
+        found = []
+        for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
+            logits, _ = self.network(batch.to(self.device))
+            found.append(logits[:count].argmax(1).to(torch.uint8).cpu().numpy())
+        return np.concatenate(found)
+
+
+def read_segmenter(model: Path, device: str) -> FedDGSegmenter:
+    """Read what :func:`train_feddg` wrote.
+
+    Raises:
+        FedFactoryError: no such folder, or weights of another model.
+    """
+    try:
+        card = json.loads((model / "card.json").read_text())
+        features, classes = read(tuple[int, ...], card["features"], "features"), card["classes"]
+    except (OSError, ValueError, KeyError) as error:
+        raise FedFactoryError(f"{model} holds no model of FedDG ({error}); make it with the rule feddg_train") from None
+    network = FeatureUNet(features, classes).to(device)
+    load_weights(network, model / "weights.pt", device)
+    return FedDGSegmenter(network.requires_grad_(False).eval(), device)

@@ -14,13 +14,13 @@ rule weights:
         LAYOUT.benchmark("weights", "{weights}")
     wildcard_constraints:
         weights=jobs.any_of(WEIGHTS.entries),
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=120,
-    localrule: True
     params:
         code=code_digest("weights"),
         entry=lambda wildcards: WEIGHTS.json(wildcards.weights),

@@ -10,6 +10,8 @@ from typing import Any
 from fedfactory.files import new_file
 
 LOSSES = "losses.csv"
+RECORDS = ("ledger.csv", "forms.json", LOSSES)
+"""What a client writes down about a training."""
 
 
 def keep_rows(file: Path, columns: Sequence[str], until_round: int) -> None:

@@ -18,7 +18,11 @@ TRAIN = "train"
 Message = Mapping[str, Mapping[str, "Tensor"]]
 """Field -> arrays by name."""
 
-PARTIES = {"factory": "fedfactory.factory.party", "feddg": "fedfactory.baselines.feddg.party"}
+PARTIES = {
+    "factory": "fedfactory.factory.party",
+    "feddg": "fedfactory.baselines.feddg.party",
+    "fedmedgan": "fedfactory.baselines.fedmedgan.party",
+}
 """What can be trained -> the module that has ``open_party``; nothing else is ever imported by a name."""
 
 

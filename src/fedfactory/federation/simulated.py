@@ -10,6 +10,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.losses import RECORDS
 from fedfactory.federation.message import WEIGHTS, Allowlist, pack, unpack
 from fedfactory.federation.party import Message, PartyTask
 from fedfactory.federation.server import Rounds, Server
@@ -128,6 +130,15 @@ def train(
         for client in clients:
             client.process.join(_STOP_SECONDS)
             client.process.kill()
+
+
+def publish_records(sites: Sequence[PartyTask], folder: Path) -> None:
+    """Copy what the clients of a training wrote down to ``<folder>/sites/<client>``."""
+    for task in sites:
+        own = folder / "sites" / task.client
+        own.mkdir(parents=True)
+        for name in RECORDS:
+            shutil.copyfile(Path(task.work) / name, own / name)
 
 
 def _start(task: PartyTask, rounds: Rounds) -> _Client:

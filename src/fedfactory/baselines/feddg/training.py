@@ -17,7 +17,6 @@ from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.baselines.foundation.model import load_weights
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation import simulated
-from fedfactory.federation.losses import LOSSES
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.party import PartyTask
 from fedfactory.federation.server import Rounds, Server
@@ -26,8 +25,6 @@ from fedfactory.images import batches
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
-
-_RECORDS = ("ledger.csv", "forms.json", LOSSES)
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,7 @@ def train_feddg(task: FedDGTask, out: Path, progress: Progress) -> None:
             "parameters": asdict(p),
         }
         (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-        for client in clients:
-            (folder / "sites" / client).mkdir(parents=True)
-            for name in _RECORDS:
-                shutil.copyfile(task.work / "sites" / client / name, folder / "sites" / client / name)
+        simulated.publish_records(parties, folder)
     shutil.rmtree(task.work)
 
 

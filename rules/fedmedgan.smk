@@ -1,0 +1,67 @@
+# FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's look,
+# and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries a mark.
+from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
+
+FEDMEDGAN = checked(FedMedGanCells, CONFIG)
+
+
+rule fedmedgan_train:
+    """Federated training of source and target; each has its own data in its own process."""
+    input:
+        FEDMEDGAN.stores,
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("fedmedgan_train", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("fedmedgan_train", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(FEDMEDGAN.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("fedmedgan_train", "fedfactory.baselines.fedmedgan.party"),
+        device=CONFIG.device,
+        parameters=FEDMEDGAN.json,
+        sites=FEDMEDGAN.sites,
+        size=CONFIG.preprocessing["image_size"],
+    shell:
+        "python $SCRIPTS/fedmedgan_train.py --sites {params.sites:q} --parameters {params.parameters:q}"
+        " --size {params.size} --device {params.device} --code {params.code} --workers {threads}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule fedmedgan_predict:
+    """Translate the target's test volumes, and segment them as the source would."""
+    input:
+        model=cell_file("model"),
+        source_model=FEDMEDGAN.source_model,
+        data=client_file("data"),
+    output:
+        directory(cell_file("predictions")),
+    log:
+        LAYOUT.log("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=jobs.any_of(FEDMEDGAN.parameters),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=code_digest("fedmedgan_predict"),
+        device=CONFIG.device,
+        mirroring=FEDMEDGAN.mirroring,
+    shell:
+        "python $SCRIPTS/fedmedgan_predict.py --model {input.model} --source-model {input.source_model}"
+        " {params.mirroring} --data {input.data} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

@@ -1,0 +1,150 @@
+"""FedMed-GAN: what reaches a generator through the other site's discriminator."""
+
+import pytest
+import torch
+
+from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
+from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
+from fedfactory.baselines.fedmedgan.party import GRADIENT, JUDGE, TRANSLATE, TRANSLATED, FedMedGanParty
+from fedfactory.baselines.fedmedgan.privacy import sanitised
+from fedfactory.baselines.fedmedgan.training import FedMedGanServer, TranslatingSegmenter, initial_weights
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.message import WEIGHTS, Allowlist
+from fedfactory.federation.party import TRAIN
+from fedfactory.federation.server import Rounds
+
+CLIENTS = ("near", "far")
+
+
+def parameters(**values) -> FedMedGanParameters:
+    standard = {
+        "base": "nnunet", "width": 4, "halvings": 1, "blocks": 1, "layers": 2, "rounds": 3, "batch": 3, "rate": 0.01,
+        "cycle": 0.0, "identity": 0.0, "clip": 1.0, "noise": 0.0, "checkpoint_every": 1, "deadline": 60,
+    }  # fmt: skip
+    return FedMedGanParameters(**standard | values)
+
+
+def party(name: str, p: FedMedGanParameters, seed: int = 0) -> FedMedGanParty:
+    images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(CLIENTS.index(name))) * 2 - 1
+    return FedMedGanParty(name, CLIENTS, images, p, seed, "cpu")
+
+
+@pytest.fixture
+def small(one_thread):
+    return parameters()
+
+
+def test_gradients_are_clipped_and_noise_has_the_stated_variance():
+    stream = torch.Generator().manual_seed(0)
+    gradient = torch.randn(400, 1, 16, 16, generator=stream) * torch.logspace(-4, 1, 400)[:, None, None, None]
+    clipped = sanitised(gradient, 0.5, 0.0, stream)
+    norms, before = clipped.flatten(1).norm(dim=1), gradient.flatten(1).norm(dim=1)
+    torch.testing.assert_close(norms, before.clamp(max=0.5), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(clipped[before < 0.5], gradient[before < 0.5])
+    noise = sanitised(gradient, 0.5, 1.07, stream) - clipped
+    assert noise.var().item() == pytest.approx((1.07 * 0.5) ** 2, rel=0.02)
+    assert noise.mean().item() == pytest.approx(0, abs=0.01)
+    per_image = noise.flatten(1).var(dim=1)
+    assert per_image.min() > 0.15, "every image's gradient is noisy, large or small"
+
+
+def test_the_sanitised_gradient_is_what_reaches_the_generator(small):
+    """With neither cycle nor identity, the generator's gradient is the vector-Jacobian product with the message."""
+    near, weights = party("near", small), initial_weights(small, 0)
+    translated = near.answer(0, TRANSLATE, {WEIGHTS: weights})[0][TRANSLATED][TRANSLATED]
+    message = torch.randn(translated.shape, generator=torch.Generator().manual_seed(3))
+    twin = make_generators(small)
+    twin.load_state_dict(weights)
+    found = twin[TO_TARGET](near._batch)
+    torch.testing.assert_close(found.detach(), translated)
+    found.backward(message)
+    near._discriminator_loss = 0.0
+    near.answer(0, TRAIN, {GRADIENT: {GRADIENT: message}})
+    for own, expected in zip(near._generators[TO_TARGET].parameters(), twin[TO_TARGET].parameters(), strict=True):
+        torch.testing.assert_close(own.grad, expected.grad, rtol=1e-4, atol=1e-5)
+    assert all(not x.grad.any() for x in near._generators[TO_SOURCE].parameters() if x.grad is not None)
+
+
+def test_noise_at_the_discriminator_is_noise_at_the_generator(one_thread):
+    """Two judgements of the same images differ by the noise alone, and what they teach differs as well."""
+    taught = []
+    for noise in (0.0, 1.0):
+        p = parameters(noise=noise)
+        near, far, weights = party("near", p), party("far", p), initial_weights(p, 0)
+        messages = [x.answer(0, TRANSLATE, {WEIGHTS: weights})[0] for x in (near, far)]
+        judged = far.answer(0, JUDGE, messages[0])[0]
+        near.answer(0, JUDGE, messages[1])
+        near.answer(0, TRAIN, judged)
+        taught.append((judged[GRADIENT][GRADIENT], near._generators[TO_TARGET].layers[0].weight.grad.clone()))
+    difference = taught[1][0] - taught[0][0]
+    assert difference.std().item() == pytest.approx(1.0, rel=0.1)
+    assert not torch.allclose(taught[0][1], taught[1][1])
+
+
+def test_messages_go_to_the_other_client_and_models_to_both(small):
+    weights = initial_weights(small, 0)
+    rounds = Rounds(CLIENTS, 3, 2, 1, 60, "parameters", "")
+    batch = torch.zeros(3, 1, 16, 16)
+    allowlist = Allowlist.of(CLIENTS, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
+    server = FedMedGanServer(rounds, weights, allowlist, 0)
+    parties = [party(name, small) for name in CLIENTS]
+    answers = {}
+    for phase in server.phases:
+        sent = [server.message(phase, i, answers) for i in range(2)]
+        answers[phase] = {i: parties[i].answer(0, phase, sent[i])[0] for i in range(2)}
+        for message in (*sent, *answers[phase].values()):
+            allowlist.check(message)
+        if phase == JUDGE:
+            assert sent[0] is answers[TRANSLATE][1] and sent[1] is answers[TRANSLATE][0]
+        if phase == TRAIN:
+            assert sent[0] is answers[JUDGE][1] and sent[1] is answers[JUDGE][0]
+    server.accept({i: answer[WEIGHTS] for i, answer in answers[TRAIN].items()})
+    first, second = (answers[TRAIN][i][WEIGHTS] for i in range(2))
+    name = next(iter(first))
+    torch.testing.assert_close(server.weights[name], (first[name] + second[name]) / 2)
+    assert all(name.startswith((TO_TARGET, TO_SOURCE)) for name in server.weights), "discriminators stay"
+
+
+def test_a_resumed_client_goes_on_with_the_same_numbers(small):
+    def run(rounds, p):
+        near, far, weights, saved = party("near", p), party("far", p), initial_weights(p, 0), None
+        for number in range(rounds):
+            if number == 1:
+                saved = near.state_dict(), far.state_dict(), weights
+                near, far = party("near", p), party("far", p)
+                near.load_state_dict(saved[0])
+                far.load_state_dict(saved[1])
+            translated = [x.answer(number, TRANSLATE, {WEIGHTS: weights})[0] for x in (near, far)]
+            judged = [near.answer(number, JUDGE, translated[1])[0], far.answer(number, JUDGE, translated[0])[0]]
+            weights = near.answer(number, TRAIN, judged[1])[0][WEIGHTS]
+            far.answer(number, TRAIN, judged[0])
+        return weights
+
+    p = parameters(noise=0.5, cycle=10.0, identity=10.0)
+    whole, resumed = run(3, p), run(3, p)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_slices_are_translated_alone_and_segmented_together(small):
+    import numpy as np
+
+    seen = []
+
+    def segment(images):
+        seen.append(images)
+        return np.zeros(images.shape, np.uint8)
+
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16)).astype(np.float32)
+    translating = TranslatingSegmenter(make_generators(small)[TO_SOURCE].eval(), segment, "cpu")
+    translating(images)
+    np.testing.assert_array_equal(seen[0][2], translating.translate(images[2:3])[0])
+
+
+def test_images_that_cannot_be_halved_are_refused(tmp_path):
+    from fedfactory.baselines.fedmedgan.training import FedMedGanTask, train_fedmedgan
+    from fedfactory.progress import Progress
+
+    p = {**parameters(halvings=3).__dict__}
+    task = FedMedGanTask(p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x", tmp_path / "work", 2)
+    with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
+        train_fedmedgan(task, tmp_path / "model", Progress("x"))

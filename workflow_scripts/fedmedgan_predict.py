@@ -1,0 +1,33 @@
+"""Translate a target's test volumes to the source's look, and segment them by the source's nnU-Net."""
+
+import argparse
+from pathlib import Path
+
+from fedfactory.baselines.nnunet.inference import load_segmenter
+from fedfactory.contract import predict_cases
+from fedfactory.data.store import ClientView
+from fedfactory.devices import prepare
+from fedfactory.progress import Progress
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Predict all test volumes of one cell."""
+    device = prepare(arguments.device)
+    from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter, read_generator
+
+    source = load_segmenter(arguments.source_model, device, arguments.mirroring)
+    segment = TranslatingSegmenter(read_generator(arguments.model, device), source, device)
+    predict_cases(ClientView(arguments.data), segment, arguments.out, Progress(f"predict {arguments.cell}"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="folder made by fedmedgan_train")
+    parser.add_argument("--source-model", type=Path, required=True, help="the source's nnU-Net")
+    parser.add_argument("--mirroring", action="store_true", help="average over flips, as stock nnU-Net does")
+    parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--out", type=Path, required=True)
+    run_script(parser, main)

@@ -91,8 +91,8 @@ def train_fedmedgan(task: FedMedGanTask, out: Path, progress: Progress) -> None:
     p = FedMedGanParameters.from_mapping(task.parameters, "parameters")
     if task.size % (1 << p.halvings) or task.size < 1 << p.layers:
         raise FedFactoryError(
-            f"images of {task.size} pixels cannot be halved {p.halvings} times by the generators and {p.layers} times by"
-            " the discriminators; lower 'halvings' or 'layers'"
+            f"images of {task.size} pixels cannot be halved {p.halvings} times by the generators and {p.layers} times "
+            "by the discriminators; lower 'halvings' or 'layers'"
         )
     weights = initial_weights(p, task.seed)
     clients = tuple(task.stores)

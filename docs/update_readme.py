@@ -1,8 +1,9 @@
-"""Copy pictures and tables of a finished demo into the README: `make readme` after `make demo`."""
+"""Copy pictures and tables of a finished demo, and of the benchmarks, into README and docs: `make readme`."""
 
 import csv
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedfactory.factory.report import to_markdown
@@ -10,6 +11,8 @@ from fedfactory.factory.report import to_markdown
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "demo"
 SETUPS = ("ms", "mm", "mo")
+MEASURED = ("three_seeds", "ablation", "agreement")
+"""Tables of docs/benchmarks that docs/adaptation.md shows."""
 
 
 def factories() -> str:
@@ -21,15 +24,28 @@ def factories() -> str:
     return to_markdown(rows)
 
 
+def fill(file: Path, tables: Mapping[str, str]) -> None:
+    """Replace what stands between a file's markers.
+
+    Raises:
+        ValueError: a table without a place.
+    """
+    text = file.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        text, count = re.subn(
+            rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", lambda match, table=table: table, text, flags=re.S
+        )
+        if count != 1:
+            raise ValueError(f"{file} has {count} places for the table '{name}'")
+    file.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
-    """Replace what stands between the markers, and the pictures."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    """Fill the tables and copy the pictures."""
     tables = {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8") for name in ("table1", "gap")}
-    for name, table in {**tables, "factory": factories()}.items():
-        between = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.S)
-        text = between.sub(lambda match, table=table: table, text)
-    readme.write_text(text, encoding="utf-8")
+    fill(ROOT / "README.md", {**tables, "factory": factories()})
+    measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
+    fill(ROOT / "docs/adaptation.md", measured)
     pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png")}
     for setup in SETUPS:
         for name in ("samples", "morphing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,18 +61,23 @@ class Trials:
         self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
 
     def choose(self) -> Recipe:
-        """The best of all fields of view, each with pairs and without; the first of equals.
+        """The best field of view, the first of equals; then whether it does at least as well with pairs.
 
-        One does not follow from the other: pairs, which lie in the source's field of view, tell a wrong one most
-        clearly, unless they are wrong themselves. Nothing is tried without a choice.
+        Where pairs are themselves on trial, fields of view are tried without: wrong pairs would choose a wrong one.
+        Nothing is tried without a choice.
         """
         p = self._site.p
-        pairs = (True, False) if p.pairs_by_trial else (p.batch.pairs > 0,)
-        recipes = [Recipe(frame, with_pairs) for with_pairs in pairs for frame in self._site.frames()]
-        if len(recipes) > 1:
-            for recipe in recipes:
+        on_trial = p.pairs_by_trial
+        chosen = self._best([Recipe(frame, p.batch.pairs > 0 and not on_trial) for frame in self._site.frames()])
+        return self._best([Recipe(chosen.frame, True), chosen]) if on_trial else chosen
+
+    def _best(self, recipes: Sequence[Recipe]) -> Recipe:
+        if len(recipes) == 1:
+            return recipes[0]
+        for recipe in recipes:
+            if recipe not in self.tried:
                 self.tried[recipe] = self._dice(recipe)
-        return max(recipes, key=lambda recipe: self.tried.get(recipe, 0.0))
+        return max(recipes, key=lambda recipe: self.tried[recipe])
 
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)

@@ -90,6 +90,7 @@ class Method:
         centralised: whether it takes data of several clients to one place.
         parameters: the method's own parameters, checked by its module.
         extension: whether it is this project's own, not one of the paper's.
+        note: a sentence that the table prints below, behind a mark of its own; empty for none.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Method:
     centralised: bool
     parameters: Mapping[str, Any]
     extension: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,7 @@ def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: s
                     "uses_mt": m.uses_mt,
                     "centralised": m.centralised,
                     "extension": m.extension,
+                    "note": m.note,
                 }
                 for m in (config.methods[name] for name in methods)
             ],

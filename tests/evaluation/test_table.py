@@ -134,3 +134,17 @@ def test_figure_gives_the_same_bytes(tmp_path, kind):
         figure = draw_grid([[Panel(image, truth, prediction, 1.5), None]], ["row"], [["one", "two"]])
         save(figure, tmp_path / name, kind)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_notes_of_methods_stand_below_behind_marks():
+    first, second = "Sees labels of others.", "Translated images leave."
+    rows = [
+        Row("a", "A", False, False, note=first), Row("b", "B", False, True, note=second),
+        Row("c", "C", False, False), Row("d", "D", False, False, note=first), Row("e", "E", False, False, note="Third."),
+    ]  # fmt: skip
+    cell = Cell(1.0, 0.0, 5, 1, math.nan)
+    table = {(column.setup, column.target, row.method): cell for row in rows for column in COLUMNS}
+    grid = arrange(table, COLUMNS, rows, "Caption.")
+    assert [label for label, _, _ in grid.lines] == ["A§", "B†¶", "C", "D§", "E§§"]
+    assert grid.notes[-3:] == [f"§ {first}", f"¶ {second}", "§§ Third."]
+    assert r"B$^\dagger$\P{}" in to_latex(grid)

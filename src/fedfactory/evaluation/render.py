@@ -10,6 +10,8 @@ from fedfactory.evaluation.table import Column, Row, Table, best_cells
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
 DOUBLE_DAGGER_NOTE = "‡ FedFactory's own extension, not a method of the paper."
+_MARKS = "§¶"
+"""Of the methods' own notes, in turn."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Grid:
 def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Grid:
     """Arrange cells as in the paper: methods down, targets across, grouped by setup."""
     best = best_cells(table, columns, rows)
+    # Rows that have the same to say share a mark; after the last one they begin to double.
+    own = list(dict.fromkeys(row.note for row in rows if row.note))
+    marks_of = {note: _MARKS[n % len(_MARKS)] * (n // len(_MARKS) + 1) for n, note in enumerate(own)}
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
         cells = [(table[key].text, key in best) for key in keys]
-        marks = ("†" if row.centralised else "") + ("‡" if row.extension else "")
+        marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append((row.label + marks, row.uses_mt, cells))
     notes = [caption]
     if not all(column.federated for column in columns):
@@ -45,6 +50,7 @@ def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], captio
         notes.append(DAGGER_NOTE)
     if any(row.extension for row in rows):
         notes.append(DOUBLE_DAGGER_NOTE)
+    notes += [f"{mark} {note}" for note, mark in marks_of.items()]
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
         headings=[column.label + ("" if column.federated else "*") for column in columns],
@@ -143,6 +149,7 @@ def _html_cell(text: str, best: bool) -> str:
 def _tex(text: str) -> str:
     for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("|", r"$|$")):
         text = text.replace(plain, code)
-    for plain, code in (("†", r"$^\dagger$"), ("‡", r"$^\ddagger$"), ("±", r"$\pm$")):
+    marks = (("†", r"$^\dagger$"), ("‡", r"$^\ddagger$"), ("§", r"\S{}"), ("¶", r"\P{}"), ("±", r"$\pm$"))
+    for plain, code in marks:
         text = text.replace(plain, code)
     return text

@@ -40,6 +40,7 @@ class Row:
         uses_mt: whether it needs M_t (column G).
         centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
         extension: whether it is this project's own, not one of the paper's; marked with a double dagger.
+        note: what else has to be said of it, below the table; empty for nothing.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Row:
     uses_mt: bool
     centralised: bool
     extension: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,8 @@ def test_notes_of_methods_stand_below_behind_marks():
     first, second = "Sees labels of others.", "Translated images leave."
     rows = [
         Row("a", "A", False, False, note=first), Row("b", "B", False, True, note=second),
-        Row("c", "C", False, False), Row("d", "D", False, False, note=first), Row("e", "E", False, False, note="Third."),
+        Row("c", "C", False, False), Row("d", "D", False, False, note=first),
+        Row("e", "E", False, False, note="Third."),
     ]  # fmt: skip
     cell = Cell(1.0, 0.0, 5, 1, math.nan)
     table = {(column.setup, column.target, row.method): cell for row in rows for column in COLUMNS}

@@ -1,0 +1,85 @@
+"""The command ``fedfactory``: the methods of a run, and a check of one of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fedfactory.config import load_config, read_yaml
+from fedfactory.errors import FedFactoryError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command of the command line; 0 if all is well, 1 if something is wrong."""
+    parser = argparse.ArgumentParser(prog="fedfactory", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, work, help_ in (
+        ("methods", _methods, "list the methods of a configuration"),
+        ("check-method", _check, "run a method on a tiny target, and say what violates the contract"),
+    ):
+        command = commands.add_parser(name, help=help_, description=help_)
+        command.set_defaults(work=work)
+        command.add_argument(
+            "--configfile", nargs="+", type=Path, default=[Path("config/demo.yaml")], help="as for snakemake"
+        )
+        if name == "check-method":
+            command.add_argument("method", help="name of the method")
+            command.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
+    parsed = parser.parse_args(arguments)
+    try:
+        return parsed.work(parsed)
+    except FedFactoryError as error:
+        print(f"fedfactory: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _methods(arguments: argparse.Namespace) -> int:
+    config = load_config(_values(arguments.configfile), arguments.configfile, _project())
+    rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    for m in config.methods.values():
+        flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
+        rows.append((m.name, m.label, f"rules/{m.rules}.smk", *flags))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from fedfactory.check_method import check_method, prepare
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.keep or Path(temporary)).resolve()
+        found = check_method(prepare(_project(), _values(arguments.configfile), arguments.method, folder))
+    for sentence in found:
+        print(f"{arguments.method}: {sentence}")
+    if not found:
+        print(f"{arguments.method}: nothing violates the contract")
+    return 1 if found else 0
+
+
+def _values(files: Sequence[Path]) -> dict[str, Any]:
+    """Configuration files merged as Snakemake merges them: later ones win, mappings key by key."""
+    values: dict[str, Any] = {}
+    for file in files:
+        values = _merged(values, read_yaml(file, str(file)))
+    return values
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    result = dict(first)
+    for key, value in second.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _project() -> Path:
+    project = Path.cwd()
+    if not (project / "Snakefile").is_file():
+        raise FedFactoryError(f"{project} holds no Snakefile; call fedfactory in the project's folder")
+    return project

@@ -1,0 +1,69 @@
+"""The command line: methods, and the check of one."""
+
+import re
+
+import pytest
+
+from fedfactory.audit import Job, parse, violations
+from fedfactory.cli import main
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_methods_are_listed(capsys):
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"nnunet_tl +\+TL +rules/nnunet.smk +yes$", next(x for x in lines if x.startswith("nnunet_tl")))
+    assert main(["methods", "--configfile", "config/demo.yaml", "config/ablation.yaml"]) == 0
+    assert "ours_real_source" in capsys.readouterr().out
+
+
+def test_an_unknown_method_is_answered_with_those_that_exist(capsys):
+    assert main(["check-method", "nnunett"]) == 1
+    assert re.search(r"there is no method 'nnunett'; known are nnunet, nnunet_daug", capsys.readouterr().err)
+
+
+def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["methods"]) == 1
+    assert "config/demo.yaml: cannot be read" in capsys.readouterr().err
+
+
+PLAN = """
+rule prepare_client:
+    input: results/check/mm/ct/raw
+    output: results/check/mm/ct/data, results/check/mm/ct/truth
+python $SCRIPTS/prepare_client.py
+
+rule mine_train:
+    input: results/check/mm/pdw/data, results/check/mm/ct/data
+    output: results/check/mm/ct/mine/seed0/model
+python $SCRIPTS/mine_train.py
+
+rule mine_predict:
+    input: results/check/mm/ct/mine/seed0/model, results/check/mm/ct/truth
+    output: results/check/mm/ct/mine/seed0/predictions
+python $SCRIPTS/mine_predict.py
+"""
+
+
+def test_jobs_that_read_what_they_may_not():
+    jobs = parse(PLAN)
+    assert [job.rule for job in jobs] == ["prepare_client", "mine_train", "mine_predict"]
+    assert jobs[1].inputs == ("results/check/mm/pdw/data", "results/check/mm/ct/data")
+    found = violations(jobs, "check", [])
+    assert len(found) == 2
+    assert "rule mine_train" in found[0] and "private data of mm/ct, mm/pdw" in found[0]
+    assert "rule mine_predict reads the truth of test volumes" in found[1]
+    assert len(violations(jobs, "check", ["mine"])) == 1, "declared centralised, but truth is nobody's"
+
+
+def test_a_path_in_the_command_counts_as_well():
+    job = Job(
+        "x", ("results/check/mm/ct/data",), ("results/check/mm/ct/m/seed0/model",), "python a results/check/mm/pet/data"
+    )
+    assert violations([job], "check", [])

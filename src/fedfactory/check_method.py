@@ -1,9 +1,9 @@
 """Check a method against the contract, on a tiny target that is made for it.
 
 The method runs twice by the workflow's own rules, on phantom sites. The second time all that it may not see of the
-target is different: the truth of the test volumes, and labels beyond those that its entry declares. Its predictions must
-be the same bytes, which shows at once that it is deterministic. What it reads of other clients is seen in the plan of
-its jobs.
+target is different: the truth of the test volumes, and labels beyond those that its entry declares. Its predictions
+must be the same bytes, which shows at once that it is deterministic. What it reads of other clients is seen in the plan
+of its jobs.
 """
 
 from __future__ import annotations

@@ -63,7 +63,6 @@ def test_jobs_that_read_what_they_may_not():
 
 
 def test_a_path_in_the_command_counts_as_well():
-    job = Job(
-        "x", ("results/check/mm/ct/data",), ("results/check/mm/ct/m/seed0/model",), "python a results/check/mm/pet/data"
-    )
+    own = "results/check/mm/ct"
+    job = Job("x", (f"{own}/data",), (f"{own}/m/seed0/model",), "python a results/check/mm/pet/data")
     assert violations([job], "check", [])

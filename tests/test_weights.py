@@ -41,7 +41,7 @@ def test_the_published_table_can_be_read():
     ("line", "message"),
     [
         ("file: ../model.pt", "'../model.pt' leaves its folder"),
-        ("digest: 1", "key 'm.digest' is unknown"),
+        ("digest: 1", "key 'm.digest': is unknown"),
         ("sha256: abc", "key 'm.sha256'"),
     ],
 )

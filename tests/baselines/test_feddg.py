@@ -144,3 +144,4 @@ def test_second_order_differs_from_first():
         episode_losses(network, images, other, labels, parameters(order=order)).backward()
         gradients.append(network.head.weight.grad.clone())
     assert not torch.allclose(*gradients)
+    assert all(parameter.is_leaf for parameter in network.parameters()), "the network is left as it was"

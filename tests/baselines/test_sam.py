@@ -53,7 +53,7 @@ def test_many_images_with_one_prompt_equal_each_alone(sam, slices, prompt):
 def test_the_full_box_is_the_box_of_an_empty_mask(sam):
     boxes = boxes_of(torch.zeros(1, 16, 16, dtype=torch.bool), 32)
     for own, full in zip(box_embeddings(sam, boxes), prompt_embeddings(sam, "full_box"), strict=True):
-        torch.testing.assert_close(own, full, atol=0.2, rtol=0)
+        torch.testing.assert_close(own, full)
 
 
 def test_boxes_in_the_encoders_pixels():

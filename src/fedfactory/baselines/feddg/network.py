@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from fedfactory.baselines.feddg.contrast import boundary_contrast
 from fedfactory.baselines.feddg.parameters import FedDGParameters
@@ -17,6 +17,8 @@ from fedfactory.losses import segmentation_loss
 class FeatureUNet(nn.Module):
     """A U-Net with instance normalisation that also returns the features before its last layer.
 
+    Written out here since no module may have two names in it: ``functional_call`` would not put its weights back.
+
     Args:
         features: channels of each resolution, finest first.
         classes: foreground classes.
@@ -24,30 +26,25 @@ class FeatureUNet(nn.Module):
 
     def __init__(self, features: Sequence[int], classes: int):
         super().__init__()
-        stages = len(features)
-        # The last layer is ours, so that the features before it can be returned.
-        self.unet = PlainConvUNet(
-            input_channels=1,
-            n_stages=stages,
-            features_per_stage=list(features),
-            conv_op=nn.Conv2d,
-            kernel_sizes=3,
-            strides=[1] + [2] * (stages - 1),
-            n_conv_per_stage=2,
-            num_classes=features[0],
-            n_conv_per_stage_decoder=2,
-            conv_bias=True,
-            norm_op=nn.InstanceNorm2d,
-            norm_op_kwargs={"eps": 1e-5, "affine": True},
-            nonlin=nn.LeakyReLU,
-            nonlin_kwargs={"inplace": True},
+        channels = (1, *features[:-1])
+        self.down = nn.ModuleList(_convolutions(c, width) for c, width in zip(channels, features, strict=True))
+        self.up = nn.ModuleList(
+            _convolutions(below + width, width) for below, width in zip(features[:0:-1], features[-2::-1], strict=True)
         )
         self.head = nn.Conv2d(features[0], classes + 1, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, classes + 1, S, S) and features (n, C, S, S) of images (n, 1, S, S)."""
-        features = self.unet(images)
-        return self.head(features), features
+        x, skips = images, []
+        for level, block in enumerate(self.down):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.up:
+            skip = skips.pop()
+            x = functional.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], 1))
+        return self.head(x), x
 
 
 def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Tensor, p: FedDGParameters) -> Tensor:
@@ -90,3 +87,10 @@ def _outer(
 
 def _segmentation(logits: Tensor, labels: Tensor) -> Tensor:
     return segmentation_loss(logits, labels, 1.0, 1.0)
+
+
+def _convolutions(channels: int, width: int) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for before in (channels, width):
+        parts += [nn.Conv2d(before, width, 3, padding=1), nn.InstanceNorm2d(width, affine=True), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*parts)

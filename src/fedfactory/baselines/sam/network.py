@@ -130,12 +130,17 @@ def boxes_of(masks: Tensor, size: int, jitter: float = 0.0, stream: torch.Genera
     Returns:
         (n, 4) float32: x0, y0, x1, y1.
     """
-    edge, boxes = masks.shape[-1], []
+    edge, last = masks.shape[-1], size - 1.0
+    boxes = []
     for mask in masks:
-        places = mask.nonzero()
-        low, high = (places.amin(0), places.amax(0)) if len(places) else (torch.zeros(2), torch.full((2,), edge - 1.0))
-        boxes.append(torch.tensor([low[1], low[0], high[1], high[0]], dtype=torch.float32))
-    found = (torch.stack(boxes) + 0.5) * size / edge - 0.5
+        places = mask.nonzero().float()
+        if len(places):
+            # From the centres of pixels to those of the encoder's.
+            (y0, x0), (y1, x1) = ((side + 0.5) * size / edge - 0.5 for side in (places.amin(0), places.amax(0)))
+            boxes.append(torch.stack([x0, y0, x1, y1]))
+        else:
+            boxes.append(torch.tensor([0.0, 0.0, last, last]))
+    found = torch.stack(boxes)
     if stream is not None:
         found = found + jitter * size * torch.randn(found.shape, generator=stream)
-    return found.clamp(0, size - 1)
+    return found.clamp(0, last)

@@ -105,7 +105,6 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
         "device": "cpu",
         "data": _DATA,
         "methods": {name: entry for name, entry in methods.items() if name in needed},
-        "setups": list(values["setups"])[-2:-1] or list(values["setups"]),
         "pictures": True,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -83,3 +83,7 @@ def _project() -> Path:
     if not (project / "Snakefile").is_file():
         raise FedFactoryError(f"{project} holds no Snakefile; call fedfactory in the project's folder")
     return project
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -77,7 +77,7 @@ class Trials:
         for recipe in recipes:
             if recipe not in self.tried:
                 self.tried[recipe] = self._dice(recipe)
-        return max(recipes, key=lambda recipe: self.tried[recipe])
+        return max(recipes, key=self.tried.__getitem__)
 
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)

@@ -28,7 +28,7 @@ lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 lock:
 	$(PYTHON) envs/make_lock.py
 
-# Put the tables and pictures of a finished demo into README.md.
+# Put tables and pictures of a finished demo into README.md, and the benchmarks' tables into docs/adaptation.md.
 readme: $(VENV)/.complete
 	$(BIN)/python docs/update_readme.py
 

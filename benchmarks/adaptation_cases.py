@@ -78,23 +78,23 @@ def scale_of(name: str) -> Scale:
     return Scale(FactoryPlan(config).parameters[setup], source, targets, config.setups[setup].classes, size)
 
 
-def perceptual_of(p: PerceptualParameters) -> Perceptual:
+def perceptual_of(p: PerceptualParameters, device: str) -> Perceptual:
     """The configured LPIPS; AlexNet, whose weights are not here, with random ones."""
     if p.name != ALEXNET:
-        return load_perceptual(p, "cpu")
+        return load_perceptual(p, device)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "alexnet.pth"
         torch.save(torchvision.models.alexnet(weights=None).features.state_dict(prefix="features."), file)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return load_perceptual(PerceptualParameters(ALEXNET, str(file), digest), "cpu")
+        return load_perceptual(PerceptualParameters(ALEXNET, str(file), digest), device)
 
 
-def untrained(p: FactoryParameters) -> Factory:
+def untrained(p: FactoryParameters, device: str) -> Factory:
     """A factory with random weights and keys."""
     keys = {name: torch.randn(p.network.key_size).tolist() for name in p.clients}
     with tempfile.TemporaryDirectory() as folder:
         write_factory(Path(folder), Generator(p.network).state_dict(), Card(p, "none", "", keys, 0))
-        return Factory(Path(folder))
+        return Factory(Path(folder), device)
 
 
 class Case:
@@ -102,6 +102,7 @@ class Case:
 
     Args:
         scale: the parameters.
+        device: ``cpu`` or ``cuda``; weights and images are the same on both.
 
     Attributes:
         scale: the parameters.
@@ -114,10 +115,11 @@ class Case:
 
     step_class = target.Step
 
-    def __init__(self, scale: Scale):
+    def __init__(self, scale: Scale, device: str = "cpu"):
         torch.manual_seed(0)
-        self.scale, factory, (own, other) = scale, untrained(scale.factory), scale.factory.clients[:2]
-        self.perceptual = perceptual_of(scale.source.perceptual)
+        self.scale, self.device, (own, other) = scale, device, scale.factory.clients[:2]
+        factory = untrained(scale.factory, device)
+        self.perceptual = perceptual_of(scale.source.perceptual, device)
         encoder, hidden, zoom = scale.source.encoder, scale.source.hidden, factory.zoom(own)
         architecture = Architecture(encoder, hidden, scale.classes, "untrained", factory.digest, zoom)
         self.translator, source = architecture.networks(factory, 0)
@@ -130,7 +132,8 @@ class Case:
     def _samples(self, labels: bool) -> Samples:
         edge, size, values = self.scale.source.encoder.image_size, self.scale.size, len(self.scale.classes) + 1
         images = torch.rand(_SAMPLES, 1, edge, edge) * 2 - 1
-        return Samples(images, torch.randint(values, (_SAMPLES, size, size), dtype=torch.uint8) if labels else None)
+        labels = torch.randint(values, (_SAMPLES, size, size), dtype=torch.uint8) if labels else None
+        return Samples(images.to(self.device), None if labels is None else labels.to(self.device))
 
     def double(self) -> Self:
         """In double precision, where rounding does not hide what is equal."""

@@ -255,16 +255,16 @@ def test_the_radius_of_labels_scales_with_them():
     assert label_radius(np.zeros((1, 8, 8))) is None
 
 
-@pytest.mark.parametrize("better", [True, False])
-def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
+@pytest.mark.parametrize(("worth", "pairs"), [(0.1, True), (0.0, False), (-0.1, False)])
+def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
     seen = []
 
     def adapted(translator, source_branch, branch, data, p, *_):
-        assert p.schedule.steps == p.trial
+        assert p.schedule.steps == p.trial and p.schedule.ema == 0, "not an average that mostly is the start"
         # A batch stays as large as it was, on both sides.
         assert (data.pairs is None) == (p.batch.pairs == 0)
         assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
-        dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + 0.1 * (p.batch.pairs == 0) * better
+        dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + worth * (p.batch.pairs > 0)
         seen.append(dice)
         # The state before the first step is the same for all, whatever its Dice.
         return History([], [(0, "both", 0.9), (p.trial, "both", dice)], (0, "both"))
@@ -278,7 +278,7 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, better):
     chosen, tried = run(pairs_by_trial=True)
     assert list(tried.values()) == seen
     assert [recipe.pairs for recipe in tried] == [False, False, False, True], "wrong pairs choose no field of view"
-    assert tried[chosen] == max(seen) and chosen.pairs != better, "pairs, if they do as well"
+    assert tried[chosen] == max(seen) and chosen.pairs == pairs, "pairs, if they do better"
     chosen_with_pairs, tried_with_pairs = run("y")
     assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
     monkeypatch.setattr(trials, "adapt", None)

@@ -61,7 +61,7 @@ class Trials:
         self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
 
     def choose(self) -> Recipe:
-        """The best field of view, the first of equals; then whether it does at least as well with pairs.
+        """The best field of view, the first of equals; then whether it does better with pairs.
 
         Where pairs are themselves on trial, fields of view are tried without: wrong pairs would choose a wrong one.
         Nothing is tried without a choice.
@@ -69,7 +69,7 @@ class Trials:
         p = self._site.p
         on_trial = p.pairs_by_trial
         chosen = self._best([Recipe(frame, p.batch.pairs > 0 and not on_trial) for frame in self._site.frames()])
-        return self._best([Recipe(chosen.frame, True), chosen]) if on_trial else chosen
+        return self._best([chosen, Recipe(chosen.frame, True)]) if on_trial else chosen
 
     def _best(self, recipes: Sequence[Recipe]) -> Recipe:
         if len(recipes) == 1:
@@ -77,7 +77,7 @@ class Trials:
         for recipe in recipes:
             if recipe not in self.tried:
                 self.tried[recipe] = self._dice(recipe)
-        return max(recipes, key=lambda recipe: self.tried[recipe])
+        return max(recipes, key=self.tried.__getitem__)
 
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)
@@ -89,7 +89,8 @@ class Trials:
 
     def _try(self, recipe: Recipe, checkpoints: Checkpoints) -> float:
         site, p = self._site, recipe.applied_to(self._site.p)
-        p = replace(p, schedule=replace(p.schedule, steps=p.trial, decay_at=1.0, validations=1))
+        # Weights as they are: a trial is hardly longer than the memory of their average, which would show the start.
+        p = replace(p, schedule=replace(p.schedule, steps=p.trial, decay_at=1.0, validations=1, ema=0.0))
         translator, branch = target_networks(site.source, site.look, p, self._seed)
         history = adapt(
             translator,

@@ -1,0 +1,155 @@
+"""What a GPU does with the code that the CPU runs: `python benchmarks/gpu.py --out docs/benchmarks`.
+
+``gpu_steps``: every step of the adaptation with the demo's parameters, and rounds of the demo's factories, on both
+devices: how far losses and gradients are apart (without TF32, which cuDNN uses in a training, so that it is the code
+that is compared), and whether the GPU gives the same bytes twice. ``gpu_paper``: seconds and peak memory of the steps
+at 512 pixels, batches of two, as a training runs them, in both precisions where there are two.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import yaml
+from adaptation_cases import PAPER, ROOT, STEPS, Case, scale_of
+from tables import write
+from torch import Tensor
+
+from fedfactory.adaptation.encoder import TARGET
+from fedfactory.config import load_config
+from fedfactory.devices import prepare
+from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory.networks import FactoryModel
+from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.factory.plan import FactoryPlan
+
+SETUPS = ("ms", "mm", "mo")
+PRECISIONS = ("float32", "bfloat16")
+Row = dict[str, str | float]
+_ROUNDS, _REPETITIONS, _SLICES = 3, 3, 24
+
+
+def factory_parameters(name: str, setup: str, precision: str) -> FactoryParameters:
+    """Of a shipped configuration."""
+    file = ROOT / "config" / f"{name}.yaml"
+    p = FactoryPlan(load_config(yaml.safe_load(file.read_text()), [file], ROOT)).parameters[setup]
+    return replace(p, training=replace(p.training, precision=precision))
+
+
+class Rounds:
+    """A client's rounds of a factory's training on random images.
+
+    Args:
+        p: the factory.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, p: FactoryParameters, device: str):
+        stream, edge = torch.Generator().manual_seed(1), p.network.image_size
+        images = torch.rand(_SLICES, 1, edge, edge, generator=stream) * 2 - 1
+        key = torch.nn.functional.normalize(torch.randn(p.network.key_size, generator=stream), dim=0)
+        positions = torch.arange(_SLICES) % p.network.position_bins
+        torch.manual_seed(0)
+        self.model, self.parameters, self._number = FactoryModel(p.network).to(device), p, 0
+        self._state = LocalState(self.model, p.training)
+        self._site = Site(0, images.to(device), positions.to(device), key.to(device))
+
+    def run(self) -> dict[str, float]:
+        """The next round; returns its losses."""
+        found = local_round(self.model, self._state, self._site, self.parameters, 0, self._number)
+        self._number += 1
+        return found
+
+    def weights(self) -> Tensor:
+        """All of them, in one row, on the CPU."""
+        return torch.cat([p.detach().flatten().cpu() for p in self.model.parameters()])
+
+
+def step(case: Case, kind: str) -> tuple[dict[str, float], Tensor]:
+    """Losses of a step, and the gradients of E and S in one row, on the CPU."""
+    losses = {name: float(value.detach()) for name, value in case.step(kind).items()}
+    trained = [*case.translator.encoder.parameters(), *case.branches[TARGET].parameters()]
+    return losses, torch.cat([p.grad.flatten().cpu() for p in trained if p.grad is not None])
+
+
+def steps_row(setup: str, kind: str, cases: dict[str, Case]) -> Row:
+    """One step of the adaptation on both devices."""
+    (expected, wanted), (found, gradients), (_, again) = (step(cases[d], kind) for d in ("cpu", "cuda", "cuda"))
+    return row(setup, kind, expected, found, wanted, gradients, torch.equal(gradients, again))
+
+
+def rounds_row(setup: str, precision: str) -> Row:
+    """A few rounds of a factory on both devices; the losses of the first one are compared, the weights of the last."""
+    p = factory_parameters("demo", setup, precision)
+    runs = [Rounds(p, device) for device in ("cpu", "cuda", "cuda")]
+    losses = [[run.run() for _ in range(_ROUNDS)][0] for run in runs]
+    expected, found, again = (run.weights() for run in runs)
+    return row(setup, f"{_ROUNDS} rounds, {precision}", *losses[:2], expected, found, torch.equal(found, again))
+
+
+def row(
+    setup: str, name: str, losses: dict[str, float], found: dict[str, float], wanted: Tensor, got: Tensor, same: bool
+) -> Row:
+    """How far two devices are apart."""
+    return {
+        "setup": setup,
+        "step": name,
+        "largest difference of a loss": max(abs(found[k] - losses[k]) for k in losses),
+        "relative difference of gradients or weights": float((got - wanted).norm() / wanted.norm()),
+        "the GPU twice the same": "yes" if same else "no",
+    }
+
+
+def timed(run: Callable[[], object]) -> Row:
+    """Seconds and peak memory of what is run, after one warm-up."""
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(_REPETITIONS):
+        run()
+    torch.cuda.synchronize()
+    seconds = (time.perf_counter() - start) / _REPETITIONS
+    return {"s": seconds, "peak GiB": torch.cuda.max_memory_allocated() / 2**30}
+
+
+def paper() -> list[Row]:
+    """Steps at 512 pixels."""
+    rows = []
+    for precision in PRECISIONS:
+        p = factory_parameters(PAPER, "mm", precision)
+        # As many passes as hold an R1 and path lengths.
+        passes = p.training.r1_every
+        rounds = Rounds(replace(p, federation=replace(p.federation, local_steps=passes)), "cuda")
+        rows.append({"step": f"factory, {passes} passes", "precision": precision} | timed(rounds.run))
+        del rounds
+    case = Case(scale_of(PAPER), "cuda")
+    for kind in STEPS:
+        name = kind if kind == "source" else f"target, {kind}"
+        rows.append({"step": name, "precision": "float32"} | timed(lambda kind=kind: case.step(kind)))
+    return rows
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    prepare("cuda")
+    where = f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n"
+    rows = []
+    torch.backends.cudnn.allow_tf32 = False
+    for setup in SETUPS:
+        cases = {device: Case(scale_of(setup), device) for device in ("cpu", "cuda")}
+        rows += [steps_row(setup, kind, cases) for kind in STEPS]
+        rows += [rounds_row(setup, precision) for precision in PRECISIONS]
+    write(rows, arguments.out, "gpu_steps", where)
+    torch.backends.cudnn.allow_tf32 = True
+    write(paper(), arguments.out, "gpu_paper", where)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from fedfactory.baselines.feddg.amplitude import half_width, low_amplitudes, mix
 from fedfactory.baselines.feddg.contrast import boundary_and_ring, boundary_contrast
 from fedfactory.baselines.feddg.network import FeatureUNet, episode_losses
 from fedfactory.baselines.feddg.parameters import FedDGParameters
+from fedfactory.baselines.feddg.party import in_another_look
 from fedfactory.errors import FedFactoryError
 from fedfactory.losses import segmentation_loss
 
@@ -37,6 +38,16 @@ def test_mixing_keeps_the_phase_and_takes_the_low_frequencies(images, ratio):
     np.testing.assert_allclose(np.abs(after)[:, low], expected[:, low], rtol=1e-3, atol=1e-4)
 
 
+def test_a_mixed_image_stays_in_range_and_takes_on_the_others_brightness(images):
+    dark, bright = np.clip(images[0] * 0.3 - 0.6, -1, 1), np.clip(images[1] * 0.3 + 0.6, -1, 1)
+    amplitudes = low_amplitudes((bright + 1) / 2, 1)
+    found = in_another_look(dark, amplitudes, np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(found[0], dark[0], atol=1e-5)
+    assert np.abs(found).max() <= 1
+    means = [image.mean() for image in found]
+    assert means[1] == pytest.approx(0, abs=0.05) and means[2] == pytest.approx(bright[2].mean(), abs=0.05)
+
+
 def test_every_image_is_mixed_by_its_own_ratio(images):
     own, other = images
     found = mixed(own, low_amplitudes(other, 1), np.array([0.0, 0.5, 1.0]))
@@ -59,18 +70,20 @@ def test_contour_and_ring_of_a_square():
     assert ring.sum() == 64 - 16 and not (ring & mask).any()
 
 
-def test_boundary_contrast_at_a_known_value():
-    """Two images, features that tell contour from ring exactly: the other of its kind against two of the other kind."""
-    mask = torch.zeros(2, 20, 20, dtype=torch.bool)
+@pytest.mark.parametrize("images", [2, 5])
+def test_boundary_contrast_at_a_known_value(images):
+    """Features that tell contour from ring exactly: each pair of a kind against all of the other kind."""
+    mask = torch.zeros(images, 20, 20, dtype=torch.bool)
     mask[:, 6:14, 6:14] = True
     contour, _ = boundary_and_ring(mask)
-    features = torch.zeros(2, 2, 20, 20, dtype=torch.float64)
+    features = torch.zeros(images, 2, 20, 20, dtype=torch.float64)
     features[:, 0][contour] = 3.0
     features[:, 1][~mask] = 2.0
     alike, unlike = 1.0, 0.0
-    expected = -np.log(np.exp(alike / 0.5) / (np.exp(alike / 0.5) + 2 * np.exp(unlike / 0.5)))
+    expected = -np.log(np.exp(alike / 0.5) / (np.exp(alike / 0.5) + images * np.exp(unlike / 0.5)))
     assert boundary_contrast(features, mask, temperature=0.5).item() == pytest.approx(expected)
-    shuffled = torch.stack([features[0], features[1].flip(0)])
+    assert boundary_contrast(features, mask, temperature=0.01).item() < 1e-9, "nothing is left to learn"
+    shuffled = torch.stack([*features[:-1], features[-1].flip(0)])
     assert boundary_contrast(shuffled, mask, temperature=0.5) > expected
 
 

@@ -59,12 +59,24 @@ def test_the_sanitised_gradient_is_what_reaches_the_generator(small):
     twin.load_state_dict(weights)
     found = twin[TO_TARGET](near._batch)
     torch.testing.assert_close(found.detach(), translated)
-    found.backward(message)
-    near._discriminator_loss = 0.0
+    found.backward(message / len(message))
+    near._discriminator_loss = near._gradient_norm = 0.0
     near.answer(0, TRAIN, {GRADIENT: {GRADIENT: message}})
     for own, expected in zip(near._generators[TO_TARGET].parameters(), twin[TO_TARGET].parameters(), strict=True):
         torch.testing.assert_close(own.grad, expected.grad, rtol=1e-4, atol=1e-5)
     assert all(not x.grad.any() for x in near._generators[TO_SOURCE].parameters() if x.grad is not None)
+
+
+def test_each_image_is_judged_as_if_it_were_alone(small):
+    """Clipping is of one image's gradient: it may not depend on how many others are in the batch."""
+    far = party("far", small)
+    far._translate(initial_weights(small, 0), torch.Generator().manual_seed(0))
+    images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    judged = far._judge(images, torch.Generator())
+    for image, gradient in zip(images, judged, strict=True):
+        alone = image[None].detach().requires_grad_(True)
+        (far._discriminator(alone) - 1).square().mean().backward()
+        torch.testing.assert_close(gradient, alone.grad[0])
 
 
 def test_noise_at_the_discriminator_is_noise_at_the_generator(one_thread):

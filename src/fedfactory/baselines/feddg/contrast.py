@@ -46,8 +46,9 @@ def mean_embeddings(features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 def boundary_contrast(features: Tensor, masks: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """NT-Xent over the mean embeddings of contours and of rings (FedDG, equation 7).
 
-    For every ordered pair of one kind, the negative logarithm of its similarity's share among the similarities of the
-    first one with all others; their mean over all pairs.
+    For every ordered pair of one kind, the negative logarithm of its similarity's share among itself and the
+    similarities of the first one with all of the other kind; their mean over all pairs. Other pairs of the kind do not
+    compete.
 
     Args:
         features: (n, C, S, S): of the last layer before the segmentation; images of both parts of an episode.
@@ -61,9 +62,10 @@ def boundary_contrast(features: Tensor, masks: Tensor, temperature: float = TEMP
     parts = [mean_embeddings(features, region)[0] for region in (contour, ring)]
     vectors = F.normalize(torch.cat(parts), dim=1)
     kinds = torch.cat([torch.full((len(part),), kind, device=features.device) for kind, part in enumerate(parts)])
-    itself = torch.eye(len(vectors), dtype=torch.bool, device=features.device)
-    logits = (vectors @ vectors.T / temperature).masked_fill(itself, float("-inf"))
-    pairs = (kinds[:, None] == kinds[None, :]) & ~itself
+    alike = kinds[:, None] == kinds[None, :]
+    pairs = alike & ~torch.eye(len(vectors), dtype=torch.bool, device=features.device)
     if not pairs.any():
         return features.sum() * 0
-    return -logits.log_softmax(1)[pairs].mean()
+    similarity = vectors @ vectors.T / temperature
+    others = similarity.masked_fill(alike, float("-inf")).logsumexp(1, keepdim=True).expand_as(similarity)
+    return (torch.logaddexp(similarity[pairs], others[pairs]) - similarity[pairs]).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,8 @@ def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Te
     """Loss of one episode (FedDG, equations 5 to 8).
 
     First part: the segmentation loss of the images as they are. Second part: after one step of gradient descent on
-    it, the segmentation loss of the same images in another client's look, and the boundary contrast over both looks.
+    it, the segmentation loss of the same images in another client's look, and the boundary contrast of every class over
+    both looks, each with the features of its own part, as in the authors' code.
 
     Args:
         network: (n, 1, S, S) -> logits and features.
@@ -64,25 +65,20 @@ def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Te
         A scalar; its gradient is that of both parts.
     """
     weights = dict(network.named_parameters())
-    inner = _segmentation(network(images)[0], labels)
+    logits, features = network(images)
+    inner = _segmentation(logits, labels)
     gradients = torch.autograd.grad(inner, list(weights.values()), create_graph=p.order == "second", retain_graph=True)
     moved = {
         name: value - p.inner_rate * gradient
         for (name, value), gradient in zip(weights.items(), gradients, strict=True)
     }
-    return inner + _outer(network, moved, images, mixed, labels, p)
-
-
-def _outer(
-    network: nn.Module, moved: Mapping[str, Tensor], images: Tensor, mixed: Tensor, labels: Tensor, p: FedDGParameters
-) -> Tensor:
-    logits, features = functional_call(network, dict(moved), (mixed,))
-    loss = _segmentation(logits, labels)
+    logits, other = functional_call(network, moved, (mixed,))
+    outer = _segmentation(logits, labels)
     if p.contrast:
-        _, own = functional_call(network, dict(moved), (images,))
-        masks = (labels > 0).repeat(2, 1, 1)
-        loss = loss + p.contrast * boundary_contrast(torch.cat([own, features]), masks)
-    return loss
+        both, of_both = torch.cat([features, other]), labels.repeat(2, 1, 1)
+        classes = range(1, logits.shape[1])
+        outer = outer + p.contrast * sum(boundary_contrast(both, of_both == value) for value in classes)
+    return inner + outer
 
 
 def _segmentation(logits: Tensor, labels: Tensor) -> Tensor:

@@ -31,7 +31,17 @@ def bank_of(view: ClientView, p: FedDGParameters) -> np.ndarray:
     """
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
     chosen = np.linspace(0, len(images) - 1, min(p.bank, len(images))).round().astype(int)
-    return low_amplitudes(images[chosen], half_width(images.shape[-1], p.window))
+    return low_amplitudes(_positive(images[chosen]), half_width(images.shape[-1], p.window))
+
+
+def in_another_look(images: np.ndarray, amplitudes: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """Images (n, S, S) in [-1, 1] with amplitudes of others' banks mixed in, by ratios (n,); in [-1, 1] again."""
+    return 2 * mixed(_positive(images), amplitudes, ratios).clip(0, 1) - 1
+
+
+def _positive(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1]: the amplitude of frequency zero is the mean, which has no sign to lose."""
+    return (np.asarray(images) + 1) / 2
 
 
 def read_bank(file: Path) -> np.ndarray:
@@ -153,7 +163,7 @@ class FedDGParty:
         banks = [self._others[i] for i in stream.integers(len(self._others), size=count)]
         amplitudes = np.stack([bank[stream.integers(len(bank))] for bank in banks])
         images = self._slices.images[chosen]
-        other = mixed(images, amplitudes, stream.uniform(0, 1, count))
+        other = in_another_look(images, amplitudes, stream.uniform(0, 1, count))
         tensors = (torch.from_numpy(x)[:, None] for x in (images, other, self._slices.labels[chosen]))
         first, second, labels = (x.to(self._device) for x in tensors)
         return first, second, labels[:, 0]

@@ -39,7 +39,8 @@ class FedMedGanParty:
         device: ``cpu`` or ``cuda``.
     """
 
-    loss_columns = ("cycle", "identity", "discriminator")
+    # The last one is the mean norm of what this client's discriminator says of an image, before clipping and noise.
+    loss_columns = ("cycle", "identity", "discriminator", "gradient norm")
 
     def __init__(
         self, client: str, clients: Sequence[str], images: Tensor, p: FedMedGanParameters, seed: int, device: str
@@ -97,15 +98,17 @@ class FedMedGanParty:
 
     def _judge(self, translated: Tensor, stream: torch.Generator) -> Tensor:
         """Train the discriminator, and say which way the other's translations should go."""
-        translated = translated.to(self._device).requires_grad_(True)
+        translated = translated.detach().to(self._device).requires_grad_(True)
         real = self._discriminator(self._batch)
         loss = ((real - 1).square().mean() + self._discriminator(translated.detach()).square().mean()) / 2
         self._adams["discriminator"].zero_grad()
         loss.backward()
         self._adams["discriminator"].step()
         self._discriminator_loss = float(loss.detach())
-        wanted = (self._discriminator(translated) - 1).square().mean()
+        # Summed over images: each one's gradient is clipped as its own, and averaged only by the generator.
+        wanted = (self._discriminator(translated) - 1).square().mean((1, 2, 3)).sum()
         (gradient,) = torch.autograd.grad(wanted, translated)
+        self._gradient_norm = float(gradient.flatten(1).norm(dim=1).mean())
         return sanitised(gradient, self._p.clip, self._p.noise, stream).cpu()
 
     def _train(self, gradient: Tensor) -> dict[str, float]:
@@ -114,7 +117,7 @@ class FedMedGanParty:
         cycle = (back(self._found) - self._batch).abs().mean()
         identity = (back(self._batch) - self._batch).abs().mean()
         # The gradient by the translated images goes on to the generator as if the discriminator were here.
-        adversarial = (self._found * gradient.to(self._device)).sum()
+        adversarial = (self._found * gradient.to(self._device)).sum() / len(self._found)
         loss = adversarial + self._p.cycle * cycle + self._p.identity * identity
         if not torch.isfinite(loss):
             raise FedFactoryError("the loss of the generators is not finite; lower 'rate'")
@@ -122,7 +125,7 @@ class FedMedGanParty:
         loss.backward()
         self._adams["generators"].step()
         found = {"cycle": float(cycle.detach()), "identity": float(identity.detach())}
-        return {**found, "discriminator": self._discriminator_loss}
+        return {**found, "discriminator": self._discriminator_loss, "gradient norm": self._gradient_norm}
 
 
 def open_party(client: str, arguments: Mapping[str, Any], seed: int, device: str) -> FedMedGanParty:

@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
     view = ClientView(arguments.data)
     validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
-    sam = open_sam(arguments.weights, device)
+    sam = open_sam(arguments.weights, p.normalisation, device)
     checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.weights])
     progress = Progress(f"tune {arguments.cell} seed {arguments.seed}")
     decoders, history = tune(
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
         progress,
     )
     with new_folder(arguments.out) as folder:
-        write_decoders(folder, decoders, history, prompt=p.prompt, weights=p.weights)
+        write_decoders(folder, decoders, history, prompt=p.prompt, normalisation=p.normalisation, weights=p.weights)
     checkpoints.remove()
 
 

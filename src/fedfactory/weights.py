@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import time
 import urllib.error
@@ -125,9 +126,10 @@ def fetch(
         try:
             with new_file(path) as file:
                 _download(entry, file, progress, opener or _open)
-                check(name, entry, file)
+                if entry.sha256 is not None:
+                    check(name, entry, file)
             return
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             if not left:
                 raise FedFactoryError(
                     f"{entry.url} cannot be fetched ({error}); put the file at {path} by hand"
@@ -177,6 +179,8 @@ def _download(entry: Weights, file: Path, progress: Progress, opener: Opener) ->
             target.write(part)
             done += len(part)
             progress.update(done, max(done, entry.bytes or done), "bytes")
+    if entry.bytes is not None and done < entry.bytes:
+        raise ConnectionError(f"the connection ended after {done} of {entry.bytes} bytes")
 
 
 def _open(url: str) -> IO[bytes]:

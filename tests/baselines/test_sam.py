@@ -50,6 +50,13 @@ def test_many_images_with_one_prompt_equal_each_alone(sam, slices, prompt):
     torch.testing.assert_close(together, decode(sam, sam.mask_decoder, embeddings, each, 32), atol=1e-5, rtol=1e-4)
 
 
+def test_medsam_reads_what_it_was_trained_on(slices):
+    """Its authors' code feeds the encoder grey values between 0 and 1, and does not normalise them further."""
+    read = as_read(slices[0], build(SMALL, "unit"))
+    np.testing.assert_allclose(read[:, 0].numpy(), (slices[0] + 1) / 2, atol=1e-6)
+    assert as_read(slices[0], build(SMALL)).std() > 2 * read.std()
+
+
 def test_the_full_box_is_the_box_of_an_empty_mask(sam):
     boxes = boxes_of(torch.zeros(1, 16, 16, dtype=torch.bool), 32)
     for own, full in zip(box_embeddings(sam, boxes), prompt_embeddings(sam, "full_box"), strict=True):

@@ -16,7 +16,7 @@ from torch import nn
 from fedfactory.baselines.foundation.model import load_weights, read_card, write_pretrained
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.sam.network import build
-from fedfactory.baselines.sam.parameters import VIT_B, SamArchitecture, SamParameters
+from fedfactory.baselines.sam.parameters import VIT_B, Normalisation, SamArchitecture, SamParameters
 from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
@@ -50,24 +50,29 @@ def pretrain_sam(
     if start is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("weights", seed))
-            sam, architecture = build(p.architecture).to(device), p.architecture
+            sam, architecture = build(p.architecture, p.normalisation).to(device), p.architecture
     else:
-        sam, architecture = open_sam(start, device), _architecture(start)
-    # The prompt encoder's embedding of masks has no part in it, and nothing to learn from.
+        sam, architecture = open_sam(start, p.normalisation, device), _architecture(start)
+    # The prompt encoder's embedding of masks has no part in it: without a gradient it stays as it is.
     sam.requires_grad_(True)
     history, dice = pretrain(sam, segment_tasks, p.pretraining, architecture.image_size, seed, checkpoints, progress)
     with new_folder(out) as folder:
         write_pretrained(folder, sam, history, dice, architecture=asdict(architecture))
 
 
-def open_sam(weights: Path, device: str) -> Sam:
+def open_sam(weights: Path, normalisation: Normalisation, device: str) -> Sam:
     """Load a network from a folder that :func:`pretrain_sam` made, or from a published file of ViT-B.
+
+    Args:
+        weights: the folder or file.
+        normalisation: of the images that it was trained on.
+        device: ``cpu`` or ``cuda``.
 
     Raises:
         FedFactoryError: neither, or weights of another model.
     """
     folder = weights.is_dir()
-    sam = build(_architecture(weights) if folder else VIT_B).to(device)
+    sam = build(_architecture(weights) if folder else VIT_B, normalisation).to(device)
     load_weights(sam, weights / "weights.pt" if folder else weights, device)
     return sam.requires_grad_(False).eval()
 
@@ -89,7 +94,7 @@ def read_segmenter(model: Path, weights: Path, device: str) -> SamSegmenter:
         card: Mapping[str, Any] = json.loads((model / "card.json").read_text())
     except (OSError, ValueError):
         raise FedFactoryError(f"{model} holds no fine-tuned decoders; make it with the rule sam_tune") from None
-    sam = open_sam(weights, device)
+    sam = open_sam(weights, card["normalisation"], device)
     decoders = nn.ModuleList(copy.deepcopy(sam.mask_decoder) for _ in range(card["classes"])).to(device)
     load_weights(decoders, model / "weights.pt", device)
     return SamSegmenter(sam, decoders.requires_grad_(False).eval(), card["prompt"])

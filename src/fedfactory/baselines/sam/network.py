@@ -10,17 +10,21 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedfactory.baselines.sam.parameters import Prompt, SamArchitecture
+from fedfactory.baselines.sam.parameters import Normalisation, Prompt, SamArchitecture
 from fedfactory.images import resize
 
-_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_NORMALISATION: dict[Normalisation, tuple[list[float], list[float]]] = {
+    "imagenet": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+    "unit": ([0.0] * 3, [255.0] * 3),
+}
+"""Mean and deviation of the three channels of images in 0..255."""
 _GRID = 4
 """Points along each edge of the prompt ``grid``."""
 
 
-def build(a: SamArchitecture) -> Sam:
+def build(a: SamArchitecture, normalisation: Normalisation = "imagenet") -> Sam:
     """A network with random weights; that of :data:`~fedfactory.baselines.sam.parameters.VIT_B` takes the published."""
-    edge = a.image_size // a.patch
+    edge, (mean, deviation) = a.image_size // a.patch, _NORMALISATION[normalisation]
     sam = Sam(
         image_encoder=ImageEncoderViT(
             img_size=a.image_size,
@@ -49,8 +53,8 @@ def build(a: SamArchitecture) -> Sam:
             iou_head_depth=3,
             iou_head_hidden_dim=a.prompt_width,
         ),
-        pixel_mean=list(_MEAN),
-        pixel_std=list(_DEVIATION),
+        pixel_mean=mean,
+        pixel_std=deviation,
     )
     return sam.eval()
 

@@ -12,6 +12,8 @@ from fedfactory.parameters import STRICT, Count, Natural, Positive, Schedule, re
 
 Prompt = Literal["full_box", "none", "grid"]
 """Prompts that know nothing of the truth."""
+Normalisation = Literal["imagenet", "unit"]
+"""What an encoder reads: grey values by ImageNet's mean and deviation (SAM), or between 0 and 1 (MedSAM)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class SamArchitecture:
             raise FedFactoryError(f"key '{key}.patch': {self.patch} does not divide {self.image_size} pixels")
         if self.width % self.heads or self.prompt_width % 8:
             raise FedFactoryError(f"key '{key}': 'heads' must divide 'width', and 8 'prompt_width'")
+        if beyond := [number for number in self.global_blocks if number >= self.depth]:
+            raise FedFactoryError(f"key '{key}.global_blocks': block {beyond[0]} is not among {self.depth}, counted from 0")
 
 
 VIT_B = SamArchitecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14, 256, 2048)
@@ -81,6 +85,7 @@ class SamParameters:
         prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, or a ``grid``
             of points all over it.
         tuning: of the decoder.
+        normalisation: of the images, as in the training of the weights.
         architecture: of a model that the workflow pre-trains; published weights have their own.
         pretraining: of such a model.
         start: the method whose pre-trained model it goes on from, as MedSAM does from SAM.
@@ -90,6 +95,7 @@ class SamParameters:
     weights: str
     prompt: Prompt
     tuning: TuningParameters
+    normalisation: Normalisation = "imagenet"
     architecture: SamArchitecture | None = None
     pretraining: PretrainingParameters | None = None
     start: str | None = None

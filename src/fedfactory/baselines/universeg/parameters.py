@@ -10,6 +10,8 @@ from fedfactory.baselines.foundation.parameters import TINY, PretrainingParamete
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, read
 
+_PUBLISHED_SIZE = 128
+
 
 @dataclass(frozen=True)
 class UniverSegParameters:
@@ -50,6 +52,8 @@ class UniverSegParameters:
                     f"key '{key}.features': needs two levels or more, and {p.image_size} pixels that can be halved for "
                     "each but the first"
                 )
+        elif p.image_size % _PUBLISHED_SIZE:
+            raise FedFactoryError(f"key '{key}.image_size': published weights read {_PUBLISHED_SIZE} pixels")
         if p.pretraining is not None:
             p.pretraining.check(f"{key}.pretraining")
             if p.pretraining.samples < 2:

@@ -1,6 +1,7 @@
 """Published weights: fetched, checked, refused."""
 
 import hashlib
+import http.client
 import io
 import urllib.error
 from dataclasses import replace
@@ -70,22 +71,42 @@ def test_a_file_is_fetched_after_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "content", "message"),
+    ("content", "fetched", "checked"),
     [
-        (ENTRY, CONTENT[:-1], "has 1799 bytes, and model 1800: it is cut off"),
-        (ENTRY, CONTENT[:-1] + b"!", "it is another file; remove it"),
-        (replace(ENTRY, sha256=None), CONTENT, f"is null; if you trust .*enter {ENTRY.sha256}"),
+        (CONTENT[:-1], r"cannot be fetched \(the connection ended after 1799 of 1800 bytes\)", "it is cut off"),
+        (CONTENT[:-1] + b"!", "it is another file; remove it", "it is another file; remove it"),
     ],
 )
-def test_another_file_never_appears(tmp_path, entry, content, message):
+def test_another_file_never_appears(tmp_path, content, fetched, checked):
     path = tmp_path / "model.pt"
-    with pytest.raises(FedFactoryError, match=message):
-        get(entry, path, lambda url: io.BytesIO(content))
+    with pytest.raises(FedFactoryError, match=fetched):
+        get(ENTRY, path, lambda url: io.BytesIO(content))
     assert not list(tmp_path.iterdir())
     path.write_bytes(content)
-    with pytest.raises(FedFactoryError, match=message):
-        check("model", entry, path)
+    with pytest.raises(FedFactoryError, match=checked):
+        check("model", ENTRY, path)
     assert path.read_bytes() == content, "what somebody put there stays"
+
+
+def test_a_file_that_nobody_has_measured_is_kept_and_not_used(tmp_path):
+    entry, path = replace(ENTRY, sha256=None), tmp_path / "model.pt"
+    get(entry, path, lambda url: io.BytesIO(CONTENT))
+    with pytest.raises(
+        FedFactoryError, match=f"is null; if you trust where .*model.pt comes from, enter {ENTRY.sha256}"
+    ):
+        check("model", entry, path)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("failure", [http.client.IncompleteRead(b""), ConnectionResetError("reset")])
+def test_a_dropped_connection_is_tried_again(tmp_path, failure):
+    class Dropped(io.BytesIO):
+        def read(self, size=-1):
+            raise failure
+
+    answers = [Dropped(), io.BytesIO(CONTENT[:100]), io.BytesIO(CONTENT)]
+    get(ENTRY, tmp_path / "model.pt", lambda url: answers.pop(0))
+    assert not answers and (tmp_path / "model.pt").read_bytes() == CONTENT
 
 
 def test_a_licence_is_accepted_by_name_before_anything_is_fetched(tmp_path):

@@ -50,7 +50,9 @@ class SamArchitecture:
         if self.width % self.heads or self.prompt_width % 8:
             raise FedFactoryError(f"key '{key}': 'heads' must divide 'width', and 8 'prompt_width'")
         if beyond := [number for number in self.global_blocks if number >= self.depth]:
-            raise FedFactoryError(f"key '{key}.global_blocks': block {beyond[0]} is not among {self.depth}, counted from 0")
+            raise FedFactoryError(
+                f"key '{key}.global_blocks': block {beyond[0]} is not among {self.depth}, counted from 0"
+            )
 
 
 VIT_B = SamArchitecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14, 256, 2048)

@@ -58,8 +58,31 @@ def test_jobs_that_read_what_they_may_not():
     found = violations(jobs, "check", [])
     assert len(found) == 2
     assert "rule mine_train" in found[0] and "private data of mm/ct, mm/pdw" in found[0]
-    assert "rule mine_predict reads the truth of test volumes" in found[1]
+    assert "rule mine_predict" in found[1] and "reads the truth of test volumes" in found[1]
     assert len(violations(jobs, "check", ["mine"])) == 1, "declared centralised, but truth is nobody's"
+
+
+def federation(rule: str, *clients: str) -> list[str]:
+    """Violations of a federation whose model is CT's."""
+    inputs = tuple(f"results/check/mm/{client}/data" for client in clients)
+    return violations([Job(rule, inputs, ("results/check/mm/ct/m/seed0/model",), "")], "check", [])
+
+
+def test_a_federation_is_of_those_who_may_take_part():
+    assert not federation("feddg_train", "pet", "pdw")
+    assert "private data of mm/ct, mm/pdw" in federation("feddg_train", "ct", "pdw")[0], "FedDG never sees the target"
+    assert not federation("fedmedgan_train", "ct", "pdw")
+    assert federation("fedmedgan_train", "ct", "pdw", "pet") and federation("fedmedgan_train", "pdw", "pet")
+    of_two_setups = ("results/check/mm/ct/data", "results/check/ms/ge/data")
+    assert violations([Job("factory_train", of_two_setups, ("results/check/mm/factory/seed0/model",), "")], "check", [])
+
+
+def test_truth_in_a_command_is_seen():
+    own = "results/check/mm/ct"
+    job = Job("x", (f"{own}/data",), (f"{own}/m/seed0/predictions",), f"python a --raw {own}/truth")
+    assert "reads the truth" in violations([job], "check", [])[0]
+    making = Job("prepare_client", (f"{own}/raw",), (f"{own}/data", f"{own}/truth"), f"python a --truth {own}/truth")
+    assert not violations([making], "check", [])
 
 
 def test_a_path_in_the_command_counts_as_well():

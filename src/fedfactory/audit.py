@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-FEDERATIONS = ("factory_train", "feddg_train", "fedmedgan_train")
-"""Rules that are a federation themselves: every client has a process of its own, which alone opens its store."""
+Clients = set[tuple[str, str]]
+"""(setup, client) each."""
+FEDERATIONS: dict[str, Callable[[Clients, Clients], bool]] = {
+    # Whoever takes part.
+    "factory_train": lambda read, target: True,
+    # Everybody but the target.
+    "feddg_train": lambda read, target: not read & target,
+    # The target, and the source.
+    "fedmedgan_train": lambda read, target: target <= read and len(read) <= len(target) + 1,
+}
+"""Rules that are a federation themselves: every client has a process of its own, which alone opens its store. And who
+may take part, by the clients whose stores are read and those whose models are made."""
 _PRIVATE = r"(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
 
 
@@ -27,12 +37,17 @@ class Job:
     outputs: tuple[str, ...]
     shell: str
 
-    def private_of(self, run: str) -> set[tuple[str, str]]:
+    def reads_truth(self) -> bool:
+        """Whether the truth of test volumes is among its inputs, or in its command without being made by it."""
+        named = re.findall(r"results/\S*/truth\b", " ".join((*self.inputs, self.shell)))
+        return any(name not in self.outputs for name in named)
+
+    def private_of(self, run: str) -> Clients:
         """Clients (setup, client) whose private data it reads, by its inputs or its command."""
         text = " ".join((*self.inputs, self.shell))
         return set(re.findall(rf"results/{re.escape(run)}/(\w+)/(\w+)/{_PRIVATE}", text))
 
-    def clients(self, run: str) -> set[tuple[str, str]]:
+    def clients(self, run: str) -> Clients:
         """Clients in whose folders it writes."""
         return set(re.findall(rf"results/{re.escape(run)}/(\w+)/(\w+)/", " ".join(self.outputs)))
 
@@ -62,12 +77,16 @@ def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str]) -> lis
     found = []
     declared = tuple(f"/{name}/" for name in centralised)
     for job in jobs:
-        if any("/truth" in name for name in job.inputs) and job.rule != "score":
-            found.append(f"rule {job.rule} reads the truth of test volumes: {', '.join(job.inputs)}")
+        if job.rule != "score" and job.reads_truth():
+            found.append(f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads the truth of test volumes")
         read, written = job.private_of(run), job.clients(run)
-        if job.rule in FEDERATIONS or any(mark in name for mark in declared for name in job.outputs):
+        if any(mark in name for mark in declared for name in job.outputs):
             continue
-        if len(read) > 1 or (read and written and read != written):
+        if job.rule in FEDERATIONS:
+            allowed = FEDERATIONS[job.rule](read, written) and len({setup for setup, _ in read | written}) == 1
+        else:
+            allowed = not read or (len(read) == 1 and (not written or read == written))
+        if not allowed:
             names = ", ".join("/".join(client) for client in sorted(read))
             found.append(f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads private data of {names}")
     return found

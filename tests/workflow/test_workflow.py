@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedfactory.audit import Job, parse, violations
 from tests.conftest import ROOT, real_head
 from tests.workflow.conftest import TINY, Project
 
@@ -177,55 +178,33 @@ def test_report_is_written(finished: Project):
     assert (finished.folder / "report.zip").stat().st_size > 10_000
 
 
-def jobs_of(project: Project) -> list[dict[str, str]]:
-    """All jobs of a dry run as {rule, input, output, shell}."""
-    text = project.snakemake("--dry-run", "--forceall", "--printshellcmds", *TINY).stderr
-    jobs = []
-    for block in re.split(r"\n(?=(?:local)?rule \w+:\n)", text)[1:]:
-        job = {"rule": re.match(r"(?:local)?rule (\w+):", block).group(1), "shell": "", "input": "", "output": ""}
-        for key in ("input", "output"):
-            if match := re.search(rf"^    {key}: (.*)$", block, re.M):
-                job[key] = match.group(1)
-        if match := re.search(r"^python .*$", block, re.M):
-            job["shell"] = match.group(0)
-        jobs.append(job)
-    return jobs
+def jobs_of(project: Project) -> list[Job]:
+    """All jobs of a dry run."""
+    return parse(project.snakemake("--dry-run", "--forceall", "--printshellcmds", *TINY).stderr)
 
 
 def test_no_job_of_a_client_reads_data_of_another(finished: Project):
-    """Data governance: raw files, slices and truth of a client are read by that client's jobs only."""
-    private = re.compile(
-        r"results/test/(\w+/\w+)/(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
-    )
-    own = re.compile(r"results/test/(\w+/\w+)/")
-    readers, jobs = 0, jobs_of(finished)
+    """Data governance: raw files, slices and truth of a client are read by that client's jobs only.
+
+    Federations have a process for each client, which alone opens its store: see tests/federation/test_simulated.py.
+    """
+    jobs = jobs_of(finished)
+    assert not violations(jobs, "test", [])
+    assert sum(bool(job.private_of("test")) for job in jobs) > 80
     for job in jobs:
-        read = set(private.findall(f"{job['input']} {job['shell']}"))
-        written = set(own.findall(job["output"]))
-        if job["rule"] == "factory_train":
-            # The federation itself: each client's process opens its own store, see tests/federation/test_simulated.py.
-            assert {name.split("/")[0] for name in read | written} == {written.pop().split("/")[0]}
-            assert not re.search(r"/(raw|truth)\b", job["input"]) and len(read) == 3, "federated clients only"
-        elif read:
-            readers += 1
-            assert len(read) == 1, job
-            assert written == read, job
-    assert readers > 80
-    adapting = [job for job in jobs if job["rule"] == "adapt"]
+        if job.rule == "factory_train":
+            assert len(job.private_of("test")) == 3, "federated clients only"
+    adapting = [job for job in jobs if job.rule == "adapt"]
     assert len(adapting) == 18
     for job in adapting:
         # Beside its own store a target gets what the factory and the source share, and its own look.
-        shared = {name.strip() for name in job["input"].split(",")} - {f"results/test/{client_of(job)}/data"}
-        setup, client = client_of(job).split("/")
+        ((setup, client),) = job.clients("test")
+        shared = set(job.inputs) - {f"results/test/{setup}/{client}/data"}
         source = {"ms": "philips", "mm": "pdw", "mo": "oasis"}[setup]
         expected = {f"{setup}/factory/seed0/model", f"{setup}/{source}/ours/seed0/branch"}
         expected |= {f"{setup}/{source}/ours/seed0/synthetic"}
         expected |= {f"{setup}/{client}/ours/seed0/look"} if client in {"canon", "t2w", "ixi"} else set()
         assert shared == {f"results/test/{name}" for name in expected}
-
-
-def client_of(job: dict[str, str]) -> str:
-    return re.match(r"results/test/(\w+/\w+)/", job["output"]).group(1)
 
 
 def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fresh: Project):
@@ -242,13 +221,11 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
 
 """
     edit(path, "# The data factory of every", control + "# The data factory of every")
-    private = re.compile(r"results/test/(\w+/\w+)/(?:raw|data|truth|nnunet_plan)\b")
-    for job in jobs_of(fresh):
-        if job["rule"] == "factory_train":
-            continue
-        read = set(private.findall(f"{job['input']} {job['shell']}"))
-        both = job["rule"] == "adapt" and "/upper/" in job["output"]
-        assert len(read) == 2 if both else len(read) <= 1, job
+    jobs = jobs_of(fresh)
+    assert not violations(jobs, "test", ["upper"])
+    both = [job for job in jobs if job.rule == "adapt" and "/upper/" in job.outputs[0]]
+    assert len(both) == 9 and all(len(job.private_of("test")) == 2 for job in both)
+    assert len(violations(jobs, "test", [])) == len(both)
     edit(path, "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: true",
          "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: false")  # fmt: skip
     result = fresh.snakemake("--dry-run", *TINY, check=False)
@@ -270,8 +247,7 @@ def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, f
 
 
 def test_truth_of_the_test_set_is_read_by_scoring_only(finished: Project):
-    readers = {job["rule"] for job in jobs_of(finished) if re.search(r"/truth\b", job["input"])}
-    assert readers == {"score"}
+    assert {job.rule for job in jobs_of(finished) if job.reads_truth()} == {"score"}
 
 
 def test_every_job_leaves_a_log_and_its_cost(finished: Project):

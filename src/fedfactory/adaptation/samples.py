@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fedfactory.adaptation.frame import Frame
-from fedfactory.factory.variation import deformed
 from fedfactory.images import resize
+from fedfactory.variation import deformed
 
 _CONTRAST, _NOISE = 0.35, 0.1
 

@@ -17,7 +17,7 @@ def training_images(
             bilinear interpolation otherwise.
         split: ``train`` or ``validation``.
         copies: how often each slice occurs: as it is, and in deformed copies
-            (:func:`fedfactory.factory.variation.deformed`).
+            (:func:`fedfactory.variation.deformed`).
 
     Returns:
         Images (N, size, size) float32 in [-1, 1] and their slice-position bins (N,) int64, in the order of the index;
@@ -47,7 +47,7 @@ def training_images(
     if not (np.isfinite(found).all() and found.min() >= -1 and found.max() <= 1):
         raise FedFactoryError(f"{view.folder}: images leave [-1, 1]; make the store again with the rule prepare_client")
     if copies > 1:
-        from fedfactory.factory.variation import deformed
+        from fedfactory.variation import deformed
 
         found, _ = deformed(found, copies)
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)

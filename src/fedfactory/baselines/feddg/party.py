@@ -17,10 +17,10 @@ from fedfactory.baselines.feddg.network import FeatureUNet, episode_losses
 from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.variation import deformed
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.party import Message
 from fedfactory.seeds import derive_seed
+from fedfactory.variation import deformed
 
 
 def bank_of(view: ClientView, p: FedDGParameters) -> np.ndarray:

@@ -14,7 +14,6 @@ import torch
 
 from fedfactory.baselines.feddg.network import FeatureUNet
 from fedfactory.baselines.feddg.parameters import FedDGParameters
-from fedfactory.baselines.foundation.model import load_weights
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation import simulated
 from fedfactory.federation.message import WEIGHTS, Allowlist
@@ -25,6 +24,7 @@ from fedfactory.images import batches
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.state_dicts import load_weights
 
 
 @dataclass(frozen=True)

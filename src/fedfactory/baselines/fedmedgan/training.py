@@ -16,7 +16,6 @@ from torch import Tensor
 from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.baselines.fedmedgan.party import GRADIENT, JUDGE, TRANSLATE, TRANSLATED
-from fedfactory.baselines.foundation.model import load_weights
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation import simulated
 from fedfactory.federation.message import WEIGHTS, Allowlist
@@ -27,6 +26,7 @@ from fedfactory.images import batches
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.state_dicts import load_weights
 
 
 class FedMedGanServer(Server):

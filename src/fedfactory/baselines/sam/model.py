@@ -13,7 +13,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import nn
 
-from fedfactory.baselines.foundation.model import load_weights, read_card, write_pretrained
+from fedfactory.baselines.foundation.model import read_card, write_pretrained
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.sam.network import build
 from fedfactory.baselines.sam.parameters import VIT_B, Normalisation, SamArchitecture, SamParameters
@@ -24,6 +24,7 @@ from fedfactory.files import new_folder
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.state_dicts import load_weights
 from fedfactory.training import History
 
 

@@ -17,12 +17,12 @@ from fedfactory.baselines.sam.parameters import Prompt, TuningParameters
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume
 from fedfactory.evaluation.dice import mean_validation_dice
-from fedfactory.factory.variation import deformed
 from fedfactory.images import batches
 from fedfactory.losses import segmentation_loss
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
 from fedfactory.training import History, Learner, Losses, Plain, Training
+from fedfactory.variation import deformed
 
 # Boxes of the pre-training: the whole image, as at test time, or around the target within this share of the edge.
 _JITTER = 0.05

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from fedfactory.baselines.foundation.model import load_weights, read_card, write_pretrained
+from fedfactory.baselines.foundation.model import read_card, write_pretrained
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.universeg.network import UniverSeg
 from fedfactory.baselines.universeg.parameters import UniverSegParameters
@@ -15,6 +15,7 @@ from fedfactory.checkpoints import Checkpoints
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.state_dicts import load_weights
 
 
 def pretrain_universeg(

@@ -1,4 +1,4 @@
-"""Other shapes for a client's few images: what a factory needs to learn that anatomy varies.
+"""Other shapes for a few images: what a training needs to learn that anatomy varies.
 
 A client of the demo has a few dozen slices of a handful of subjects. A generator reproduces those shapes, one at each
 slice position, and forgets z. Smoothly deformed copies (Simard et al., ICDAR 2003) make size, place and shape vary.

@@ -1,0 +1,41 @@
+"""Weights from files: nothing in them is executed, and they fit the network or are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fedfactory.errors import FedFactoryError
+
+# Parameters that a message names.
+_SHOWN = 3
+
+
+def load_weights(network: nn.Module, file: Path, device: str) -> None:
+    """Load a state dict into a network; every parameter must be there, and no other.
+
+    Raises:
+        FedFactoryError: no table of weights, or other parameters (which ones).
+    """
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FedFactoryError(f"{file} is no table of weights ({reason}); get it again") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise FedFactoryError(f"{file} is no table of weights; get the model's state dict")
+    own = network.state_dict()
+    wrong = {
+        "lacks": [name for name in own if name not in state],
+        "has unexpected": [name for name in state if name not in own],
+        "has other shapes of": [name for name in own if name in state and own[name].shape != state[name].shape],
+    }
+    for what, names in wrong.items():
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise FedFactoryError(
+                f"{file} {what} {', '.join(names[:_SHOWN])}{more}: it belongs to another model; check its name"
+            )
+    network.load_state_dict(state)

@@ -5,31 +5,6 @@ from fedfactory.baselines.feddg.cells import FedDGCells
 FEDDG = checked(FedDGCells, CONFIG)
 
 
-rule feddg_amplitudes:
-    """A client's share of the amplitude bank, computed at the client."""
-    input:
-        client_file("data"),
-    output:
-        client_file("{method}", "amplitudes.npy"),
-    log:
-        LAYOUT.log("feddg_amplitudes", "{setup}", "{client}", "{method}"),
-    benchmark:
-        LAYOUT.benchmark("feddg_amplitudes", "{setup}", "{client}", "{method}")
-    wildcard_constraints:
-        method=jobs.any_of(FEDDG.parameters),
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-    params:
-        code=code_digest("feddg_amplitudes"),
-        parameters=FEDDG.json,
-    shell:
-        "python $SCRIPTS/feddg_amplitudes.py --data {input} --parameters {params.parameters:q} --out {output} --log {log}"
-
-
 rule feddg_train:
     """Federated training for one target; all other clients take part, each with its own data in its own process."""
     input:
@@ -53,10 +28,11 @@ rule feddg_train:
         code=code_digest("feddg_train", "fedfactory.baselines.feddg.party"),
         device=CONFIG.device,
         parameters=FEDDG.json,
-        sites=FEDDG.sites,
+        stores=FEDDG.stores,
+        size=CONFIG.preprocessing["image_size"],
         classes=FEDDG.classes,
     shell:
-        "python $SCRIPTS/feddg_train.py --sites {params.sites:q} --parameters {params.parameters:q}"
+        "python $SCRIPTS/feddg_train.py --stores {params.stores:q} --size {params.size} --parameters {params.parameters:q}"
         " --classes {params.classes} --device {params.device} --code {params.code} --workers {threads}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 

@@ -17,11 +17,12 @@ def main(arguments: argparse.Namespace) -> None:
     seed = training_seed(arguments)
     task = FedDGTask(
         parameters=json.loads(arguments.parameters),
-        clients=json.loads(arguments.sites),
+        stores=json.loads(arguments.stores),
+        size=arguments.size,
         classes=arguments.classes,
         seed=seed,
         device=device,
-        identity=json.dumps([arguments.parameters, arguments.sites, seed, device, arguments.code]),
+        identity=json.dumps([arguments.parameters, arguments.stores, arguments.size, seed, device, arguments.code]),
         work=arguments.out.with_name(f".{arguments.out.name}.work"),
         workers=arguments.workers,
     )
@@ -30,7 +31,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sites", required=True, help="client -> its store and its amplitudes, as JSON")
+    parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
+    parser.add_argument("--size", type=int, required=True, help="edge of the images")
     parser.add_argument("--classes", type=int, required=True, help="foreground classes")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")

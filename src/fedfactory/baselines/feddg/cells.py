@@ -40,17 +40,13 @@ class FedDGCells:
         entry = self._config.setups[setup]
         return [name for name in (entry.source, *entry.targets) if name != target]
 
-    def amplitudes(self, setup: str, client: str, method: str) -> str:
-        """A client's share of the amplitude bank."""
-        return self._config.layout.client(setup, client, method, "amplitudes.npy")
-
     def inputs(self, wildcards: Any) -> list[str]:
-        """Everything that a training reads, by way of its clients' own processes."""
-        return [file for files in self._files(wildcards).values() for file in files.values()]
+        """Stores of all clients that take part; each is opened by its client's own process."""
+        return list(self._stores(wildcards).values())
 
-    def sites(self, wildcards: Any) -> str:
-        """Each client's own files, as JSON."""
-        return json.dumps(self._files(wildcards))
+    def stores(self, wildcards: Any) -> str:
+        """Each client's own store, as JSON."""
+        return json.dumps(self._stores(wildcards))
 
     def classes(self, wildcards: Any) -> int:
         """Foreground classes of the setup."""
@@ -60,11 +56,6 @@ class FedDGCells:
         """The method's parameters as they stand in the configuration."""
         return json.dumps(dict(self._config.methods[wildcards.method].parameters))
 
-    def _files(self, wildcards: Any) -> dict[str, dict[str, str]]:
-        return {
-            client: {
-                "data": self._config.layout.client(wildcards.setup, client, "data"),
-                "amplitudes": self.amplitudes(wildcards.setup, client, wildcards.method),
-            }
-            for client in self.clients(wildcards.setup, wildcards.client)
-        }
+    def _stores(self, wildcards: Any) -> dict[str, str]:
+        clients = self.clients(wildcards.setup, wildcards.client)
+        return {client: self._config.layout.client(wildcards.setup, client, "data") for client in clients}

@@ -16,13 +16,12 @@ _FEWEST_STAGES = 2
 
 @dataclass(frozen=True)
 class FedDGParameters:
-    """FedDG (ELCFS): federated averaging over all clients but the target.
+    """FedDG (ELCFS): federated averaging over all clients but the target, all of which train in every round.
 
     Attributes:
         features: channels of each resolution of the U-Net, finest first.
         rounds: of the federation.
         local_steps: steps of a client in a round.
-        clients_per_round: how many train in each; None for all.
         checkpoint_every: rounds from one checkpoint to the next.
         deadline: seconds until a silent client is given up.
         batch: slices of a step.
@@ -32,7 +31,7 @@ class FedDGParameters:
         order: ``first`` takes the inner gradient as a constant, as the authors' code does; ``second`` differentiates
             it.
         window: share L of the spectrum whose amplitudes are exchanged.
-        bank: largest number of a client's slices whose amplitudes it gives away, evenly picked.
+        bank: slices whose amplitudes a client gives away, evenly picked.
         contrast: weight of the boundary contrast.
         clip: largest norm of the gradient.
     """
@@ -52,7 +51,6 @@ class FedDGParameters:
     clip: Positive
     checkpoint_every: Count
     deadline: Count
-    clients_per_round: Count | None = None
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:

@@ -18,19 +18,24 @@ from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import Message
+from fedfactory.federation.party import TRAIN, Message
 from fedfactory.seeds import derive_seed
 from fedfactory.variation import deformed
 
+LOOKS = "looks"
+"""Phase of a round before the training: clients give their shares of the amplitude bank."""
+AMPLITUDES, OTHERS = "amplitudes", "others"
+"""Fields that cross: a client's share of the bank on its way out, and the shares of all others on their way in."""
 
-def bank_of(view: ClientView, p: FedDGParameters) -> np.ndarray:
-    """Low-frequency amplitudes of a client's training slices: what it gives to the others' bank.
+
+def share_of(images: np.ndarray, p: FedDGParameters) -> np.ndarray:
+    """Low-frequency amplitudes of a client's training slices (n, S, S): its share of the bank.
 
     Returns:
-        (n, 2 b + 1, 2 b + 1) float32, n at most ``p.bank``, evenly picked.
+        (p.bank, 2 b + 1, 2 b + 1) float32, evenly picked; as many for every client, so that a share does not tell how
+        many slices there are.
     """
-    images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
-    chosen = np.linspace(0, len(images) - 1, min(p.bank, len(images))).round().astype(int)
+    chosen = np.linspace(0, len(images) - 1, p.bank).round().astype(int)
     return low_amplitudes(_positive(images[chosen]), half_width(images.shape[-1], p.window))
 
 
@@ -42,21 +47,6 @@ def in_another_look(images: np.ndarray, amplitudes: np.ndarray, ratios: np.ndarr
 def _positive(images: np.ndarray) -> np.ndarray:
     """Images in [0, 1]: the amplitude of frequency zero is the mean, which has no sign to lose."""
     return (np.asarray(images) + 1) / 2
-
-
-def read_bank(file: Path) -> np.ndarray:
-    """Read what a client gave to the bank; nothing in the file is executed.
-
-    Raises:
-        FedFactoryError: no such array.
-    """
-    try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FedFactoryError(f"{file} is no array of amplitudes ({error}); make it again") from None
-    if found.ndim != 3 or found.dtype != np.float32:
-        raise FedFactoryError(f"{file} is no array of amplitudes; make it again")
-    return found
 
 
 @dataclass(frozen=True)
@@ -92,8 +82,7 @@ class FedDGParty:
         client: its name.
         clients: names of all clients of the federation.
         slices: its labelled slices.
-        own: amplitudes that it gives away.
-        others: amplitudes of the other clients, one array for each.
+        share: amplitudes that it gives away, (p.bank, 2 b + 1, 2 b + 1).
         classes: foreground classes.
         p: parameters.
         seed: of the training.
@@ -107,29 +96,36 @@ class FedDGParty:
         client: str,
         clients: Sequence[str],
         slices: LabelledSlices,
-        own: np.ndarray,
-        others: Sequence[np.ndarray],
+        share: np.ndarray,
         classes: int,
         p: FedDGParameters,
         seed: int,
         device: str,
     ) -> None:
-        self._client, self._slices, self._own, self._others, self._p = client, slices, own, others, p
+        self._client, self._slices, self._share, self._p = client, slices, torch.from_numpy(share), p
+        self._looks: list[np.ndarray] = []
         self._seed = derive_seed("feddg", client, seed)
         self._network = FeatureUNet(p.features, classes).to(device)
         self._adam = torch.optim.Adam(self._network.parameters(), lr=p.rate)
         self._device = device
-        weights = self._network.state_dict()
-        self.allowlist = Allowlist.of(tuple(clients), **{WEIGHTS: weights, "amplitudes": torch.from_numpy(own)})
-        content = b"".join(x.tobytes() for x in (slices.images, slices.labels, *others))
-        self.fingerprint = hashlib.sha256(content).hexdigest()
+        fields = {WEIGHTS: self._network.state_dict(), AMPLITUDES: self._share}
+        fields[OTHERS] = {name: self._share for name in clients if name != client}
+        self.allowlist = Allowlist.of(tuple(clients), **fields)
+        content = hashlib.sha256()
+        for array in (slices.images, slices.labels, share):
+            content.update(np.ascontiguousarray(array))
+        self.fingerprint = content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
-        """Its name, and its share of the amplitude bank."""
-        return {"client": self._client, "amplitudes": torch.from_numpy(self._own)}
+        """Its name."""
+        return {"client": self._client}
 
-    def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float]]:
-        """Train for one round, every step an episode with looks of other clients."""
+    def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float] | None]:
+        """Give its share of the bank, or train for one round, every step an episode with looks of other clients."""
+        if phase == LOOKS:
+            return {AMPLITUDES: {AMPLITUDES: self._share}}, None
+        assert phase == TRAIN
+        self._looks = [message[OTHERS][name].numpy() for name in sorted(message[OTHERS])]
         self._network.load_state_dict(message[WEIGHTS])
         self._network.train()
         stream = np.random.default_rng(derive_seed("round", self._seed, round_number))
@@ -160,7 +156,7 @@ class FedDGParty:
         """A batch, the same in other clients' looks, and its labels."""
         count = self._p.batch
         chosen = stream.integers(len(self._slices.images), size=count)
-        banks = [self._others[i] for i in stream.integers(len(self._others), size=count)]
+        banks = [self._looks[i] for i in stream.integers(len(self._looks), size=count)]
         amplitudes = np.stack([bank[stream.integers(len(bank))] for bank in banks])
         images = self._slices.images[chosen]
         other = in_another_look(images, amplitudes, stream.uniform(0, 1, count))
@@ -174,7 +170,7 @@ def open_party(client: str, arguments: Mapping[str, Any], seed: int, device: str
 
     Args:
         client: its name.
-        arguments: its store (``data``), the amplitude files of all clients (``bank``, by client), and ``parameters``.
+        arguments: its store (``data``), the names of all ``clients``, and ``parameters``.
         seed: of the training.
         device: ``cpu`` or ``cuda``.
 
@@ -183,7 +179,6 @@ def open_party(client: str, arguments: Mapping[str, Any], seed: int, device: str
     """
     p = FedDGParameters.from_mapping(arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]))
-    bank = {name: read_bank(Path(file)) for name, file in arguments["bank"].items()}
     slices = LabelledSlices.of(view, p.copies, derive_seed("copies", client, seed))
-    others = [amplitudes for name, amplitudes in bank.items() if name != client]
-    return FedDGParty(client, list(bank), slices, bank[client], others, len(view.classes), p, seed, device)
+    share = share_of(np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()]), p)
+    return FedDGParty(client, arguments["clients"], slices, share, len(view.classes), p, seed, device)

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedfactory.baselines.feddg.amplitude import half_width
 from fedfactory.baselines.feddg.network import FeatureUNet
 from fedfactory.baselines.feddg.parameters import FedDGParameters
+from fedfactory.baselines.feddg.party import AMPLITUDES, LOOKS, OTHERS
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation import simulated
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import PartyTask
+from fedfactory.federation.party import TRAIN, Message, PartyTask
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.files import new_folder
 from fedfactory.images import batches
@@ -27,13 +29,28 @@ from fedfactory.seeds import derive_seed
 from fedfactory.state_dicts import load_weights
 
 
+class FedDGServer(Server):
+    """The aggregator: it averages models, and hands every client the others' shares of the amplitude bank."""
+
+    phases = (LOOKS, TRAIN)
+
+    def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
+        """Nothing at first; then the model, and what the others gave."""
+        if phase == LOOKS:
+            return {}
+        names = self.rounds.clients
+        others = {names[i]: answer[AMPLITUDES][AMPLITUDES] for i, answer in answers[LOOKS].items() if i != client}
+        return {**super().message(phase, client, answers), OTHERS: others}
+
+
 @dataclass(frozen=True)
 class FedDGTask:
     """What to train.
 
     Attributes:
         parameters: as they stand in the configuration.
-        clients: client -> its store (``data``) and its share of the amplitude bank (``amplitudes``).
+        stores: client -> its store.
+        size: edge of the images.
         classes: foreground classes.
         seed: of the training.
         device: ``cpu`` or ``cuda``.
@@ -43,7 +60,8 @@ class FedDGTask:
     """
 
     parameters: Mapping[str, Any]
-    clients: Mapping[str, Mapping[str, str]]
+    stores: Mapping[str, str]
+    size: int
     classes: int
     seed: int
     device: str
@@ -53,8 +71,11 @@ class FedDGTask:
 
     def party_task(self, client: str) -> PartyTask:
         """The task of one client."""
-        bank = {name: files["amplitudes"] for name, files in self.clients.items()}
-        arguments = {"data": self.clients[client]["data"], "bank": bank, "parameters": dict(self.parameters)}
+        arguments = {
+            "data": self.stores[client],
+            "clients": list(self.stores),
+            "parameters": dict(self.parameters),
+        }
         work = str(self.work / "sites" / client)
         return PartyTask(client, "feddg", arguments, self.seed, self.identity, work, self.device)
 
@@ -72,20 +93,22 @@ def train_feddg(task: FedDGTask, out: Path, progress: Progress) -> None:
         FedFactoryError: fewer than two clients, bad data at one, or one that does not answer.
     """
     p = FedDGParameters.from_mapping(task.parameters, "parameters")
-    clients = tuple(task.clients)
+    clients = tuple(task.stores)
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights = initial_weights(p, task.classes, task.seed)
     rounds = Rounds(
         clients,
         p.rounds,
-        min(p.clients_per_round or len(clients), len(clients)),
+        len(clients),
         p.checkpoint_every,
         p.deadline,
         key="parameters",
         advice="lower 'rate' or 'inner_rate'",
     )
-    server = Server(rounds, weights, Allowlist.of(clients, **{WEIGHTS: weights}), task.seed)
+    b = half_width(task.size, p.window)
+    share = torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)
+    server = FedDGServer(rounds, weights, Allowlist.of(clients, **{WEIGHTS: weights, AMPLITUDES: share}), task.seed)
     parties = [task.party_task(client) for client in clients]
     simulated.train(server, parties, task.identity, task.work, task.workers, progress)
     with new_folder(out) as folder:

@@ -1,6 +1,7 @@
 """FedDG through the engine: what crosses, and the same bytes however it runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_shares_of_the_bank_cross_and_stand_in_the_ledger(stores, tmp_path):
         assert not {field for _, field in fields} - {"client", "amplitudes", "others", "weights"}
     card = json.loads((model / "card.json").read_text())
     assert card["clients"] == list(stores)
-    images = ClientView(stores["first"]).labelled_volumes("validation")[0].images
+    images = ClientView(Path(stores["first"])).labelled_volumes("validation")[0].images
     labels = read_segmenter(model, "cpu")(images)
     assert labels.shape == images.shape and labels.dtype == np.uint8
     np.testing.assert_array_equal(read_segmenter(model, "cpu")(images[1:2])[0], labels[1])

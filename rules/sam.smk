@@ -74,7 +74,8 @@ rule sam_predict:
         weights=SAM.weights,
         data=client_file("data"),
     output:
-        directory(cell_file("predictions")),
+        predictions=directory(cell_file("predictions")),
+        named=cell_file("weights.json"),
     log:
         LAYOUT.log("sam_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
@@ -94,4 +95,5 @@ rule sam_predict:
         path=SAM.path,
     shell:
         "python $SCRIPTS/sam_predict.py --model {input.model} --weights {params.path:q} --data {input.data}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --record {input.weights} --named {output.named} --out {output.predictions} --log {log}"

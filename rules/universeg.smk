@@ -39,7 +39,8 @@ rule universeg_predict:
         weights=UNIVERSEG.weights,
         data=client_file("data"),
     output:
-        directory(cell_file("predictions")),
+        predictions=directory(cell_file("predictions")),
+        named=cell_file("weights.json"),
     log:
         LAYOUT.log("universeg_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
@@ -60,4 +61,5 @@ rule universeg_predict:
         size=UNIVERSEG.size,
     shell:
         "python $SCRIPTS/universeg_predict.py --weights {params.path:q} --size {params.size} --data {input.data}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --record {input.weights} --named {output.named} --out {output.predictions} --log {log}"

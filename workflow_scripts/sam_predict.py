@@ -13,10 +13,12 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
+    from fedfactory.baselines.foundation.model import write_record
     from fedfactory.baselines.sam.model import read_segmenter
 
     segment = read_segmenter(arguments.model, arguments.weights, device)
     predict_cases(ClientView(arguments.data), segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    write_record(arguments.record, arguments.named)
 
 
 if __name__ == "__main__":
@@ -26,5 +28,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
+    parser.add_argument("--named", type=Path, required=True, help="JSON: name and digest of the weights in use")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

@@ -13,6 +13,7 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
+    from fedfactory.baselines.foundation.model import write_record
     from fedfactory.baselines.universeg.model import open_universeg
     from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
 
@@ -20,6 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
     support = SupportSet.of(view.few_shot(), len(view.classes), arguments.size, device)
     segment = UniverSegSegmenter(open_universeg(arguments.weights, device), support, arguments.size)
     predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    write_record(arguments.record, arguments.named)
 
 
 if __name__ == "__main__":
@@ -29,5 +31,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
+    parser.add_argument("--named", type=Path, required=True, help="JSON: name and digest of the weights in use")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

@@ -1,9 +1,13 @@
 """Procedural tasks and pre-training on them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from fedfactory import weights as published
+from fedfactory.baselines.foundation.model import write_record
 from fedfactory.baselines.foundation.parameters import PretrainingParameters
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.foundation.tasks import FAMILIES, draw_task
@@ -13,6 +17,7 @@ from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import Schedule
 from fedfactory.progress import Progress
+from fedfactory.weights import Weights
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -57,3 +62,19 @@ def test_unknown_families_are_refused():
     p = PretrainingParameters(("hearts",), False, 1, 2, 1, 0.1, Schedule(1, 1.0, 1.0, 0.0, 1), 1)
     with pytest.raises(FedFactoryError, match="'hearts' is unknown; known are outlines"):
         p.check("key")
+
+
+def test_a_cell_names_its_weights(tmp_path):
+    (tmp_path / "own").mkdir()
+    card = {"weights": "procedural-tiny", "sha256": "0" * 64, "held_out_dice": {"trained": 0.5}}
+    (tmp_path / "own/card.json").write_text(json.dumps(card))
+    write_record(tmp_path / "own", tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"weights": "procedural-tiny", "sha256": "0" * 64}
+    entry = Weights("m.pt", None, "MIT", False, "1" * 64, None)
+    published.write_record(tmp_path / "checked.json", "sam-vit-b", entry, "1" * 64)
+    write_record(tmp_path / "checked.json", tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text()) == {"weights": "sam-vit-b", "sha256": "1" * 64}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FedFactoryError, match="holds no pre-trained model"):
+        write_record(tmp_path / "empty", tmp_path / "c.json")
+    assert not (tmp_path / "c.json").exists()

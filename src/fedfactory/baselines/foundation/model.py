@@ -20,6 +20,7 @@ from torch import nn
 
 from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.errors import FedFactoryError
+from fedfactory.files import new_file
 from fedfactory.training import History
 
 
@@ -44,3 +45,19 @@ def read_card(folder: Path) -> dict[str, Any]:
         return json.loads((folder / "card.json").read_text())
     except (OSError, ValueError):
         raise FedFactoryError(f"{folder} holds no pre-trained model; make it with the workflow") from None
+
+
+def write_record(used: Path, out: Path) -> None:
+    """Write which weights a cell used: name and SHA-256, as JSON.
+
+    Args:
+        used: folder of a model that the workflow pre-trained, or the record of a file that ``fedfactory.weights``
+            checked.
+        out: the cell's own file.
+
+    Raises:
+        FedFactoryError: it is neither.
+    """
+    card = read_card(used) if used.is_dir() else json.loads(used.read_text())
+    with new_file(out) as file:
+        file.write_text(json.dumps({name: card[name] for name in ("weights", "sha256")}, indent=1) + "\n")

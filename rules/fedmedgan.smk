@@ -19,7 +19,8 @@ rule fedmedgan_train:
         method=jobs.any_of(FEDMEDGAN.parameters),
     conda:
         ENVIRONMENT
-    threads: 2
+    # Targets side by side keep all cores busy; the clients of one take turns.
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,

@@ -8,7 +8,7 @@ FEDMEDGAN = checked(FedMedGanCells, CONFIG)
 rule fedmedgan_train:
     """Federated training of source and target; each has its own data in its own process."""
     input:
-        FEDMEDGAN.stores,
+        FEDMEDGAN.inputs,
     output:
         directory(cell_file("model")),
     log:
@@ -29,10 +29,10 @@ rule fedmedgan_train:
         code=code_digest("fedmedgan_train", "fedfactory.baselines.fedmedgan.party"),
         device=CONFIG.device,
         parameters=FEDMEDGAN.json,
-        sites=FEDMEDGAN.sites,
+        stores=FEDMEDGAN.stores,
         size=CONFIG.preprocessing["image_size"],
     shell:
-        "python $SCRIPTS/fedmedgan_train.py --sites {params.sites:q} --parameters {params.parameters:q}"
+        "python $SCRIPTS/fedmedgan_train.py --stores {params.stores:q} --parameters {params.parameters:q}"
         " --size {params.size} --device {params.device} --code {params.code} --workers {threads}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 

@@ -1,38 +1,23 @@
 """Train FedMed-GAN between the source and one target, each in a process of its own."""
 
 import argparse
-import json
 
 from fedfactory.devices import prepare
+from fedfactory.federation.cell import FederatedCell, add_cell_arguments
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
-from fedfactory.training_script import add_training_arguments, training_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one cell, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.fedmedgan.training import FedMedGanTask, train_fedmedgan
+    from fedfactory.baselines.fedmedgan.training import train_fedmedgan
 
-    seed = training_seed(arguments)
-    task = FedMedGanTask(
-        parameters=json.loads(arguments.parameters),
-        stores=json.loads(arguments.sites),
-        size=arguments.size,
-        seed=seed,
-        device=device,
-        identity=json.dumps([arguments.parameters, arguments.sites, arguments.size, seed, device, arguments.code]),
-        work=arguments.out.with_name(f".{arguments.out.name}.work"),
-        workers=arguments.workers,
-    )
-    train_fedmedgan(task, arguments.out, Progress(f"FedMed-GAN {arguments.cell} seed {arguments.seed}"))
+    progress = Progress(f"FedMed-GAN {arguments.cell} seed {arguments.seed}")
+    train_fedmedgan(FederatedCell.of(arguments, "fedmedgan", device), arguments.out, progress)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sites", required=True, help="client -> its store, as JSON, the source first")
-    parser.add_argument("--size", type=int, required=True, help="edge of the images")
-    parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
-    add_training_arguments(parser)
+    add_cell_arguments(parser)
     run_script(parser, main)

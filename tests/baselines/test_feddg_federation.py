@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.baselines.feddg.training import FedDGTask, read_segmenter, train_feddg
+from fedfactory.baselines.feddg.training import read_segmenter, train_feddg
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.progress import Progress
 from tests.adaptation.conftest import write_discs
@@ -29,11 +30,11 @@ def stores(tmp_path_factory):
 
 
 def run(stores, folder, workers=2, progress=None, **changes):
-    task = FedDGTask(
-        parameters=PARAMETERS | changes, stores=stores, size=32, classes=1, seed=3, device="cpu", identity="test",
+    cell = FederatedCell(
+        kind="feddg", parameters=PARAMETERS | changes, stores=stores, size=32, seed=3, device="cpu", identity="test",
         work=folder / "work", workers=workers,
     )  # fmt: skip
-    train_feddg(task, folder / "model", progress or Progress("test"))
+    train_feddg(cell, 1, folder / "model", progress or Progress("test"))
     return folder / "model"
 
 

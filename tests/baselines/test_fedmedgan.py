@@ -155,10 +155,11 @@ def test_slices_are_translated_alone_and_segmented_together(small):
 
 
 def test_images_that_cannot_be_halved_are_refused(tmp_path):
-    from fedfactory.baselines.fedmedgan.training import FedMedGanTask, train_fedmedgan
+    from fedfactory.baselines.fedmedgan.training import train_fedmedgan
+    from fedfactory.federation.cell import FederatedCell
     from fedfactory.progress import Progress
 
     p = {**parameters(halvings=3).__dict__}
-    task = FedMedGanTask(p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x", tmp_path / "work", 2)
+    task = FederatedCell("fedmedgan", p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x", tmp_path / "work", 2)
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
         train_fedmedgan(task, tmp_path / "model", Progress("x"))

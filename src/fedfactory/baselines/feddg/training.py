@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +15,10 @@ from fedfactory.baselines.feddg.network import FeatureUNet
 from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.baselines.feddg.party import AMPLITUDES, LOOKS, OTHERS
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation import simulated
+from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import TRAIN, Message, PartyTask
+from fedfactory.federation.party import TRAIN, Message
 from fedfactory.federation.server import Rounds, Server
-from fedfactory.files import new_folder
 from fedfactory.images import batches
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
@@ -43,85 +40,27 @@ class FedDGServer(Server):
         return {**super().message(phase, client, answers), OTHERS: others}
 
 
-@dataclass(frozen=True)
-class FedDGTask:
-    """What to train.
-
-    Attributes:
-        parameters: as they stand in the configuration.
-        stores: client -> its store.
-        size: edge of the images.
-        classes: foreground classes.
-        seed: of the training.
-        device: ``cpu`` or ``cuda``.
-        identity: digest of everything but the data that the result depends on.
-        work: folder for checkpoints; removed at the end.
-        workers: clients that train at the same time.
-    """
-
-    parameters: Mapping[str, Any]
-    stores: Mapping[str, str]
-    size: int
-    classes: int
-    seed: int
-    device: str
-    identity: str
-    work: Path
-    workers: int
-
-    def party_task(self, client: str) -> PartyTask:
-        """The task of one client."""
-        arguments = {
-            "data": self.stores[client],
-            "clients": list(self.stores),
-            "parameters": dict(self.parameters),
-        }
-        work = str(self.work / "sites" / client)
-        return PartyTask(client, "feddg", arguments, self.seed, self.identity, work, self.device)
-
-
-def train_feddg(task: FedDGTask, out: Path, progress: Progress) -> None:
-    """Train, or go on from the last checkpoint.
+def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress) -> None:
+    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
 
     Args:
-        task: what to train.
-        out: folder of the model: ``weights.pt``, ``card.json``, and ``sites/<client>`` with ledger and losses; written
-            whole or not at all.
+        cell: what to train.
+        classes: foreground classes.
+        out: folder of the model.
         progress: updated after every round.
 
     Raises:
         FedFactoryError: fewer than two clients, bad data at one, or one that does not answer.
     """
-    p = FedDGParameters.from_mapping(task.parameters, "parameters")
-    clients = tuple(task.stores)
+    p, clients = FedDGParameters.from_mapping(cell.parameters, "parameters"), tuple(cell.stores)
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
-    weights = initial_weights(p, task.classes, task.seed)
-    rounds = Rounds(
-        clients,
-        p.rounds,
-        len(clients),
-        p.checkpoint_every,
-        p.deadline,
-        key="parameters",
-        advice="lower 'rate' or 'inner_rate'",
-    )
-    b = half_width(task.size, p.window)
-    share = torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)
-    server = FedDGServer(rounds, weights, Allowlist.of(clients, **{WEIGHTS: weights, AMPLITUDES: share}), task.seed)
-    parties = [task.party_task(client) for client in clients]
-    simulated.train(server, parties, task.identity, task.work, task.workers, progress)
-    with new_folder(out) as folder:
-        torch.save(server.weights, folder / "weights.pt")
-        card = {
-            "features": list(p.features),
-            "classes": task.classes,
-            "clients": list(clients),
-            "parameters": asdict(p),
-        }
-        (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-        simulated.publish_records(parties, folder)
-    shutil.rmtree(task.work)
+    weights, b = initial_weights(p, classes, cell.seed), half_width(cell.size, p.window)
+    fields = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
+    advice = "lower 'rate' or 'inner_rate'"
+    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
+    server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
+    cell.train(server, out, {"features": list(p.features), "classes": classes}, progress)
 
 
 def initial_weights(p: FedDGParameters, classes: int, seed: int) -> dict[str, torch.Tensor]:

@@ -44,11 +44,11 @@ class FedMedGanCells:
                 )
             self.parameters[method.name] = p
 
-    def stores(self, wildcards: Any) -> list[str]:
+    def inputs(self, wildcards: Any) -> list[str]:
         """Stores of both clients, which their own processes open; the source's first."""
         return list(self._stores(wildcards).values())
 
-    def sites(self, wildcards: Any) -> str:
+    def stores(self, wildcards: Any) -> str:
         """Both clients' stores as JSON."""
         return json.dumps(self._stores(wildcards))
 

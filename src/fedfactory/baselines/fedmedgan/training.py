@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +15,10 @@ from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, Generator, make_g
 from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.baselines.fedmedgan.party import GRADIENT, JUDGE, TRANSLATE, TRANSLATED
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation import simulated
+from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import TRAIN, Message, PartyTask
+from fedfactory.federation.party import TRAIN, Message
 from fedfactory.federation.server import Rounds, Server
-from fedfactory.files import new_folder
 from fedfactory.images import batches
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
@@ -41,75 +38,28 @@ class FedMedGanServer(Server):
         return answers[TRANSLATE if phase == JUDGE else JUDGE][1 - client]
 
 
-@dataclass(frozen=True)
-class FedMedGanTask:
-    """What to train.
-
-    Attributes:
-        parameters: as they stand in the configuration.
-        stores: client -> its store, the source first.
-        size: edge of the images.
-        seed: of the training.
-        device: ``cpu`` or ``cuda``.
-        identity: digest of everything but the data that the result depends on.
-        work: folder for checkpoints; removed at the end.
-        workers: clients that train at the same time.
-    """
-
-    parameters: Mapping[str, Any]
-    stores: Mapping[str, str]
-    size: int
-    seed: int
-    device: str
-    identity: str
-    work: Path
-    workers: int
-
-    def party_task(self, client: str) -> PartyTask:
-        """The task of one client."""
-        arguments = {
-            "data": self.stores[client],
-            "clients": list(self.stores),
-            "parameters": dict(self.parameters),
-        }
-        work = str(self.work / "sites" / client)
-        return PartyTask(client, "fedmedgan", arguments, self.seed, self.identity, work, self.device)
-
-
-def train_fedmedgan(task: FedMedGanTask, out: Path, progress: Progress) -> None:
-    """Train, or go on from the last checkpoint.
+def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
+    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
 
     Args:
-        task: what to train.
-        out: folder of the model: ``weights.pt``, ``card.json``, and ``sites/<client>`` with ledger and losses; written
-            whole or not at all.
+        cell: what to train; its stores are the source's and the target's, in this order.
+        out: folder of the model.
         progress: updated after every round.
 
     Raises:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
-    p = FedMedGanParameters.from_mapping(task.parameters, "parameters")
-    if task.size % (1 << p.halvings) or task.size < 1 << p.layers:
+    p, clients = FedMedGanParameters.from_mapping(cell.parameters, "parameters"), tuple(cell.stores)
+    if cell.size % (1 << p.halvings) or cell.size < 1 << p.layers:
         raise FedFactoryError(
-            f"images of {task.size} pixels cannot be halved {p.halvings} times by the generators and {p.layers} times "
+            f"images of {cell.size} pixels cannot be halved {p.halvings} times by the generators and {p.layers} times "
             "by the discriminators; lower 'halvings' or 'layers'"
         )
-    weights = initial_weights(p, task.seed)
-    clients = tuple(task.stores)
-    rounds = Rounds(
-        clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice="lower 'rate'"
-    )
-    batch = torch.zeros(p.batch, 1, task.size, task.size)
+    weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, cell.size, cell.size)
+    advice = "lower 'rate'"
+    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
     allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
-    server = FedMedGanServer(rounds, weights, allowlist, task.seed)
-    parties = [task.party_task(client) for client in clients]
-    simulated.train(server, parties, task.identity, task.work, task.workers, progress)
-    with new_folder(out) as folder:
-        torch.save(server.weights, folder / "weights.pt")
-        card = {"clients": clients, "parameters": asdict(p)}
-        (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-        simulated.publish_records(parties, folder)
-    shutil.rmtree(task.work)
+    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed), out, {}, progress)
 
 
 def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:

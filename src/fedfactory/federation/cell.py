@@ -1,0 +1,104 @@
+"""A federation that makes one cell of the table: what the rows of federated baselines share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedfactory.federation import simulated
+from fedfactory.federation.party import PartyTask
+from fedfactory.federation.server import Server
+from fedfactory.files import new_folder
+from fedfactory.progress import Progress
+from fedfactory.training_script import add_training_arguments, training_seed
+
+
+@dataclass(frozen=True)
+class FederatedCell:
+    """What to train.
+
+    Attributes:
+        kind: of the parties, a key of :data:`fedfactory.federation.party.PARTIES`.
+        parameters: as they stand in the configuration.
+        stores: client -> its store.
+        size: edge of the images.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``.
+        identity: digest of everything but the data that the result depends on.
+        work: folder for checkpoints; removed at the end.
+        workers: clients that train at the same time.
+    """
+
+    kind: str
+    parameters: Mapping[str, Any]
+    stores: Mapping[str, str]
+    size: int
+    seed: int
+    device: str
+    identity: str
+    work: Path
+    workers: int
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, kind: str, device: str) -> FederatedCell:
+        """The task of a script with :func:`add_cell_arguments`."""
+        seed = training_seed(arguments)
+        said = [arguments.parameters, arguments.stores, arguments.size, seed, device, arguments.code]
+        return cls(
+            kind=kind,
+            parameters=json.loads(arguments.parameters),
+            stores=json.loads(arguments.stores),
+            size=arguments.size,
+            seed=seed,
+            device=device,
+            identity=json.dumps(said),
+            work=arguments.out.with_name(f".{arguments.out.name}.work"),
+            workers=arguments.workers,
+        )
+
+    def train(self, server: Server, out: Path, card: Mapping[str, Any], progress: Progress) -> None:
+        """Train, or go on from the last checkpoint.
+
+        Args:
+            server: the aggregator before the first round.
+            out: folder of the model: ``weights.pt``, ``card.json``, and ``sites/<client>`` with ledger and losses;
+                written whole or not at all.
+            card: JSON that belongs to the model.
+            progress: updated after every round.
+
+        Raises:
+            FedFactoryError: bad data at a client, or one that does not answer.
+        """
+        parties = [self._party(client) for client in self.stores]
+        simulated.train(server, parties, self.identity, self.work, self.workers, progress)
+        with new_folder(out) as folder:
+            torch.save(server.weights, folder / "weights.pt")
+            content = {"clients": list(self.stores), "parameters": dict(self.parameters), **card}
+            (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
+            simulated.publish_records(parties, folder)
+        shutil.rmtree(self.work)
+
+    def _party(self, client: str) -> PartyTask:
+        arguments = {
+            "data": self.stores[client],
+            "clients": list(self.stores),
+            "parameters": dict(self.parameters),
+        }
+        work = str(self.work / "sites" / client)
+        return PartyTask(client, self.kind, arguments, self.seed, self.identity, work, self.device)
+
+
+def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of a script that trains such a cell."""
+    parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
+    parser.add_argument("--size", type=int, required=True, help="edge of the images")
+    parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    add_training_arguments(parser)

@@ -21,14 +21,29 @@ ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "ada
 # What a target runs on its own; the files that others share are then taken as they are.
 OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "adapt_predict", "score")
 CELL = "results/test/mm/pet/nnunet/seed0/scores.csv"
+METHODS = (
+    "nnunet",
+    "nnunet_daug",
+    "nnunet_tl",
+    "fedmedgan",
+    "feddg",
+    "sam",
+    "medsam",
+    "universeg",
+    "ours",
+    "ours_paired",
+)
+TABLE = ("score", "table1", "figure2")
+FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
+FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
 
 
 def test_makes_every_cell_table_and_figure(finished: Project):
     results = finished.folder / "results/test"
     with (results / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 45
-    assert {row["method"] for row in rows} == {"nnunet", "nnunet_daug", "nnunet_tl", "ours", "ours_paired"}
+    assert len(rows) == 90
+    assert {row["method"] for row in rows} == {*NNUNET, *OTHERS, *OURS}
     assert [row["target"] for row in rows[:9]] == ["siemens", "ge", "canon", "pet", "ct", "t2w", "swi", "octa", "ixi"]
     assert [row["in_federation"] for row in rows[:9]] == ["1", "1", "0"] * 3
     assert {row["uses_target_labels"] for row in rows if row["method"] == "nnunet_tl"} == {"1"}
@@ -113,16 +128,19 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
     [
         (
             "baselines/nnunet/environment.py",
-            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "score", "gap", "table1", "figure2"},
+            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "fedmedgan_predict", "gap", *TABLE},
         ),
-        ("evaluation/scores.py", {"score", "gap", "table1", "figure2"}),
+        ("evaluation/scores.py", {"gap", *TABLE}),
         ("evaluation/render.py", {"gap", "table1"}),
         (
             "federation/sampling.py",
-            {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, "score", "table1", "figure2"},
+            {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
         ),
-        ("adaptation/target.py", {"adapt", "adapt_predict", "score", "table1", "figure2"}),
-        ("adaptation/pictures.py", {"synthetic_source", "adapt", "adapt_predict", "score", "table1", "figure2"}),
+        ("adaptation/target.py", {"adapt", "adapt_predict", *TABLE}),
+        ("adaptation/pictures.py", {"synthetic_source", "adapt", "adapt_predict", *TABLE}),
+        ("baselines/feddg/contrast.py", {"feddg_train", "feddg_predict", *TABLE}),
+        ("baselines/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
+        ("baselines/foundation/tasks.py", {*FOUNDATION, *TABLE}),
         ("config.py", set()),
         ("data/adapters/generic.py", set()),
     ],
@@ -145,8 +163,8 @@ def test_editing_an_adapter_re_runs_its_clients(finished: Project):
         path.write_text(content + "\nEDITED = True\n")
         planned = finished.planned()
         assert planned["prepare_client"] == 1
-        assert planned["score"] == 5
-        assert planned["adapt"] == 2, "only the cells of that client"
+        assert planned["score"] == 10 + 2, "the cells of that client, and FedDG's that train on it"
+        assert planned["adapt"] == 2 and planned["feddg_train"] == 2
         assert "nnunet_train" not in planned
     finally:
         path.write_text(content)
@@ -257,8 +275,9 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
         for kind in ("logs", "benchmarks")
     )
     assert logs == costs
-    assert len(logs) == 106 + 24 + 66, (
-        "with three factories, and the source branches, looks and adaptations of two rows"
+    factories, adaptations, foundations, cells = 24, 66, 3, 9 * (2 * len(METHODS[3:8]) + 4)
+    assert len(logs) == 106 + factories + adaptations + foundations + cells, (
+        "training where there is one, prediction, score"
     )
     cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
     assert cost["rule_name"] == "gallery"
@@ -267,7 +286,10 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
 @pytest.mark.parametrize(("name", "adaptations"), [("demo", 2), ("paper", 1)])
 def test_dry_run_plans_every_cell(fresh: Project, name, adaptations):
     counts = fresh.planned("--configfile", f"config/{name}.yaml")
-    assert counts["score"] == 27 + 9 * adaptations + 3
+    assert counts["score"] == 9 * (8 + adaptations) + 3
+    assert counts["feddg_train"] == counts["fedmedgan_train"] == counts["universeg_predict"] == 9
+    assert counts["sam_tune"] == counts["sam_predict"] == 18
+    assert ("sam_pretrain" in counts) == (name == "demo") and ("weights" in counts) == (name == "paper")
     assert counts["nnunet_train"] == 6
     assert counts["source_branch"] == counts["synthetic_source"] == counts["factory_look"] == 3
     assert counts["adapt"] == counts["adapt_predict"] == 9 * adaptations
@@ -283,7 +305,7 @@ def test_a_run_can_do_without_a_factory(fresh: Project):
     text = re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M)
     path.write_text(re.sub(r"^  ours(_paired)?:\n((    .*)?\n)+", "", text, flags=re.M))
     counts = fresh.planned("--configfile", "config/demo.yaml")
-    assert counts["score"] == 27 + 3
+    assert counts["score"] == 9 * 8 + 3
     assert not any(name.startswith("factory") for name in counts)
 
 
@@ -304,7 +326,7 @@ def test_unknown_cell_lists_the_known_ones(fresh: Project, asked, hint):
     assert result.returncode != 0
     assert f"{asked} is no cell of run" in result.stderr
     assert hint in result.stderr
-    assert result.stderr.count("/scores.csv") >= 45 + 3 + 1
+    assert result.stderr.count("/scores.csv") >= 90 + 3 + 1
 
 
 def test_bad_configuration_ends_with_one_sentence(fresh: Project):

@@ -21,18 +21,9 @@ ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "ada
 # What a target runs on its own; the files that others share are then taken as they are.
 OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "adapt_predict", "score")
 CELL = "results/test/mm/pet/nnunet/seed0/scores.csv"
-METHODS = (
-    "nnunet",
-    "nnunet_daug",
-    "nnunet_tl",
-    "fedmedgan",
-    "feddg",
-    "sam",
-    "medsam",
-    "universeg",
-    "ours",
-    "ours_paired",
-)
+NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
+OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
+OURS = ("ours", "ours_paired")
 TABLE = ("score", "table1", "figure2")
 FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")

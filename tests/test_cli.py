@@ -30,7 +30,7 @@ def test_an_unknown_method_is_answered_with_those_that_exist(capsys):
 def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["methods"]) == 1
-    assert "config/demo.yaml: cannot be read" in capsys.readouterr().err
+    assert "holds no Snakefile; call fedfactory in the project's folder" in capsys.readouterr().err
 
 
 PLAN = """

@@ -31,14 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
     parsed = parser.parse_args(arguments)
     try:
-        return parsed.work(parsed)
+        return parsed.work(_project(), parsed)
     except FedFactoryError as error:
         print(f"fedfactory: error: {error}", file=sys.stderr)
         return 1
 
 
-def _methods(arguments: argparse.Namespace) -> int:
-    config = load_config(_values(arguments.configfile), arguments.configfile, _project())
+def _methods(project: Path, arguments: argparse.Namespace) -> int:
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
     rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
@@ -49,12 +49,12 @@ def _methods(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _check(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.check_method import check_method, prepare
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
-        found = check_method(prepare(_project(), _values(arguments.configfile), arguments.method, folder))
+        found = check_method(prepare(project, _values(arguments.configfile), arguments.method, folder))
     for sentence in found:
         print(f"{arguments.method}: {sentence}")
     if not found:

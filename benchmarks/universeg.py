@@ -1,7 +1,8 @@
 """UniverSeg's split cross convolution beside the concatenated one.
 
-`python benchmarks/universeg.py --out docs/benchmarks`. The published model's size at 128 pixels, one target with support sets of several sizes, random weights, the same for both. They
-take turns; the least of the repetitions counts, since whatever else the machine does only ever adds.
+`python benchmarks/universeg.py --out docs/benchmarks`. The published model's size at 128 pixels, one target with
+support sets of several sizes, random weights, the same for both. They take turns; the least of the repetitions counts,
+since whatever else the machine does only ever adds.
 """
 
 import argparse

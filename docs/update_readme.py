@@ -11,7 +11,7 @@ from fedfactory.factory.report import to_markdown
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "demo"
 SETUPS = ("ms", "mm", "mo")
-MEASURED = ("three_seeds", "ablation", "agreement")
+MEASURED = ("three_seeds", "ablation", "ablation_parts", "agreement")
 """Tables of docs/benchmarks that docs/adaptation.md shows."""
 
 

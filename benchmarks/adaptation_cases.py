@@ -132,8 +132,8 @@ class Case:
     def _samples(self, labels: bool) -> Samples:
         edge, size, values = self.scale.source.encoder.image_size, self.scale.size, len(self.scale.classes) + 1
         images = torch.rand(_SAMPLES, 1, edge, edge) * 2 - 1
-        labels = torch.randint(values, (_SAMPLES, size, size), dtype=torch.uint8) if labels else None
-        return Samples(images.to(self.device), None if labels is None else labels.to(self.device))
+        masks = torch.randint(values, (_SAMPLES, size, size), dtype=torch.uint8).to(self.device) if labels else None
+        return Samples(images.to(self.device), masks)
 
     def double(self) -> Self:
         """In double precision, where rounding does not hide what is equal."""

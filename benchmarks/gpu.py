@@ -13,18 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import yaml
-from adaptation_cases import PAPER, ROOT, STEPS, Case, scale_of
+from adaptation_cases import PAPER, STEPS, Case, scale_of
 from tables import write
 from torch import Tensor
 
 from fedfactory.adaptation.encoder import TARGET
-from fedfactory.config import load_config
 from fedfactory.devices import prepare
 from fedfactory.factory.local import LocalState, Site, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.factory.plan import FactoryPlan
 
 SETUPS = ("ms", "mm", "mo")
 PRECISIONS = ("float32", "bfloat16")
@@ -32,10 +29,9 @@ Row = dict[str, str | float]
 _ROUNDS, _REPETITIONS, _SLICES = 3, 3, 24
 
 
-def factory_parameters(name: str, setup: str, precision: str) -> FactoryParameters:
-    """Of a shipped configuration."""
-    file = ROOT / "config" / f"{name}.yaml"
-    p = FactoryPlan(load_config(yaml.safe_load(file.read_text()), [file], ROOT)).parameters[setup]
+def factory_parameters(scale: str, precision: str) -> FactoryParameters:
+    """Of the demo's setup, or of the paper."""
+    p = scale_of(scale).factory
     return replace(p, training=replace(p.training, precision=precision))
 
 
@@ -83,7 +79,7 @@ def steps_row(setup: str, kind: str, cases: dict[str, Case]) -> Row:
 
 def rounds_row(setup: str, precision: str) -> Row:
     """A few rounds of a factory on both devices; the losses of the first one are compared, the weights of the last."""
-    p = factory_parameters("demo", setup, precision)
+    p = factory_parameters(setup, precision)
     runs = [Rounds(p, device) for device in ("cpu", "cuda", "cuda")]
     losses = [[run.run() for _ in range(_ROUNDS)][0] for run in runs]
     expected, found, again = (run.weights() for run in runs)
@@ -120,7 +116,7 @@ def paper() -> list[Row]:
     """Steps at 512 pixels."""
     rows = []
     for precision in PRECISIONS:
-        p = factory_parameters(PAPER, "mm", precision)
+        p = factory_parameters(PAPER, precision)
         # As many passes as hold an R1 and path lengths.
         passes = p.training.r1_every
         rounds = Rounds(replace(p, federation=replace(p.federation, local_steps=passes)), "cuda")

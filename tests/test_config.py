@@ -19,8 +19,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("schema.yaml", "demo.yaml", "setups/ms.yaml", "setups/mm.yaml", "setups/mo.yaml"):
         (tmp_path / "config" / name).write_text((ROOT / "config" / name).read_text())
     (tmp_path / "rules").mkdir()
-    for name in ("nnunet", "adaptation"):
-        (tmp_path / f"rules/{name}.smk").touch()
+    for file in (ROOT / "rules").iterdir():
+        (tmp_path / "rules" / file.name).touch()
     return tmp_path
 
 

@@ -97,8 +97,9 @@ def test_contrast_without_any_foreground_is_zero_and_differentiable():
 def parameters(**values) -> FedDGParameters:
     return replace(
         FedDGParameters(
-            features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, rate=0.01, inner_rate=0.1, order="first",
-            window=0.1, bank=4, contrast=0.1, clip=10.0, checkpoint_every=1, deadline=600,
+            features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, learning_rate=0.01,
+            inner_learning_rate=0.1, gradient_order="first", window=0.1, bank=4, contrast=0.1,
+            clip=10.0, checkpoint_every=1, deadline=600,
         ),
         **values,
     )  # fmt: skip
@@ -122,7 +123,7 @@ def test_an_episode_is_its_definition(order):
     stream = torch.Generator().manual_seed(0)
     images, other = torch.randn(2, 2, 1, 8, 8, generator=stream, dtype=torch.float64)
     labels = (images[:, 0] > 0).to(torch.uint8)
-    p = parameters(order=order, contrast=0.0)
+    p = parameters(gradient_order=order, contrast=0.0)
 
     def loss(w, x):
         logits = torch.cat([torch.zeros_like(x), w * x], 1)
@@ -132,11 +133,11 @@ def test_an_episode_is_its_definition(order):
         return (f(w + h) - f(w - h)) / (2 * h)
 
     w = torch.tensor(0.5, dtype=torch.float64)
-    step = p.inner_rate * slope(lambda v: loss(v, images), w)
+    step = p.inner_learning_rate * slope(lambda v: loss(v, images), w)
     if order == "second":
 
         def whole(v):
-            return loss(v, images) + loss(v - p.inner_rate * slope(lambda u: loss(u, images), v), other)
+            return loss(v, images) + loss(v - p.inner_learning_rate * slope(lambda u: loss(u, images), v), other)
 
         expected = slope(whole, w, 1e-3)
     else:
@@ -154,7 +155,7 @@ def test_second_order_differs_from_first():
     network, gradients = FeatureUNet((4, 8), 1), []
     for order in ("first", "second"):
         network.zero_grad()
-        episode_losses(network, images, other, labels, parameters(order=order)).backward()
+        episode_losses(network, images, other, labels, parameters(gradient_order=order)).backward()
         gradients.append(network.head.weight.grad.clone())
     assert not torch.allclose(*gradients)
     assert all(parameter.is_leaf for parameter in network.parameters()), "the network is left as it was"

@@ -20,8 +20,9 @@ CLIENTS = ("near", "far")
 
 def parameters(**values) -> FedMedGanParameters:
     standard = {
-        "base": "nnunet", "width": 4, "halvings": 1, "blocks": 1, "layers": 2, "rounds": 3, "batch": 3, "rate": 0.01,
-        "cycle": 0.0, "identity": 0.0, "clip": 1.0, "noise": 0.0, "checkpoint_every": 1, "deadline": 60,
+        "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "batch": 3,
+        "learning_rate": 0.01, "cycle": 0.0, "identity": 0.0, "clip": 1.0, "noise": 0.0,
+        "checkpoint_every": 1, "deadline": 60,
     }  # fmt: skip
     return FedMedGanParameters(**standard | values)
 
@@ -159,7 +160,7 @@ def test_images_that_cannot_be_halved_are_refused(tmp_path):
     from fedfactory.federation.cell import FederatedCell
     from fedfactory.progress import Progress
 
-    p = {**parameters(halvings=3).__dict__}
+    p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell("fedmedgan", p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x", tmp_path / "work", 2)
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
         train_fedmedgan(task, tmp_path / "model", Progress("x"))

@@ -51,7 +51,7 @@ def test_pretraining_teaches_what_no_task_showed(tmp_path, one_thread):
     torch.manual_seed(0)
     network = UniverSeg((8, 8, 8))
     p = PretrainingParameters(
-        ("outlines", "polygons"), False, pool=40, samples=4, batch=4, rate=0.003,
+        ("outlines", "polygons"), False, pool=40, samples=4, batch=4, learning_rate=0.003,
         schedule=Schedule(steps=150, decay_at=0.7, clip=10.0, ema=0.9, validations=2), held_out=16,
     )  # fmt: skip
     _, dice = pretrain(network, segment_tasks, p, 32, 0, Checkpoints(tmp_path / "work", "x"), Progress("x"))

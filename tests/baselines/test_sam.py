@@ -73,7 +73,7 @@ def test_boxes_in_the_encoders_pixels():
 
 def tuned(sam, slices, tmp_path, steps=60, validation=(), prompt="full_box"):
     p = TuningParameters(
-        copies=4, batch=4, rate=0.003, validation="full",
+        copies=4, batch=4, learning_rate=0.003, validation="full",
         schedule=Schedule(steps=steps, decay_at=0.7, clip=10.0, ema=0.0, validations=2),
     )  # fmt: skip
     m_t = Volume("few_shot", slices[0][:3], slices[1][:3])

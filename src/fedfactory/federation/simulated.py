@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.losses import RECORDS
+from fedfactory.federation.loss_table import RECORDS
 from fedfactory.federation.message import WEIGHTS, Allowlist, pack, unpack
 from fedfactory.federation.party import Message, PartyTask
 from fedfactory.federation.server import Rounds, Server

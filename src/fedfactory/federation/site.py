@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.losses import LOSSES, append_row, keep_rows
+from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
 from fedfactory.federation.message import pack, unpack
 from fedfactory.federation.parent import die_with_parent
 from fedfactory.federation.party import PartyTask, open_party

@@ -67,9 +67,11 @@ def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Te
     weights = dict(network.named_parameters())
     logits, features = network(images)
     inner = _segmentation(logits, labels)
-    gradients = torch.autograd.grad(inner, list(weights.values()), create_graph=p.order == "second", retain_graph=True)
+    gradients = torch.autograd.grad(
+        inner, list(weights.values()), create_graph=p.gradient_order == "second", retain_graph=True
+    )
     moved = {
-        name: value - p.inner_rate * gradient
+        name: value - p.inner_learning_rate * gradient
         for (name, value), gradient in zip(weights.items(), gradients, strict=True)
     }
     logits, other = functional_call(network, moved, (mixed,))

@@ -26,10 +26,10 @@ class FedDGParameters:
         deadline: seconds until a silent client is given up.
         batch: slices of a step.
         copies: how often each labelled slice occurs, as it is and deformed; 1 for the slices alone.
-        rate: learning rate (Adam).
-        inner_rate: of the first part of an episode, a step of plain gradient descent.
-        order: ``first`` takes the inner gradient as a constant, as the authors' code does; ``second`` differentiates
-            it.
+        learning_rate: learning rate (Adam).
+        inner_learning_rate: of the first part of an episode, a step of plain gradient descent.
+        gradient_order: ``first`` takes the inner gradient as a constant, as the authors' code does; ``second``
+            differentiates it.
         window: share L of the spectrum whose amplitudes are exchanged.
         bank: slices whose amplitudes a client gives away, evenly picked.
         contrast: weight of the boundary contrast.
@@ -42,9 +42,9 @@ class FedDGParameters:
     local_steps: Count
     batch: Annotated[int, Field(ge=2)]
     copies: Count
-    rate: Positive
-    inner_rate: Positive
-    order: Literal["first", "second"]
+    learning_rate: Positive
+    inner_learning_rate: Positive
+    gradient_order: Literal["first", "second"]
     window: Annotated[float, Field(gt=0, lt=0.5)]
     bank: Count
     contrast: Weight

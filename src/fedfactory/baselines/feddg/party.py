@@ -106,7 +106,7 @@ class FedDGParty:
         self._looks: list[np.ndarray] = []
         self._seed = derive_seed("feddg", client, seed)
         self._network = FeatureUNet(p.features, classes).to(device)
-        self._adam = torch.optim.Adam(self._network.parameters(), lr=p.rate)
+        self._adam = torch.optim.Adam(self._network.parameters(), lr=p.learning_rate)
         self._device = device
         fields = {WEIGHTS: self._network.state_dict(), AMPLITUDES: self._share}
         fields[OTHERS] = {name: self._share for name in clients if name != client}
@@ -145,7 +145,9 @@ class FedDGParty:
         images, other, labels = self._draw(stream)
         loss = episode_losses(self._network, images, other, labels, self._p)
         if not torch.isfinite(loss):
-            raise FedFactoryError("the loss of an episode is not finite; lower 'rate' or 'inner_rate'")
+            raise FedFactoryError(
+                "the loss of an episode is not finite; lower 'learning_rate' or 'inner_learning_rate'"
+            )
         self._adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)

@@ -57,7 +57,7 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights, b = initial_weights(p, classes, cell.seed), half_width(cell.size, p.window)
     fields = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
-    advice = "lower 'rate' or 'inner_rate'"
+    advice = "lower 'learning_rate' or 'inner_learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
     cell.train(server, out, {"features": list(p.features), "classes": classes}, progress)

@@ -20,16 +20,16 @@ class _Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """Translate images (n, 1, S, S) in [-1, 1] to another look; S divisible by 2 to the power of ``halvings``."""
+    """Translate images (n, 1, S, S) in [-1, 1] to another look; S divisible by 2 to the power of ``downsamplings``."""
 
-    def __init__(self, width: int, halvings: int, blocks: int):
+    def __init__(self, width: int, downsamplings: int, blocks: int):
         super().__init__()
         parts: list[nn.Module] = _layer(1, width, 7)
-        for _ in range(halvings):
+        for _ in range(downsamplings):
             parts += _layer(width, 2 * width, 3, stride=2)
             width *= 2
         parts += [_Residual(width) for _ in range(blocks)]
-        for _ in range(halvings):
+        for _ in range(downsamplings):
             # Enlarge, then convolve: transposed convolutions leave a checkerboard.
             parts += [nn.Upsample(scale_factor=2, mode="nearest"), *_layer(width, width // 2, 3)]
             width //= 2
@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
 
 def make_generators(p: FedMedGanParameters) -> nn.ModuleDict:
     """Both generators: what the clients share."""
-    return nn.ModuleDict({name: Generator(p.width, p.halvings, p.blocks) for name in (TO_TARGET, TO_SOURCE)})
+    return nn.ModuleDict({name: Generator(p.width, p.downsamplings, p.blocks) for name in (TO_TARGET, TO_SOURCE)})
 
 
 def _layer(channels: int, width: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -16,12 +16,12 @@ class FedMedGanParameters:
     Attributes:
         base: the method whose source model segments translated images.
         width: channels of the first layers of generators and discriminators.
-        halvings: of the generators' resolution.
+        downsamplings: of the generators' resolution.
         blocks: residual blocks of the generators.
         layers: of the discriminators, each of which halves the resolution.
         rounds: of the federation; each is one step at both clients.
         batch: images of a step.
-        rate: learning rate (Adam, betas 0.5 and 0.999).
+        learning_rate: learning rate (Adam, betas 0.5 and 0.999).
         cycle: weight of the cycle's L1 distance.
         identity: weight of the L1 distance that an image of a generator's own look may not move.
         clip: largest norm of the gradient that one image gets through a discriminator.
@@ -34,12 +34,12 @@ class FedMedGanParameters:
     __pydantic_config__ = STRICT
     base: str
     width: Count
-    halvings: Natural
+    downsamplings: Natural
     blocks: Count
     layers: Count
     rounds: Count
     batch: Count
-    rate: Positive
+    learning_rate: Positive
     cycle: Weight
     identity: Weight
     clip: Positive

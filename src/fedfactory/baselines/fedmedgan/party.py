@@ -55,8 +55,8 @@ class FedMedGanParty:
             self._discriminator = Discriminator(p.width, p.layers).to(device)
         self._generators = make_generators(p).to(device)
         self._adams = {
-            "generators": torch.optim.Adam(self._generators.parameters(), lr=p.rate, betas=_BETAS),
-            "discriminator": torch.optim.Adam(self._discriminator.parameters(), lr=p.rate, betas=_BETAS),
+            "generators": torch.optim.Adam(self._generators.parameters(), lr=p.learning_rate, betas=_BETAS),
+            "discriminator": torch.optim.Adam(self._discriminator.parameters(), lr=p.learning_rate, betas=_BETAS),
         }
         batch = torch.zeros(p.batch, *images.shape[1:])
         fields = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
@@ -120,7 +120,7 @@ class FedMedGanParty:
         adversarial = (self._found * gradient.to(self._device)).sum() / len(self._found)
         loss = adversarial + self._p.cycle * cycle + self._p.identity * identity
         if not torch.isfinite(loss):
-            raise FedFactoryError("the loss of the generators is not finite; lower 'rate'")
+            raise FedFactoryError("the loss of the generators is not finite; lower 'learning_rate'")
         self._adams["generators"].zero_grad()
         loss.backward()
         self._adams["generators"].step()

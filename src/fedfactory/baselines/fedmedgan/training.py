@@ -50,13 +50,13 @@ def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
     p, clients = FedMedGanParameters.from_mapping(cell.parameters, "parameters"), tuple(cell.stores)
-    if cell.size % (1 << p.halvings) or cell.size < 1 << p.layers:
+    if cell.size % (1 << p.downsamplings) or cell.size < 1 << p.layers:
         raise FedFactoryError(
-            f"images of {cell.size} pixels cannot be halved {p.halvings} times by the generators and {p.layers} times "
-            "by the discriminators; lower 'halvings' or 'layers'"
+            f"images of {cell.size} pixels cannot be halved {p.downsamplings} times by the generators and "
+            f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers'"
         )
     weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, cell.size, cell.size)
-    advice = "lower 'rate'"
+    advice = "lower 'learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
     allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
     cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed), out, {}, progress)

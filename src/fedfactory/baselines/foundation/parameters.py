@@ -22,7 +22,7 @@ class PretrainingParameters:
         pool: how many tasks are drawn in all; every step takes some of them.
         samples: images of each task.
         batch: tasks of a step.
-        rate: learning rate (Adam).
+        learning_rate: learning rate (Adam).
         schedule: length and decay.
         held_out: tasks of the same families that no step sees: they choose the state, and others measure it.
     """
@@ -33,7 +33,7 @@ class PretrainingParameters:
     pool: Count
     samples: Count
     batch: Count
-    rate: Positive
+    learning_rate: Positive
     schedule: Schedule
     held_out: Count
 

@@ -114,23 +114,20 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads = torch.get_num_threads()
-    strict, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    mode = torch.get_deterministic_debug_mode()
     states = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=None if cuda else []))
         stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
         try:
             torch.set_num_threads(1)
-            torch.use_deterministic_algorithms(True, warn_only=cuda)
+            torch.set_deterministic_debug_mode("warn" if cuda else "error")
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.manual_seed(seed)
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(mode)
             random.setstate(states[0])
             np.random.set_state(states[1])

@@ -65,7 +65,7 @@ class TuningParameters:
     Attributes:
         copies: how often each slice of M_t occurs, as it is and deformed.
         batch: images of a step.
-        rate: learning rate (Adam).
+        learning_rate: learning rate (Adam).
         schedule: length and decay.
         validation: ``full``: Dice on the target's labelled validation volumes selects the state; ``none``: the last.
     """
@@ -73,7 +73,7 @@ class TuningParameters:
     __pydantic_config__ = STRICT
     copies: Count
     batch: Count
-    rate: Positive
+    learning_rate: Positive
     schedule: Schedule
     validation: Literal["full", "none"]
 

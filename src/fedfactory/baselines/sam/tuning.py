@@ -110,9 +110,9 @@ def tune(
         found = mean_validation_dice(lambda embeddings: segment.labels(embeddings, size), volumes, classes)
         return {} if found is None else {"mask": found}
 
-    adam = Plain(torch.optim.Adam(decoders.parameters(), lr=p.rate))
+    adam = Plain(torch.optim.Adam(decoders.parameters(), lr=p.learning_rate))
     training = Training(
-        {"decoders": Learner(decoders, adam, p.rate)}, p.schedule, seed, losses, validate if volumes else None
+        {"decoders": Learner(decoders, adam, p.learning_rate)}, p.schedule, seed, losses, validate if volumes else None
     )
     return decoders, training.run(checkpoints, progress)
 

@@ -29,7 +29,7 @@ from fedfactory.federation.fedbiomed.folder import key_tensor, read_card, read_s
 from fedfactory.federation.fedbiomed.records import open_records
 from fedfactory.federation.fedbiomed.upkeep import back_up_database, prune_states
 from fedfactory.federation.ledger import IN, OUT
-from fedfactory.federation.losses import LOSSES, append_row
+from fedfactory.federation.loss_table import LOSSES, append_row
 from fedfactory.federation.sampling import sample_clients
 
 # All code of this package that trains at a site, as it was when this process loaded it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedfactory.factory.local import LOSS_COLUMNS
 from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger, read_ledger
-from fedfactory.federation.losses import LOSSES, keep_rows
+from fedfactory.federation.loss_table import LOSSES, keep_rows
 from fedfactory.federation.message import Allowlist
 
 if TYPE_CHECKING:

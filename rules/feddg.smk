@@ -22,7 +22,8 @@ rule feddg_train:
     # Targets side by side keep all cores busy; the clients of one take turns.
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        # Each client holds its images in a process of its own.
+        mem_mb=lambda wildcards, input, attempt: (1000 + 2000 * len(input)) * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:

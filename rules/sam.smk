@@ -62,8 +62,8 @@ rule sam_tune:
         path=SAM.path,
         parameters=SAM.json,
     shell:
-        "python $SCRIPTS/sam_tune.py --weights {params.path:q} --data {input.data} --parameters {params.parameters:q}"
-        " --device {params.device} --code {params.code}"
+        "python $SCRIPTS/sam_tune.py --weights {params.path:q} --record {input.weights} --data {input.data}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 
 
@@ -81,7 +81,7 @@ rule sam_predict:
     benchmark:
         LAYOUT.benchmark("sam_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.parameters),
+        method=jobs.any_of(SAM.parameters.keys() - SAM.oracles),
     conda:
         ENVIRONMENT
     threads: 1
@@ -93,7 +93,19 @@ rule sam_predict:
         code=code_digest("sam_predict"),
         device=CONFIG.device,
         path=SAM.path,
+        truth=lambda wildcards, input: f"--truth {input.truth}" if wildcards.method in SAM.oracles else "",
     shell:
-        "python $SCRIPTS/sam_predict.py --model {input.model} --weights {params.path:q} --data {input.data}"
+        "python $SCRIPTS/sam_predict.py --model {input.model} --weights {params.path:q} --data {input.data} {params.truth}"
         " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --record {input.weights} --named {output.named} --out {output.predictions} --log {log}"
+
+
+use rule sam_predict as sam_predict_oracle with:
+    # The one method that reads the truth of test volumes: it is in no Table 1.
+    input:
+        model=cell_file("model"),
+        weights=SAM.weights,
+        data=client_file("data"),
+        truth=client_file("truth"),
+    wildcard_constraints:
+        method=jobs.any_of(SAM.oracles),

@@ -3,22 +3,25 @@
 import hashlib
 import http.client
 import io
+import json
+import subprocess
+import sys
 import urllib.error
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from fedfactory import weights
 from fedfactory.errors import FedFactoryError
 from fedfactory.progress import Progress
-from fedfactory.weights import Weights, WeightsTable, check, fetch
+from fedfactory.weights import Weights, check, fetch, require_consent
+from fedfactory.weights_table import WeightsTable
 from tests.conftest import ROOT
 
 CONTENT = b"a table of numbers" * 100
 ENTRY = Weights(
     "model.pt", "https://example.org/model.pt", "Research licence", True, hashlib.sha256(CONTENT).hexdigest(), 1800
 )
-ACCEPTED = ("Research licence",)
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +29,8 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(weights, "_PAUSE", 0.0)
 
 
-def get(entry, path, opener, accepted=ACCEPTED):
-    fetch("model", entry, path, accepted, Progress("x"), opener)
+def get(entry, path, opener):
+    fetch("model", entry, path, Progress("x"), opener)
 
 
 def test_the_published_table_can_be_read():
@@ -109,14 +112,25 @@ def test_a_dropped_connection_is_tried_again(tmp_path, failure):
     assert not answers and (tmp_path / "model.pt").read_bytes() == CONTENT
 
 
-def test_a_licence_is_accepted_by_name_before_anything_is_fetched(tmp_path):
-    def opener(url):
-        raise AssertionError("asked for the file")
+def test_a_licence_is_accepted_by_name_before_anything_is_fetched_or_used(tmp_path):
+    command = [sys.executable, str(ROOT / "workflow_scripts/weights.py"), "--name", "model", "--file", "model.pt"]
+    command += ["--entry", json.dumps(asdict(ENTRY)), "--out", "record.json", "--log", "log"]
+    (tmp_path / "model.pt").write_bytes(CONTENT)
 
-    with pytest.raises(FedFactoryError, match=r"accept_licences: \['Research licence'\]"):
-        get(ENTRY, tmp_path / "model.pt", opener, accepted=("Another licence",))
+    def run(*accepted):
+        return subprocess.run([*command, "--accepted", *accepted], cwd=tmp_path, capture_output=True, text=True)
+
+    refused = run("Another licence")
+    assert refused.returncode and "accept_licences: ['Research licence']" in refused.stderr
+    assert not (tmp_path / "record.json").exists(), "a file that somebody dropped in needs the consent as well"
+    assert run("Research licence").returncode == 0
+    assert json.loads((tmp_path / "record.json").read_text())["sha256"] == ENTRY.sha256
+    require_consent("model", replace(ENTRY, consent=False), ())
+
+
+def test_what_its_owner_wants_fetched_by_hand_is_asked_for(tmp_path):
     with pytest.raises(FedFactoryError, match="wants it fetched by hand"):
-        get(replace(ENTRY, url=None), tmp_path / "model.pt", opener)
+        get(replace(ENTRY, url=None), tmp_path / "model.pt", lambda url: io.BytesIO(CONTENT))
 
 
 def test_no_connection_is_said(tmp_path):

@@ -13,12 +13,16 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import write_record
+    from fedfactory.baselines.foundation.model import verified, write_named
     from fedfactory.baselines.sam.model import read_segmenter
+    from fedfactory.baselines.sam.oracle import with_truth
 
-    segment = read_segmenter(arguments.model, arguments.weights, device)
-    predict_cases(ClientView(arguments.data), segment, arguments.out, Progress(f"predict {arguments.cell}"))
-    write_record(arguments.record, arguments.named)
+    named = verified(arguments.record, arguments.weights)
+    segment, view = read_segmenter(arguments.model, arguments.weights, device), ClientView(arguments.data)
+    if arguments.truth is not None:
+        segment = with_truth(segment, view, arguments.truth)
+    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    write_named(arguments.named, named)
 
 
 if __name__ == "__main__":
@@ -26,6 +30,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="folder made by sam_tune")
     parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--truth", type=Path, help="of its test volumes, for the prompt oracle_box alone")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")

@@ -17,14 +17,16 @@ from fedfactory.training_script import add_training_arguments, training_seed
 def main(arguments: argparse.Namespace) -> None:
     """Tune the decoders of one cell, or go on with it."""
     device = prepare(arguments.device)
+    from fedfactory.baselines.foundation.model import verified
     from fedfactory.baselines.sam.model import open_sam, write_decoders
     from fedfactory.baselines.sam.tuning import tune
 
     p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
     view = ClientView(arguments.data)
     validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
+    named = verified(arguments.record, arguments.weights)
     sam = open_sam(arguments.weights, p.normalisation, device)
-    checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.weights])
+    checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.record])
     progress = Progress(f"tune {arguments.cell} seed {arguments.seed}")
     decoders, history = tune(
         sam,
@@ -38,13 +40,14 @@ def main(arguments: argparse.Namespace) -> None:
         progress,
     )
     with new_folder(arguments.out) as folder:
-        write_decoders(folder, decoders, history, prompt=p.prompt, normalisation=p.normalisation, weights=p.weights)
+        write_decoders(folder, decoders, history, prompt=p.prompt, normalisation=p.normalisation, **named)
     checkpoints.remove()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
+    parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)

@@ -13,15 +13,15 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import write_record
+    from fedfactory.baselines.foundation.model import verified, write_named
     from fedfactory.baselines.universeg.model import open_universeg
     from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
 
-    view = ClientView(arguments.data)
+    named, view = verified(arguments.record, arguments.weights), ClientView(arguments.data)
     support = SupportSet.of(view.few_shot(), len(view.classes), arguments.size, device)
     segment = UniverSegSegmenter(open_universeg(arguments.weights, device), support, arguments.size)
     predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
-    write_record(arguments.record, arguments.named)
+    write_named(arguments.named, named)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ from fedfactory.files import new_file
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
-from fedfactory.weights import Weights, check, fetch, write_record
+from fedfactory.weights import Weights, check, fetch, require_consent, write_record
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetch, check, and say which weights these are."""
     entry = read(Weights, json.loads(arguments.entry), arguments.name)
+    require_consent(arguments.name, entry, arguments.accepted)
     if not arguments.file.is_file():
-        fetch(arguments.name, entry, arguments.file, arguments.accepted, Progress(f"fetch {arguments.name}"))
+        fetch(arguments.name, entry, arguments.file, Progress(f"fetch {arguments.name}"))
     digest = check(arguments.name, entry, arguments.file)
     with new_file(arguments.out) as file:
         write_record(file, arguments.name, entry, digest)

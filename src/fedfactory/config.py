@@ -16,6 +16,8 @@ from fedfactory.files import inside
 from fedfactory.paths import RESERVED, Layout
 
 # Rule files that are stages of the workflow, not methods.
+TABLE1 = "table1"
+"""Name of the table that stands beside the paper's; ablations have tables of other names."""
 _STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation")
 
 
@@ -218,7 +220,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         methods=methods,
         gap_method=values["gap_method"],
         pictures=values["pictures"],
-        table=values.get("table", "table1"),
+        table=values.get("table", TABLE1),
         accept_licences=tuple(values.get("accept_licences", ())),
         factory=values.get("factory", {}),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from fedfactory.config import Config, Setup
+from fedfactory.config import TABLE1, Config, Setup
 from fedfactory.errors import FedFactoryError
 
 
@@ -122,7 +122,7 @@ def figure2_spec(config: Config) -> dict[str, Any]:
 
 def pictures(config: Config) -> list[str]:
     """Gallery and Figure 2, if the clients release slices; both belong to Table 1."""
-    if not config.pictures or config.table != "table1":
+    if not config.pictures or config.table != TABLE1:
         return []
     return [config.layout.file(name) for name in ("gallery.png", "figure2.png")]
 

@@ -1,4 +1,4 @@
-"""Published weights: which there are (config/weights.yaml), and files that are fetched, checked, or refused."""
+"""Files of published weights: fetched, checked, or refused."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Self
+from typing import IO, Annotated
 
 from pydantic import Field
 
-from fedfactory.config import read_yaml
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import inside, new_file
-from fedfactory.parameters import STRICT, Count, read
+from fedfactory.files import new_file
+from fedfactory.parameters import STRICT, Count
 from fedfactory.progress import Progress
 
-FOLDER = "weights"
-"""Where the files lie, relative to the project."""
 _TRIES, _PAUSE = 3, 5.0
 _PART = 1 << 20
 
@@ -35,7 +32,7 @@ class Weights:
     """One entry of config/weights.yaml.
 
     Attributes:
-        file: its name below :data:`FOLDER`.
+        file: its name below the project's folder ``weights``.
         url: where it comes from; None where its owner wants it fetched by hand.
         licence: its name.
         consent: whether the licence must be accepted by name before the file is fetched.
@@ -52,74 +49,37 @@ class Weights:
     bytes: Count | None
 
 
-@dataclass(frozen=True)
-class WeightsTable:
-    """All entries.
+def require_consent(name: str, entry: Weights, accepted: Collection[str]) -> None:
+    """Refuse weights whose licence has to be accepted, and is not: nothing is fetched, and no file of theirs is used.
 
-    Attributes:
-        entries: by name.
+    Args:
+        name: of the entry.
+        entry: the entry.
+        accepted: names of the licences that the configuration accepts.
+
+    Raises:
+        FedFactoryError: the licence is not among them.
     """
-
-    entries: dict[str, Weights]
-
-    @classmethod
-    def read(cls, project: Path) -> Self:
-        """Read ``config/weights.yaml`` of a project.
-
-        Raises:
-            FedFactoryError: broken YAML, an unknown or missing key, or a file outside the folder.
-        """
-        name = "config/weights.yaml"
-        values = read_yaml(project / name, name)
-        try:
-            entries = {key: read(Weights, value, key) for key, value in values.items()}
-        except FedFactoryError as error:
-            raise FedFactoryError(f"{name}: {error}") from None
-        for key, entry in entries.items():
-            inside(project / FOLDER, entry.file, f"{name}: key '{key}.file'")
-        return cls(entries)
-
-    def entry(self, name: str, key: str) -> Weights:
-        """The entry of a name that a configuration gives under ``key``.
-
-        Raises:
-            FedFactoryError: there is none.
-        """
-        if name not in self.entries:
-            raise FedFactoryError(
-                f"key '{key}': '{name}' is not in config/weights.yaml; known are {', '.join(self.entries)}"
-            )
-        return self.entries[name]
-
-    def path(self, name: str) -> str:
-        """Where the file of an entry lies, relative to the project."""
-        return f"{FOLDER}/{self.entries[name].file}"
-
-    def json(self, name: str) -> str:
-        """An entry for the command line of a job."""
-        return json.dumps(asdict(self.entries[name]))
+    if entry.consent and entry.licence not in accepted:
+        raise FedFactoryError(
+            f"{name}: read its licence and accept it by name in the configuration before these weights are fetched or "
+            f"used: accept_licences: ['{entry.licence}']"
+        )
 
 
-def fetch(
-    name: str, entry: Weights, path: Path, accepted: Collection[str], progress: Progress, opener: Opener | None = None
-) -> None:
+def fetch(name: str, entry: Weights, path: Path, progress: Progress, opener: Opener | None = None) -> None:
     """Download a file that is not there yet; it appears whole, and only if it is the right one.
 
     Args:
         name: of the entry.
         entry: the entry.
         path: of the file.
-        accepted: names of the licences that the configuration accepts.
         progress: updated with bytes.
         opener: opens a URL; a test's.
 
     Raises:
-        FedFactoryError: a licence that is not accepted, no URL, no connection after three tries, or another file.
+        FedFactoryError: no URL, no connection after three tries, or another file.
     """
-    if entry.consent and entry.licence not in accepted:
-        raise FedFactoryError(
-            f"{name}: read its licence and accept it by name before it is fetched: accept_licences: ['{entry.licence}']"
-        )
     if entry.url is None:
         raise FedFactoryError(f"{path} is missing, and its owner wants it fetched by hand; see config/weights.yaml")
     for left in reversed(range(_TRIES)):

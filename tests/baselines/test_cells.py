@@ -4,15 +4,19 @@ import pytest
 import yaml
 
 from fedfactory import jobs
+from fedfactory.baselines.feddg.cells import FedDGCells
+from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
 from fedfactory.baselines.nnunet.cells import NnunetCells
+from fedfactory.baselines.sam.cells import SamCells
+from fedfactory.baselines.universeg.cells import UniverSegCells
 from fedfactory.config import load_config
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ROOT
 
 
-def config(**methods):
+def config(table="table1", **methods):
     file = ROOT / "config/demo.yaml"
-    values = yaml.safe_load(file.read_text())
+    values = yaml.safe_load(file.read_text()) | {"table": table}
     for name, changes in methods.items():
         values["methods"][name] = {**values["methods"][name], **changes}
     return load_config(values, [file], ROOT)
@@ -53,3 +57,57 @@ def test_base_must_be_a_source_model():
 def test_unknown_cell_is_answered_with_the_closest_one():
     with pytest.raises(FedFactoryError, match="Did you mean results/demo/ms/ge/nnunet/seed0/scores.csv"):
         jobs.refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
+
+
+def changed(method, **parameters):
+    """The demo with other parameters of a method; a value of None removes one."""
+    values = {**config().methods[method].parameters, **parameters}
+    return {method: {"parameters": {key: value for key, value in values.items() if value is not None}}}
+
+
+def test_foundation_models_are_made_or_checked():
+    cell = SimpleNamespace(setup="mm", client="pet", method="medsam", seed="0")
+    tiny = SamCells(config(), ROOT)
+    assert tiny.start(cell) == ["results/demo/foundation/sam"]
+    assert tiny.weights(cell) == tiny.path(cell) == "results/demo/foundation/medsam"
+    published = changed("medsam", weights="sam-vit-b", pretraining=None, start=None)
+    cells = SamCells(config(**published), ROOT)
+    assert cells.pretrained == ["sam"] and cells.start(cell) == []
+    assert cells.path(cell) == "weights/sam_vit_b_01ec64.pth"
+    assert cells.weights(cell) == "results/demo/weights/sam-vit-b.json", "it waits for the check of the file"
+    cell.method = "universeg"
+    own = UniverSegCells(config(), ROOT)
+    assert own.weights(cell) == "results/demo/foundation/universeg" and own.pretrained == ["universeg"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "changes", "message"),
+    [
+        (SamCells, {"sam": {"uses_mt": False}}, "methods.sam.uses_mt': the decoder is fine-tuned on M_t"),
+        (SamCells, changed("medsam", start="medsam"), "start': 'medsam' is no model that .* known are sam"),
+        (SamCells, changed("sam", prompt="oracle_box"), "methods.sam.parameters.prompt': 'oracle_box' is drawn from"),
+        (SamCells, changed("sam", weights="sam-vit-h", pretraining=None, architecture=None), "'sam-vit-h' is not in"),
+        (UniverSegCells, {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
+        (UniverSegCells, changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),
+    ],
+)
+def test_bad_foundation_models_name_the_key(cells, changes, message):
+    with pytest.raises(FedFactoryError, match=message):
+        cells(config(**changes), ROOT)
+
+
+def test_an_oracle_stands_in_another_table():
+    cells = SamCells(config("bounds", **changed("sam", prompt="oracle_box")), ROOT)
+    assert cells.oracles == ["sam"]
+
+
+def test_federations_know_who_takes_part():
+    cell = SimpleNamespace(setup="mm", client="pet", seed="0")
+    cell.method = "feddg"
+    assert FedDGCells(config()).inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "ct", "t2w")]
+    cell.method = "fedmedgan"
+    cells = FedMedGanCells(config())
+    assert cells.inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet")]
+    assert cells.source_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
+    with pytest.raises(FedFactoryError, match="base': 'nnunet_tl' is no nnU-Net trained on the source; known are nnu"):
+        FedMedGanCells(config(**changed("fedmedgan", base="nnunet_tl")))

@@ -32,8 +32,8 @@ def stores(tmp_path_factory):
 
 def run(stores, folder, workers=2, progress=None, **changes):
     cell = FederatedCell(
-        kind="feddg", parameters=PARAMETERS | changes, stores=stores, size=32, seed=3, device="cpu", identity="test",
-        work=folder / "work", workers=workers,
+        kind="feddg", key="methods.feddg.parameters", parameters=PARAMETERS | changes, stores=stores, size=32, seed=3,
+        device="cpu", identity="test", work=folder / "work", workers=workers,
     )  # fmt: skip
     train_feddg(cell, 1, folder / "model", progress or Progress("test"))
     return folder / "model"

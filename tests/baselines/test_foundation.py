@@ -1,13 +1,13 @@
 """Procedural tasks and pre-training on them."""
 
-import json
+import hashlib
 
 import numpy as np
 import pytest
 import torch
 
 from fedfactory import weights as published
-from fedfactory.baselines.foundation.model import write_record
+from fedfactory.baselines.foundation.model import verified, write_pretrained
 from fedfactory.baselines.foundation.parameters import PretrainingParameters
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.foundation.tasks import FAMILIES, draw_task
@@ -17,7 +17,7 @@ from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import Schedule
 from fedfactory.progress import Progress
-from fedfactory.weights import Weights
+from fedfactory.training import History
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -55,7 +55,7 @@ def test_pretraining_teaches_what_no_task_showed(tmp_path, one_thread):
         schedule=Schedule(steps=150, decay_at=0.7, clip=10.0, ema=0.9, validations=2), held_out=16,
     )  # fmt: skip
     _, dice = pretrain(network, segment_tasks, p, 32, 0, Checkpoints(tmp_path / "work", "x"), Progress("x"))
-    assert dice["trained"] > dice["untrained"] + 0.2
+    assert dice["as_trained"]["after"] > dice["as_trained"]["before"] + 0.2
 
 
 def test_unknown_families_are_refused():
@@ -64,17 +64,24 @@ def test_unknown_families_are_refused():
         p.check("key")
 
 
-def test_a_cell_names_its_weights(tmp_path):
+def test_a_cell_names_its_weights_and_looks_at_the_file(tmp_path):
     (tmp_path / "own").mkdir()
-    card = {"weights": "procedural-tiny", "sha256": "0" * 64, "held_out_dice": {"trained": 0.5}}
-    (tmp_path / "own/card.json").write_text(json.dumps(card))
-    write_record(tmp_path / "own", tmp_path / "a.json")
-    assert json.loads((tmp_path / "a.json").read_text()) == {"weights": "procedural-tiny", "sha256": "0" * 64}
-    entry = Weights("m.pt", None, "MIT", False, "1" * 64, None)
-    published.write_record(tmp_path / "checked.json", "sam-vit-b", entry, "1" * 64)
-    write_record(tmp_path / "checked.json", tmp_path / "b.json")
-    assert json.loads((tmp_path / "b.json").read_text()) == {"weights": "sam-vit-b", "sha256": "1" * 64}
+    write_pretrained(tmp_path / "own", torch.nn.Linear(2, 2), History([], [], None), {})
+    named = verified(tmp_path / "own", tmp_path / "own")
+    assert named["weights"] == "procedural-tiny"
+    assert named["sha256"] == hashlib.sha256((tmp_path / "own/weights.pt").read_bytes()).hexdigest()
+    file, digest = tmp_path / "m.pt", hashlib.sha256(b"published").hexdigest()
+    file.write_bytes(b"published")
+    published.write_record(
+        tmp_path / "m.json", "sam-vit-b", published.Weights("m.pt", None, "MIT", False, digest, None), digest
+    )
+    assert verified(tmp_path / "m.json", file) == {"weights": "sam-vit-b", "sha256": digest}
+    file.write_bytes(b"exchanged")
+    with pytest.raises(FedFactoryError, match="m.pt was changed after it was checked; remove .*m.json"):
+        verified(tmp_path / "m.json", file)
+    file.unlink()
+    with pytest.raises(FedFactoryError, match="m.pt is gone"):
+        verified(tmp_path / "m.json", file)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FedFactoryError, match="holds no pre-trained model"):
-        write_record(tmp_path / "empty", tmp_path / "c.json")
-    assert not (tmp_path / "c.json").exists()
+        verified(tmp_path / "empty", tmp_path / "empty")

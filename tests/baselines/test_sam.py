@@ -1,20 +1,30 @@
 """SAM: prompts, the broadcast decoder, and fine-tuning on M_t."""
 
 import inspect
+from dataclasses import asdict
+from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 
+from fedfactory.baselines.foundation.model import read_card
 from fedfactory.baselines.foundation.pretraining import Episodes
 from fedfactory.baselines.sam import tuning
+from fedfactory.baselines.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
 from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, build, decode, prompt_embeddings
-from fedfactory.baselines.sam.parameters import SamArchitecture, TuningParameters
+from fedfactory.baselines.sam.oracle import with_truth
+from fedfactory.baselines.sam.parameters import ORACLE, SamArchitecture, SamParameters, TuningParameters
 from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks, tune
 from fedfactory.checkpoints import Checkpoints
+from fedfactory.contract import predict_cases
 from fedfactory.data.store import Volume
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import dice
 from fedfactory.parameters import Schedule
 from fedfactory.progress import Progress
+from tests.data.test_preprocessing import prepare
 
 SMALL = SamArchitecture(32, 8, 16, 2, 2, (1,), 2, 16, 32)
 
@@ -100,6 +110,40 @@ def test_the_prompt_of_the_test_is_that_of_the_training(sam, slices, tmp_path, p
     assert "labels" not in inspect.signature(SamSegmenter.__call__).parameters, "nothing of the truth reaches it"
 
 
+def test_the_oracle_is_told_by_boxes_and_nobody_else_is(sam, slices, tmp_path, monkeypatch):
+    seen = []
+    original = tuning.box_embeddings
+    monkeypatch.setattr(tuning, "box_embeddings", lambda s, boxes: seen.append(boxes) or original(s, boxes))
+    decoders, history = tuned(sam, slices, tmp_path, steps=2, prompt=ORACLE, validation=[Volume("v", *slices)])
+    assert history.validations
+    segment, truth = SamSegmenter(sam, decoders, ORACLE), slices[1].copy()
+    truth[0][truth[0] == 2] = 0
+    seen.clear()
+    found = segment.by_oracle(slices[0], truth)
+    assert not (found[0] == 2).any(), "no box, no mask"
+    torch.testing.assert_close(seen[0][:4], boxes_of(torch.from_numpy(truth == 1), 32))
+    one = segment.by_oracle(slices[0][1:2], truth[1:2])
+    np.testing.assert_array_equal(one[0], found[1])
+    with pytest.raises(ValueError, match="oracle_box"):
+        segment(slices[0])
+    with pytest.raises(ValueError, match="this one is 'none'"):
+        SamSegmenter(sam, decoders, "none").by_oracle(slices[0], truth)
+
+
+def test_the_oracles_truth_lies_on_the_slices_of_the_store(sam, make_site, tmp_path):
+    view, truth = prepare(make_site(10), tmp_path / "store"), tmp_path / "store/truth"
+    volume, *_ = view.test_volumes()
+    asked = []
+    segment = SimpleNamespace(prompt=ORACLE, by_oracle=lambda images, labels: asked.append(labels) or labels)
+    predict_cases(view, with_truth(segment, view, truth), tmp_path / "out", Progress("x"))
+    assert asked[0].shape == volume.images.shape and asked[0].dtype == np.uint8
+    wanted = nibabel.load(truth / f"{volume.name}_truth.nii.gz").get_fdata()
+    back = nibabel.load(tmp_path / "out" / f"{volume.name}.nii.gz").get_fdata()
+    assert wanted.any() and dice(back == 1, wanted == 1) > 0.95
+    with pytest.raises(FedFactoryError, match="tuned with the prompt 'none'"):
+        with_truth(SamSegmenter(sam, sam.mask_decoder, "none"), view, truth)
+
+
 def test_a_slice_gets_the_same_mask_in_any_batch(sam, slices, tmp_path):
     decoders, _ = tuned(sam, slices, tmp_path, steps=5)
     segment = SamSegmenter(sam, decoders, "full_box")
@@ -120,3 +164,41 @@ def test_pretraining_prompts_are_drawn_and_inference_has_boxes(sam, slices):
     first, masks = segment_tasks(sam, tasks, None)
     torch.testing.assert_close(first, segment_tasks(sam, tasks, None)[0])
     assert torch.equal(masks[:, 0] > 0.5, labels == 1)
+
+
+def test_held_out_tasks_can_be_judged_without_boxes(sam, slices):
+    images, labels = (torch.from_numpy(part) for part in slices)
+    tasks = Episodes(((images + 1) / 2)[:, None, None], (labels == 1).float()[:, None, None])
+    embeddings = sam.image_encoder(as_read(images, sam))
+    wanted = decode(sam, sam.mask_decoder, embeddings, prompt_embeddings(sam, "full_box"), 32)
+    torch.testing.assert_close(segment_tasks(sam, tasks, None, "full_box")[0], wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_from_pretraining_to_a_segmenter_on_disk(slices, tmp_path, one_thread):
+    pretraining = {
+        "families": ["outlines"], "acquired": False, "pool": 4, "samples": 1, "batch": 2, "learning_rate": 0.001,
+        "schedule": {"steps": 2, "decay_at": 1, "clip": 1, "ema": 0, "validations": 1}, "held_out": 2,
+    }  # fmt: skip
+    tuning_ = {
+        "copies": 2,
+        "batch": 2,
+        "learning_rate": 0.001,
+        "schedule": pretraining["schedule"],
+        "validation": "none",
+    }
+    values = {"weights": "procedural-tiny", "prompt": "full_box", "pretraining": pretraining, "tuning": tuning_}
+    first = SamParameters.from_mapping({**values, "architecture": asdict(SMALL)}, "p")
+    second = SamParameters.from_mapping({**values, "start": "sam", "normalisation": "unit"}, "p")
+    for p, start, name in ((first, None, "sam"), (second, tmp_path / "sam", "medsam")):
+        pretrain_sam(p, start, 0, "cpu", Checkpoints(tmp_path / "w", name), tmp_path / name, Progress("x"))
+    dice = read_card(tmp_path / "medsam")["held_out_dice"]
+    assert set(dice) == {"as_trained", "full_box"} and set(dice["full_box"]) == {"before", "after"}
+    sam = open_sam(tmp_path / "medsam", "unit", "cpu")
+    decoders, history = tuned(sam, slices, tmp_path, steps=2)
+    (tmp_path / "model").mkdir()
+    write_decoders(tmp_path / "model", decoders, history, prompt="full_box", normalisation="unit")
+    segment = read_segmenter(tmp_path / "model", tmp_path / "medsam", "cpu")
+    np.testing.assert_array_equal(segment(slices[0]), SamSegmenter(sam, decoders, "full_box")(slices[0]))
+    with pytest.raises(FedFactoryError, match="holds no fine-tuned decoders"):
+        read_segmenter(tmp_path / "sam" / "none", tmp_path / "sam", "cpu")

@@ -3,11 +3,14 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from fedfactory.baselines.universeg.network import CrossBlock, UniverSeg
+from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
+from fedfactory.data.store import Volume
 
 PUBLISHED = Path(__file__).with_name("universeg_v1_parameters.csv")
 
@@ -77,3 +80,39 @@ def test_shared_support_equals_one_for_each_target(stream):
     labels = images.round()
     each = [x.expand(3, -1, -1, -1, -1) for x in (images, labels)]
     torch.testing.assert_close(network(target, images, labels), network(target, *each))
+
+
+def test_the_support_set_is_m_t_at_the_networks_size():
+    images, labels = np.full((2, 8, 8), -1, np.float32), np.zeros((2, 8, 8), np.uint8)
+    images[0], labels[0, :2, :2], labels[1, 0, 0] = 1, 1, 2
+    support = SupportSet.of(Volume("few_shot", images, labels), 2, 4, "cpu")
+    assert support.images.shape == (2, 1, 4, 4) and support.masks.shape == (2, 2, 1, 4, 4)
+    assert support.images[0].eq(1).all() and support.images[1].eq(0).all(), "between 0 and 1"
+    assert support.masks[0, 0, 0].nonzero().tolist() == [[0, 0]], "four of four pixels"
+    assert not support.masks[1].any(), "one of four pixels is less than the half"
+
+
+def test_a_pixel_gets_the_largest_class_above_one_half():
+    """One pass for each class, whose masks alone differ; a stand-in says where each class is."""
+
+    def network(batch, images, masks):
+        return (masks.mean((0, 1))[None, None] - 0.5).expand(len(batch), 1, -1, -1)
+
+    network.eval = lambda: None
+    masks = torch.zeros(2, 4, 1, 4, 4)
+    masks[0, :3, :, :2], masks[1, :, :, 1:3] = 1, 1
+    support = SupportSet(torch.zeros(4, 1, 4, 4), masks)
+    found = UniverSegSegmenter(network, support, 4)(np.zeros((5, 4, 4), np.float32))
+    assert found.shape == (5, 4, 4) and found.dtype == np.uint8
+    assert found[4].tolist() == [[1] * 4, [2] * 4, [2] * 4, [0] * 4]
+
+
+def test_a_slice_gets_the_same_mask_in_any_batch(stream, one_thread):
+    torch.manual_seed(0)
+    images = torch.rand(5, 16, 16, generator=stream).numpy() * 2 - 1
+    support = SupportSet.of(Volume("few_shot", images[:2], (images[:2] > 0).astype(np.uint8)), 1, 16, "cpu")
+    segment = UniverSegSegmenter(UniverSeg((4, 4)).eval(), support, 16)
+    together = segment(images)
+    assert 0 < together.mean() < 1
+    for number, image in enumerate(images):
+        np.testing.assert_array_equal(segment(image[None])[0], together[number])

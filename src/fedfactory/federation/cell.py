@@ -26,7 +26,8 @@ class FederatedCell:
 
     Attributes:
         kind: of the parties, a key of :data:`fedfactory.federation.party.PARTIES`.
-        parameters: as they stand in the configuration.
+        key: where its parameters stand in the configuration, for messages.
+        parameters: as they stand there.
         stores: client -> its store.
         size: edge of the images.
         seed: of the training.
@@ -37,6 +38,7 @@ class FederatedCell:
     """
 
     kind: str
+    key: str
     parameters: Mapping[str, Any]
     stores: Mapping[str, str]
     size: int
@@ -53,6 +55,7 @@ class FederatedCell:
         said = [arguments.parameters, arguments.stores, arguments.size, seed, device, arguments.code]
         return cls(
             kind=kind,
+            key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
             parameters=json.loads(arguments.parameters),
             stores=json.loads(arguments.stores),
             size=arguments.size,

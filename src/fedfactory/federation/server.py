@@ -88,13 +88,15 @@ class Server:
         Raises:
             FedFactoryError: a client's weights are not finite; the last checkpoint is from before.
         """
-        for index in sorted(models):
-            if not all(torch.isfinite(value).all() for value in models[index].values()):
-                raise FedFactoryError(
-                    f"client {self.rounds.clients[index]} sent weights that are not finite after round "
-                    f"{self.round_number}: its training diverged; {self.rounds.advice}"
-                )
-        self.weights = uniform_mean([models[index] for index in sorted(models)])
+        mean = uniform_mean([models[index] for index in sorted(models)])
+        # A mean is finite only if all of its parts are; which one is not matters only then.
+        if not _finite(mean):
+            culprit = next(index for index in sorted(models) if not _finite(models[index]))
+            raise FedFactoryError(
+                f"client {self.rounds.clients[culprit]} sent weights that are not finite after round "
+                f"{self.round_number}: its training diverged; {self.rounds.advice}"
+            )
+        self.weights = mean
         self.round_number += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,3 +106,7 @@ class Server:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         self.round_number, self.weights = state["round_number"], dict(state["weights"])
+
+
+def _finite(weights: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in weights.values())

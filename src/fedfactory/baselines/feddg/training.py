@@ -52,13 +52,13 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     Raises:
         FedFactoryError: fewer than two clients, bad data at one, or one that does not answer.
     """
-    p, clients = FedDGParameters.from_mapping(cell.parameters, "parameters"), tuple(cell.stores)
+    p, clients = FedDGParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights, b = initial_weights(p, classes, cell.seed), half_width(cell.size, p.window)
     fields = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
-    advice = "lower 'learning_rate' or 'inner_learning_rate'"
-    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
+    advice = f"lower 'learning_rate' or 'inner_learning_rate' in '{cell.key}'"
+    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
     cell.train(server, out, {"features": list(p.features), "classes": classes}, progress)
 

@@ -61,7 +61,7 @@ class FedMedGanParty:
         batch = torch.zeros(p.batch, *images.shape[1:])
         fields = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
         self.allowlist = Allowlist.of(tuple(clients), **fields)
-        self.fingerprint = hashlib.sha256(images.numpy().tobytes()).hexdigest()
+        self.fingerprint = hashlib.sha256(images.numpy()).hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
         """Its name."""

@@ -49,15 +49,15 @@ def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
     Raises:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
-    p, clients = FedMedGanParameters.from_mapping(cell.parameters, "parameters"), tuple(cell.stores)
+    p, clients = FedMedGanParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
     if cell.size % (1 << p.downsamplings) or cell.size < 1 << p.layers:
         raise FedFactoryError(
             f"images of {cell.size} pixels cannot be halved {p.downsamplings} times by the generators and "
-            f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers'"
+            f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers' in '{cell.key}'"
         )
     weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, cell.size, cell.size)
-    advice = "lower 'learning_rate'"
-    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, key="parameters", advice=advice)
+    advice = f"lower '{cell.key}.learning_rate'"
+    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
     cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed), out, {}, progress)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.config import Config
-from fedfactory.weights import WeightsTable
+from fedfactory.weights_table import WeightsTable
 
 
 def weights_input(config: Config, method: str, weights: str) -> str:

@@ -25,7 +25,7 @@ from fedfactory.training import History
 
 
 def write_pretrained(
-    folder: Path, network: nn.Module, history: History, dice: Mapping[str, float], **card: Any
+    folder: Path, network: nn.Module, history: History, dice: Mapping[str, Mapping[str, float]], **card: Any
 ) -> None:
     """Write a pre-trained model into an existing folder; ``card`` is JSON that belongs to it."""
     torch.save({name: value.cpu() for name, value in network.state_dict().items()}, folder / "weights.pt")
@@ -47,17 +47,30 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise FedFactoryError(f"{folder} holds no pre-trained model; make it with the workflow") from None
 
 
-def write_record(used: Path, out: Path) -> None:
-    """Write which weights a cell used: name and SHA-256, as JSON.
+def verified(record: Path, weights: Path) -> dict[str, str]:
+    """Which weights a cell uses, after a look at the file itself: name and SHA-256.
 
     Args:
-        used: folder of a model that the workflow pre-trained, or the record of a file that ``fedfactory.weights``
+        record: folder of a model that the workflow pre-trained, or the record of a file that ``fedfactory.weights``
             checked.
-        out: the cell's own file.
+        weights: that folder, or that file.
 
     Raises:
-        FedFactoryError: it is neither.
+        FedFactoryError: neither, or a file that was changed since.
     """
-    card = read_card(used) if used.is_dir() else json.loads(used.read_text())
-    with new_file(out) as file:
-        file.write_text(json.dumps({name: card[name] for name in ("weights", "sha256")}, indent=1) + "\n")
+    card = read_card(record) if record.is_dir() else json.loads(record.read_text())
+    file = weights / "weights.pt" if weights.is_dir() else weights
+    try:
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        raise FedFactoryError(f"{file} is gone; remove {record} and start again") from None
+    if digest != card["sha256"]:
+        raise FedFactoryError(f"{file} was changed after it was checked; remove {record} and start again")
+    return {name: card[name] for name in ("weights", "sha256")}
+
+
+def write_named(file: Path, named: Mapping[str, str]) -> None:
+    """Write what :func:`verified` found beside a cell's predictions."""
+    with new_file(file) as new:
+        new.write_text(json.dumps(named, indent=1) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,8 @@ def pretrain(
     seed: int,
     checkpoints: Checkpoints,
     progress: Progress,
-) -> tuple[History, dict[str, float]]:
+    also: Mapping[str, Segment] | None = None,
+) -> tuple[History, dict[str, dict[str, float]]]:
     """Train a network on procedural tasks; it ends in the state that does best on held-out tasks.
 
     Args:
@@ -72,10 +73,11 @@ def pretrain(
         seed: of tasks and batches.
         checkpoints: where the training can go on from.
         progress: updated every step.
+        also: other ways to segment, by name, in which the network shall be judged as well.
 
     Returns:
-        The training's history, and mean Dice on tasks that neither trained nor chose the network: ``untrained``, with
-        the weights that it began with, and ``trained``.
+        The training's history, and mean Dice on tasks that neither trained nor chose the network: ``before``, with the
+        weights that it began with, and ``after``; by way of segmenting, that of the training is called ``as_trained``.
     """
     device = next(network.parameters()).device
     train, choose, judge = (
@@ -100,12 +102,13 @@ def pretrain(
         lambda: {"held-out": held_out_dice(network, segment, choose)},
     )
     history = training.run(checkpoints, progress)
-    trained = held_out_dice(network, segment, judge)
     after = copy.deepcopy(network.state_dict())
-    network.load_state_dict(before)
-    untrained = held_out_dice(network, segment, judge)
-    network.load_state_dict(after)
-    return history, {"untrained": untrained, "trained": trained}
+    dice: dict[str, dict[str, float]] = {}
+    for moment, weights in (("before", before), ("after", after)):
+        network.load_state_dict(weights)
+        for name, way in {"as_trained": segment, **(also or {})}.items():
+            dice.setdefault(name, {})[moment] = held_out_dice(network, way, judge)
+    return history, dice
 
 
 @torch.no_grad()

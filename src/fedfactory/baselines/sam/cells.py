@@ -8,10 +8,10 @@ from typing import Any
 
 from fedfactory.baselines.foundation.cells import weights_input, weights_path
 from fedfactory.baselines.foundation.parameters import TINY
-from fedfactory.baselines.sam.parameters import SamParameters
-from fedfactory.config import Config
+from fedfactory.baselines.sam.parameters import ORACLE, SamParameters
+from fedfactory.config import TABLE1, Config
 from fedfactory.errors import FedFactoryError
-from fedfactory.weights import WeightsTable
+from fedfactory.weights_table import WeightsTable
 
 
 class SamCells:
@@ -19,6 +19,7 @@ class SamCells:
 
     Attributes:
         parameters: by method.
+        oracles: names of those whose prompt is drawn from the truth.
         pretrained: names of those that the workflow pre-trains.
     """
 
@@ -40,7 +41,13 @@ class SamCells:
                 self._table.entry(p.weights, f"methods.{method.name}.parameters.weights")
             if not method.uses_mt:
                 raise FedFactoryError(f"{key}.uses_mt': the decoder is fine-tuned on M_t; set it to true")
+            if p.prompt == ORACLE and config.table == TABLE1:
+                raise FedFactoryError(
+                    f"{key}.parameters.prompt': '{ORACLE}' is drawn from the truth of the test volumes and has no "
+                    "place in Table 1; put the method into a configuration with another 'table'"
+                )
             self.parameters[method.name] = p
+        self.oracles = [name for name, p in self.parameters.items() if p.prompt == ORACLE]
         self.pretrained = [name for name, p in self.parameters.items() if p.weights == TINY]
         for name, p in self.parameters.items():
             if p.start is not None and (p.start == name or p.start not in self.pretrained):

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 from fedfactory.baselines.foundation.model import read_card, write_pretrained
 from fedfactory.baselines.foundation.pretraining import pretrain
 from fedfactory.baselines.sam.network import build
-from fedfactory.baselines.sam.parameters import VIT_B, Normalisation, SamArchitecture, SamParameters
+from fedfactory.baselines.sam.parameters import ORACLE, VIT_B, Normalisation, SamArchitecture, SamParameters
 from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
@@ -56,7 +57,11 @@ def pretrain_sam(
         sam, architecture = open_sam(start, p.normalisation, device), _architecture(start)
     # The prompt encoder's embedding of masks has no part in it: without a gradient it stays as it is.
     sam.requires_grad_(True)
-    history, dice = pretrain(sam, segment_tasks, p.pretraining, architecture.image_size, seed, checkpoints, progress)
+    # Judged as SAM is used, and with the prompt of the rows, which does not say what part of an image is meant.
+    also = {} if p.prompt == ORACLE else {p.prompt: partial(segment_tasks, prompt=p.prompt)}
+    history, dice = pretrain(
+        sam, segment_tasks, p.pretraining, architecture.image_size, seed, checkpoints, progress, also
+    )
     with new_folder(out) as folder:
         write_pretrained(folder, sam, history, dice, architecture=asdict(architecture))
 

@@ -10,7 +10,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedfactory.baselines.sam.parameters import Normalisation, Prompt, SamArchitecture
+from fedfactory.baselines.sam.parameters import ORACLE, Normalisation, Prompt, SamArchitecture
 from fedfactory.images import resize
 
 _NORMALISATION: dict[Normalisation, tuple[list[float], list[float]]] = {
@@ -82,6 +82,8 @@ def prompt_embeddings(sam: Sam, prompt: Prompt) -> tuple[Tensor, Tensor]:
     Returns:
         Sparse (1, tokens, C) and dense (1, C, s, s) embeddings.
     """
+    if prompt == ORACLE:
+        raise ValueError("the oracle's boxes differ from image to image; see box_embeddings")
     last, device = sam.image_encoder.img_size - 1, sam.device
     if prompt == "full_box":
         return box_embeddings(sam, torch.tensor([[0.0, 0.0, last, last]]))

@@ -10,8 +10,10 @@ from fedfactory.baselines.foundation.parameters import TINY, PretrainingParamete
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, Natural, Positive, Schedule, read
 
-Prompt = Literal["full_box", "none", "grid"]
-"""Prompts that know nothing of the truth."""
+ORACLE = "oracle_box"
+"""A box around each class in the truth, at test time too: an upper bound, which Table 1 refuses."""
+Prompt = Literal["full_box", "none", "grid", "oracle_box"]
+"""Prompts; all but the last know nothing of the truth."""
 Normalisation = Literal["imagenet", "unit"]
 """What an encoder reads: grey values by ImageNet's mean and deviation (SAM), or between 0 and 1 (MedSAM)."""
 
@@ -84,8 +86,8 @@ class SamParameters:
 
     Attributes:
         weights: name of a file in config/weights.yaml, or ``procedural-tiny`` for a model that the workflow pre-trains.
-        prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, or a ``grid``
-            of points all over it.
+        prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, a ``grid`` of
+            points all over it, or :data:`ORACLE`.
         tuning: of the decoder.
         normalisation: of the images, as in the training of the weights.
         architecture: of a model that the workflow pre-trains; published weights have their own.

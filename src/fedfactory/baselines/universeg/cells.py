@@ -11,7 +11,7 @@ from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.baselines.universeg.parameters import UniverSegParameters
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
-from fedfactory.weights import WeightsTable
+from fedfactory.weights_table import WeightsTable
 
 
 class UniverSegCells:

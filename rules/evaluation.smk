@@ -1,6 +1,6 @@
 # From predictions to scores, Table 1 and Figure 2 (paper, section 4.3).
 
-FIGURE2 = jobs.figure2_spec(CONFIG)
+FIGURE2, CELLS = jobs.figure2_spec(CONFIG), jobs.cells_spec(CONFIG)
 
 
 rule score:
@@ -120,6 +120,27 @@ rule figure2:
         spec=jobs.to_json(FIGURE2),
     shell:
         "python $SCRIPTS/figure2.py --spec {params.spec:q} --out {output.png} --log {log}"
+
+
+use rule figure2 as cells with:
+    # Figure 2 for all targets: how each cell fails, or does not.
+    input:
+        [panel for row in CELLS["rows"] for panel in row["panels"]],
+    output:
+        png=report(
+            run_file("cells.png"),
+            caption="../report/cells.rst",
+            category="Results",
+            labels={"picture": "Every cell"},
+        ),
+        pdf=run_file("cells.pdf"),
+    log:
+        LAYOUT.log("cells"),
+    benchmark:
+        LAYOUT.benchmark("cells")
+    params:
+        code=code_digest("figure2"),
+        spec=jobs.to_json(CELLS),
 
 
 rule unknown_cell:

@@ -45,7 +45,14 @@ rule fedmedgan_predict:
         source_model=FEDMEDGAN.source_model,
         data=client_file("data"),
     output:
-        directory(cell_file("predictions")),
+        predictions=directory(cell_file("predictions")),
+        picture=released(
+            cell_file("translation.png"),
+            caption="../report/translation.rst",
+            category="FedMed-GAN",
+            subcategory="{setup}",
+            labels={"picture": "Translations, {client}, {method}"},
+        ),
     log:
         LAYOUT.log("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
@@ -63,7 +70,9 @@ rule fedmedgan_predict:
         code=code_digest("fedmedgan_predict"),
         device=CONFIG.device,
         mirroring=FEDMEDGAN.mirroring,
+        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
         "python $SCRIPTS/fedmedgan_predict.py --model {input.model} --source-model {input.source_model}"
         " {params.mirroring} --data {input.data} --device {params.device}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --orientation {params.orientation}"
+        " --picture {output.picture} --out {output.predictions} --log {log}"

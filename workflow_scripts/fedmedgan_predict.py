@@ -7,6 +7,8 @@ from fedfactory.baselines.nnunet.inference import load_segmenter
 from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
 from fedfactory.devices import prepare
+from fedfactory.evaluation.figures import save
+from fedfactory.files import new_file
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 
@@ -14,11 +16,16 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
+    from fedfactory.baselines.fedmedgan.pictures import draw_translation
     from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter, read_generator
 
     source = load_segmenter(arguments.source_model, device, arguments.mirroring)
     segment = TranslatingSegmenter(read_generator(arguments.model, device), source, device)
-    predict_cases(ClientView(arguments.data), segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    view = ClientView(arguments.data)
+    predict_cases(view, segment, arguments.out, Progress(f"predict {arguments.cell}"))
+    volume = next(view.unlabelled_images())
+    with new_file(arguments.picture) as path:
+        save(draw_translation(segment, volume.images, arguments.orientation), path, ".png")
 
 
 if __name__ == "__main__":
@@ -29,5 +36,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
+    parser.add_argument("--orientation", required=True)
+    parser.add_argument("--picture", type=Path, required=True, help="slices of the target and their translations")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

@@ -25,6 +25,7 @@ from fedfactory.audit import parse, violations
 from fedfactory.config import Config, load_config
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_table import FOLDER as WEIGHTS
 
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
 _LINES = 12
@@ -108,6 +109,9 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
         "pictures": True,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    # Published weights lie in the project's folder, and jobs look for them where they run.
+    if (project / WEIGHTS).is_dir() and not (folder / WEIGHTS).exists():
+        (folder / WEIGHTS).symlink_to(project / WEIGHTS)
     file = folder / "check.yaml"
     file.write_text(yaml.safe_dump(tiny, sort_keys=False))
     config = load_config(tiny, [file], project)
@@ -123,8 +127,7 @@ def check_method(check: Check) -> list[str]:
     first = check.predict()
     found += _geometry(check)
     _hide(check, method.uses_mt)
-    for path in (check.cell / "predictions", check.cell / "model"):
-        _remove(path)
+    _forget(check)
     second = check.predict()
     different = [name for name in first if second.get(name) != first[name]]
     if different:
@@ -184,5 +187,7 @@ def _hide(check: Check, uses_mt: bool) -> None:
         nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), file)
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+def _forget(check: Check) -> None:
+    """Remove all that the method made: models, predictions, and what its other rules left anywhere in the results."""
+    for path in sorted((check.folder / check.config.layout.root).rglob(check.method)):
+        shutil.rmtree(path, ignore_errors=True)

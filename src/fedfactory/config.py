@@ -121,7 +121,7 @@ class Config:
         setups: name -> setup.
         methods: name -> method.
         gap_method: the source-only method of the gap table.
-        pictures: whether clients release the slices that the gallery and Figure 2 show.
+        pictures: whether clients release the slices that the gallery, Figure 2 and ``cells.png`` show.
         table: name of the table's files.
         accept_licences: licences of published weights that are accepted, by name.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.

@@ -5,7 +5,7 @@ that a change of the configuration re-runs exactly the jobs whose parameters cha
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -107,24 +107,19 @@ def gap_files(config: Config) -> list[str]:
 
 def figure2_spec(config: Config) -> dict[str, Any]:
     """Rows (label, panels) and columns of Figure 2; the first seed is shown."""
-    rows = [
-        {
-            "label": f"{setup.label}: {setup.clients[setup.figure_target].label}",
-            "panels": [
-                config.layout.cell(setup.name, setup.figure_target, method, config.seeds[0], "panel.npz")
-                for method in config.methods
-            ],
-        }
-        for setup in config.setups.values()
-    ]
-    return {"rows": rows, "columns": [method.label for method in config.methods.values()]}
+    return _panels_spec(config, lambda setup: (setup.figure_target,))
+
+
+def cells_spec(config: Config) -> dict[str, Any]:
+    """The same for all targets."""
+    return _panels_spec(config, lambda setup: setup.targets)
 
 
 def pictures(config: Config) -> list[str]:
-    """Gallery and Figure 2, if the clients release slices; both belong to Table 1."""
+    """Gallery, Figure 2 and its like for all targets, if the clients release slices; they belong to Table 1."""
     if not config.pictures or config.table != TABLE1:
         return []
-    return [config.layout.file(name) for name in ("gallery.png", "figure2.png")]
+    return [config.layout.file(name) for name in ("gallery.png", "figure2.png", "cells.png")]
 
 
 def cell_files(config: Config, name: str) -> list[str]:
@@ -170,6 +165,21 @@ def refuse_unknown_cell(config: Config, cell: str) -> str:
     raise FedFactoryError(
         f"{asked} is no cell of run '{config.run}' ({config.file}).{hint} Known cells:\n" + "\n".join(known)
     )
+
+
+def _panels_spec(config: Config, clients: Callable[[Setup], Iterable[str]]) -> dict[str, Any]:
+    rows = [
+        {
+            "label": f"{setup.label}: {setup.clients[client].label}",
+            "panels": [
+                config.layout.cell(setup.name, client, method, config.seeds[0], "panel.npz")
+                for method in config.methods
+            ],
+        }
+        for setup in config.setups.values()
+        for client in clients(setup)
+    ]
+    return {"rows": rows, "columns": [method.label for method in config.methods.values()]}
 
 
 def _all_scores(config: Config) -> list[str]:

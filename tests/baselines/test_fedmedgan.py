@@ -7,7 +7,7 @@ import torch
 
 from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
 from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.baselines.fedmedgan.party import GRADIENT, JUDGE, TRANSLATE, TRANSLATED, FedMedGanParty
+from fedfactory.baselines.fedmedgan.party import GRADIENT, TRANSLATED, FedMedGanParty, phases_of
 from fedfactory.baselines.fedmedgan.privacy import sanitised
 from fedfactory.baselines.fedmedgan.training import FedMedGanServer, TranslatingSegmenter, initial_weights
 from fedfactory.errors import FedFactoryError
@@ -16,12 +16,13 @@ from fedfactory.federation.party import TRAIN
 from fedfactory.federation.server import Rounds
 
 CLIENTS = ("near", "far")
+TRANSLATE, JUDGE, _ = phases_of(1)
 
 
 def parameters(**values) -> FedMedGanParameters:
     standard = {
-        "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "batch": 3,
-        "learning_rate": 0.01, "cycle": 0.0, "identity": 0.0, "clip": 1.0, "noise": 0.0,
+        "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "local_steps": 1,
+        "batch": 3, "learning_rate": 0.01, "cycle": 0.0, "identity": 0.0, "clip": 1.0, "noise": 0.0,
         "checkpoint_every": 1, "deadline": 60,
     }  # fmt: skip
     return FedMedGanParameters(**standard | values)
@@ -71,7 +72,7 @@ def test_the_sanitised_gradient_is_what_reaches_the_generator(small):
 def test_each_image_is_judged_as_if_it_were_alone(small):
     """Clipping is of one image's gradient: it may not depend on how many others are in the batch."""
     far = party("far", small)
-    far._translate(initial_weights(small, 0), torch.Generator().manual_seed(0))
+    far.answer(0, TRANSLATE, {WEIGHTS: initial_weights(small, 0)})
     images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     judged = far._judge(images, torch.Generator())
     for image, gradient in zip(images, judged, strict=True):
@@ -96,28 +97,45 @@ def test_noise_at_the_discriminator_is_noise_at_the_generator(one_thread):
     assert not torch.allclose(taught[0][1], taught[1][1])
 
 
-def test_messages_go_to_the_other_client_and_models_to_both(small):
-    weights = initial_weights(small, 0)
-    rounds = Rounds(CLIENTS, 3, 2, 1, 60, "parameters", "")
-    batch = torch.zeros(3, 1, 16, 16)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_messages_go_to_the_other_client_and_models_to_both(one_thread, steps):
+    p = parameters(local_steps=steps)
+    weights, batch = initial_weights(p, 0), torch.zeros(3, 1, 16, 16)
     allowlist = Allowlist.of(CLIENTS, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
-    server = FedMedGanServer(rounds, weights, allowlist, 0)
-    parties = [party(name, small) for name in CLIENTS]
-    answers = {}
+    server = FedMedGanServer(Rounds(CLIENTS, 3, 2, 1, 60, "key", ""), weights, allowlist, 0, steps)
+    parties = [party(name, p) for name in CLIENTS]
+    answers, before = {}, None
     for phase in server.phases:
         sent = [server.message(phase, i, answers) for i in range(2)]
         answers[phase] = {i: parties[i].answer(0, phase, sent[i])[0] for i in range(2)}
         for message in (*sent, *answers[phase].values()):
             allowlist.check(message)
-        if phase == JUDGE:
-            assert sent[0] is answers[TRANSLATE][1] and sent[1] is answers[TRANSLATE][0]
-        if phase == TRAIN:
-            assert sent[0] is answers[JUDGE][1] and sent[1] is answers[JUDGE][0]
+        if before is None:
+            assert all(set(message) == {WEIGHTS} for message in sent)
+        else:
+            assert sent[0] is answers[before][1] and sent[1] is answers[before][0]
+        before = phase
+    assert len(server.phases) == 2 * steps + 1
     server.accept({i: answer[WEIGHTS] for i, answer in answers[TRAIN].items()})
     first, second = (answers[TRAIN][i][WEIGHTS] for i in range(2))
     name = next(iter(first))
     torch.testing.assert_close(server.weights[name], (first[name] + second[name]) / 2)
     assert all(name.startswith((TO_TARGET, TO_SOURCE)) for name in server.weights), "discriminators stay"
+
+
+def test_steps_of_a_round_train_like_steps_of_many(one_thread):
+    """A client that is alone with what it gets: three steps in one round are three steps."""
+    p = parameters(local_steps=3, cycle=1.0)
+    near, message = party("near", p), {WEIGHTS: initial_weights(p, 0)}
+    gradient = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(3))
+    for phase in phases_of(3):
+        if phase.startswith("judge"):
+            near._discriminator_loss = near._gradient_norm = 0.0
+            continue
+        answer, losses = near.answer(0, phase, message)
+        assert (losses is not None) == (phase == TRAIN)
+        message = {GRADIENT: {GRADIENT: gradient}}
+    assert near._adams["generators"].state_dict()["state"][0]["step"] == 3
 
 
 def test_a_resumed_client_goes_on_with_the_same_numbers(small):
@@ -162,16 +180,8 @@ def test_images_that_cannot_be_halved_are_refused(tmp_path):
 
     p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell(
-        "fedmedgan",
-        "methods.fedmedgan.parameters",
-        p,
-        {"near": "a", "far": "b"},
-        20,
-        0,
-        "cpu",
-        "x",
-        tmp_path / "work",
-        2,
-    )
+        "fedmedgan", "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x",
+        tmp_path / "work", 2,
+    )  # fmt: skip
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
         train_fedmedgan(task, tmp_path / "model", Progress("x"))

@@ -19,7 +19,8 @@ class FedMedGanParameters:
         downsamplings: of the generators' resolution.
         blocks: residual blocks of the generators.
         layers: of the discriminators, each of which halves the resolution.
-        rounds: of the federation; each is one step at both clients.
+        rounds: of the federation.
+        local_steps: steps at both clients in a round, after which their generators are averaged.
         batch: images of a step.
         learning_rate: learning rate (Adam, betas 0.5 and 0.999).
         cycle: weight of the cycle's L1 distance.
@@ -38,6 +39,7 @@ class FedMedGanParameters:
     blocks: Count
     layers: Count
     rounds: Count
+    local_steps: Count
     batch: Count
     learning_rate: Positive
     cycle: Weight

@@ -21,10 +21,19 @@ from fedfactory.federation.party import TRAIN, Message
 from fedfactory.seeds import derive_seed
 
 TRANSLATE, JUDGE = "translate", "judge"
-"""Phases of a round before the training: images are translated, and judged by the other client."""
+"""Kinds of phases before the last one: images are translated, and judged by the other client."""
 TRANSLATED, GRADIENT = "translated", "gradient"
 """Fields that cross: translated images, and the sanitised gradient by them."""
 _BETAS = (0.5, 0.999)
+
+
+def phases_of(local_steps: int) -> tuple[str, ...]:
+    """Phases of a round: ``translate 0``, ``judge 0``, ``translate 1``, ..., and the training that ends it.
+
+    From the second on, a translation begins with the training that the judgement before it allows.
+    """
+    steps = [f"{kind} {number}" for number in range(local_steps) for kind in (TRANSLATE, JUDGE)]
+    return (*steps, TRAIN)
 
 
 class FedMedGanParty:
@@ -39,7 +48,8 @@ class FedMedGanParty:
         device: ``cpu`` or ``cuda``.
     """
 
-    # The last one is the mean norm of what this client's discriminator says of an image, before clipping and noise.
+    # Of a round's last step. The gradient's norm is the mean over images of what this client's discriminator says,
+    # before clipping and noise.
     loss_columns = ("cycle", "identity", "discriminator", "gradient norm")
 
     def __init__(
@@ -70,12 +80,15 @@ class FedMedGanParty:
     def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float] | None]:
         """Translate, judge the other's translations, or train."""
         stream = torch.Generator().manual_seed(derive_seed(phase, self._seed, round_number))
-        if phase == TRANSLATE:
-            return {TRANSLATED: {TRANSLATED: self._translate(message[WEIGHTS], stream)}}, None
-        if phase == JUDGE:
+        kind = phase.partition(" ")[0]
+        if kind == JUDGE:
             return {GRADIENT: {GRADIENT: self._judge(message[TRANSLATED][TRANSLATED], stream)}}, None
-        assert phase == TRAIN
-        losses = self._train(message[GRADIENT][GRADIENT])
+        if WEIGHTS in message:
+            self._generators.load_state_dict(message[WEIGHTS])
+        else:
+            losses = self._train(message[GRADIENT][GRADIENT])
+        if kind == TRANSLATE:
+            return {TRANSLATED: {TRANSLATED: self._translate(stream)}}, None
         return {WEIGHTS: {name: value.cpu() for name, value in self._generators.state_dict().items()}}, losses
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,8 +102,7 @@ class FedMedGanParty:
         for name, adam in self._adams.items():
             adam.load_state_dict(state["adams"][name])
 
-    def _translate(self, weights: Mapping[str, Tensor], stream: torch.Generator) -> Tensor:
-        self._generators.load_state_dict(weights)
+    def _translate(self, stream: torch.Generator) -> Tensor:
         chosen = torch.randint(len(self._images), (self._p.batch,), generator=stream)
         self._batch = self._images[chosen].to(self._device)
         self._found = self._generators[self._away](self._batch)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.baselines.fedmedgan.party import GRADIENT, JUDGE, TRANSLATE, TRANSLATED
+from fedfactory.baselines.fedmedgan.party import GRADIENT, TRANSLATED, phases_of
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import TRAIN, Message
+from fedfactory.federation.party import Message
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.images import batches
 from fedfactory.parameters import read
@@ -27,15 +27,28 @@ from fedfactory.state_dicts import load_weights
 
 
 class FedMedGanServer(Server):
-    """The aggregator: it averages generators, and carries translated images and gradients from one to the other."""
+    """The aggregator: it averages generators, and carries translated images and gradients from one to the other.
 
-    phases = (TRANSLATE, JUDGE, TRAIN)
+    Args:
+        rounds: how long, and with whom.
+        weights: of the generators.
+        allowlist: all that may cross a client's border.
+        seed: of the training.
+        local_steps: steps of a round.
+    """
+
+    def __init__(
+        self, rounds: Rounds, weights: Mapping[str, Tensor], allowlist: Allowlist, seed: int, local_steps: int
+    ) -> None:
+        super().__init__(rounds, weights, allowlist, seed)
+        self.phases = phases_of(local_steps)
 
     def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
         """The model first, then what the other client answered in the phase before."""
-        if phase == TRANSLATE:
+        place = self.phases.index(phase)
+        if place == 0:
             return super().message(phase, client, answers)
-        return answers[TRANSLATE if phase == JUDGE else JUDGE][1 - client]
+        return answers[self.phases[place - 1]][1 - client]
 
 
 def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
@@ -59,7 +72,7 @@ def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
     advice = f"lower '{cell.key}.learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
-    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed), out, {}, progress)
+    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps), out, {}, progress)
 
 
 def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:

@@ -49,15 +49,17 @@ def slices():
     return images.clip(-1, 1).astype(np.float32), labels
 
 
-@pytest.mark.parametrize("prompt", ["full_box", "none", "grid"])
-def test_many_images_with_one_prompt_equal_each_alone(sam, slices, prompt):
+@pytest.mark.parametrize("prompt", ["full_box", "none", "grid", "boxes"])
+def test_many_images_together_equal_the_packages_decoder_one_by_one(sam, slices, prompt):
     embeddings = sam.image_encoder(as_read(slices[0], sam))
-    embedded = prompt_embeddings(sam, prompt)
-    together = decode(sam, sam.mask_decoder, embeddings, embedded, 32)
-    alone = [decode(sam, sam.mask_decoder, one[None], embedded, 32) for one in embeddings]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-4)
-    each = tuple(part.expand(len(embeddings), *part.shape[1:]) for part in embedded)
-    torch.testing.assert_close(together, decode(sam, sam.mask_decoder, embeddings, each, 32), atol=1e-5, rtol=1e-4)
+    boxes = boxes_of(torch.from_numpy(slices[1] == 1), 32)
+    sparse, dense = box_embeddings(sam, boxes) if prompt == "boxes" else prompt_embeddings(sam, prompt)
+    together = decode(sam, sam.mask_decoder, embeddings, (sparse, dense), 32)
+    for number, image in enumerate(embeddings):
+        own = [part[number % len(part)][None] for part in (sparse, dense)]
+        masks, _ = sam.mask_decoder(image[None], sam.prompt_encoder.get_dense_pe(), *own, multimask_output=False)
+        wanted = torch.nn.functional.interpolate(masks, (32, 32), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(together[number], wanted[0], atol=1e-5, rtol=1e-4)
 
 
 def test_medsam_reads_what_it_was_trained_on(slices):

@@ -78,8 +78,9 @@ class FactoryPlan:
         return [layout.client(setup, name, part) for name in self.clients(setup) for part in _CLIENT_FILES]
 
     def workers(self, setup: str) -> int:
-        """Clients that can train side by side."""
-        return self.parameters[setup].federation.clients_per_round
+        """Clients that train side by side; no part of the parameters, since it does not change the result."""
+        sampled = self.parameters[setup].federation.clients_per_round
+        return min(self._config.factory.get("workers", sampled), sampled)
 
     def training_memory(self, setup: str) -> int:
         """Memory in MB of a training: every client has a process."""

@@ -97,8 +97,8 @@ def prompt_embeddings(sam: Sam, prompt: Prompt) -> tuple[Tensor, Tensor]:
 def decode(sam: Sam, decoder: MaskDecoder, embeddings: Tensor, prompt: tuple[Tensor, Tensor], size: int) -> Tensor:
     """Logits of one mask for each image.
 
-    The package's decoder takes one image with many prompts. With a single prompt, every operation of its broadcasts
-    over images as well; with a prompt for each image, they go through it one by one.
+    The package's decoder takes one image with many prompts. It adds the embedding of the image to that of each dense
+    prompt: with nothing for an image, and both already added, all images go through it together.
 
     Args:
         sam: the network, for its positional encoding.
@@ -110,17 +110,14 @@ def decode(sam: Sam, decoder: MaskDecoder, embeddings: Tensor, prompt: tuple[Ten
     Returns:
         (n, 1, size, size).
     """
-    position = sam.prompt_encoder.get_dense_pe()
     sparse, dense = prompt
-    if len(sparse) == 1:
-        masks, _ = decoder(embeddings, position, sparse, dense, multimask_output=False)
-    else:
-        masks = torch.cat(
-            [
-                decoder(image[None], position, own[None], map_[None], multimask_output=False)[0]
-                for image, own, map_ in zip(embeddings, sparse, dense, strict=True)
-            ]
-        )
+    masks, _ = decoder(
+        torch.zeros_like(embeddings[:1]),
+        sam.prompt_encoder.get_dense_pe(),
+        sparse.expand(len(embeddings), -1, -1),
+        embeddings + dense,
+        multimask_output=False,
+    )
     return functional.interpolate(masks, (size, size), mode="bilinear", align_corners=False)
 
 

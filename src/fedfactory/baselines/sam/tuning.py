@@ -26,6 +26,8 @@ from fedfactory.variation import deformed
 
 # Boxes of the pre-training: the whole image, as at test time, or around the target within this share of the edge.
 _JITTER = 0.05
+# Share of the steps with the former. Which part is meant then has to be guessed: many of them, and nothing is learnt.
+_BLIND = 0.1
 # A class that the truth does not hold gets no box in the oracle, and no mask.
 _ABSENT = -1e4
 
@@ -160,7 +162,7 @@ def segment_tasks(
     images, masks = tasks.images.flatten(0, 1)[:, 0] * 2 - 1, tasks.masks.flatten(0, 1)
     embeddings = sam.image_encoder(as_read(images, sam))
     if stream is not None:
-        prompt = "full_box" if torch.rand((), generator=stream) < 0.5 else ORACLE
+        prompt = "full_box" if torch.rand((), generator=stream) < _BLIND else ORACLE
     if prompt == ORACLE:
         embedded = box_embeddings(sam, boxes_of(masks[:, 0] > 0.5, sam.image_encoder.img_size, _JITTER, stream))
     else:

@@ -31,7 +31,7 @@ rule feddg_train:
         device=CONFIG.device,
         parameters=FEDDG.json,
         stores=FEDDG.stores,
-        size=CONFIG.preprocessing["image_size"],
+        size=FEDDG.size,
         classes=FEDDG.classes,
     shell:
         "python $SCRIPTS/feddg_train.py --stores {params.stores:q} --size {params.size} --parameters {params.parameters:q}"

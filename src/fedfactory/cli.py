@@ -11,6 +11,7 @@ from typing import Any
 
 from fedfactory.config import load_config, read_yaml
 from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import merged
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,16 +67,8 @@ def _values(files: Sequence[Path]) -> dict[str, Any]:
     """Configuration files merged as Snakemake merges them: later ones win, mappings key by key."""
     values: dict[str, Any] = {}
     for file in files:
-        values = _merged(values, read_yaml(file, str(file)))
+        values = merged(values, read_yaml(file, str(file)))
     return values
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    result = dict(first)
-    for key, value in second.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
 
 
 def _project() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +20,17 @@ def resize(images: Tensor, size: int) -> Tensor:
     if edge % size == 0:
         return F.avg_pool2d(images, edge // size)
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=edge > size)
+
+
+def resize_labels(labels: np.ndarray, size: int) -> np.ndarray:
+    """Bring label maps (count, S, S) uint8 to an edge of ``size``: each pixel gets the label with the largest share."""
+    if labels.shape[-1] == size:
+        return labels
+    shares = [
+        resize(torch.from_numpy((labels == label).astype(np.float32))[:, None], size)
+        for label in range(int(labels.max(initial=0)) + 1)
+    ]
+    return torch.cat(shares, 1).argmax(1).to(torch.uint8).numpy()
 
 
 def batches(images: Tensor) -> Iterator[tuple[Tensor, int]]:

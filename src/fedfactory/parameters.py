@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +18,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 STRICT = ConfigDict(extra="forbid", strict=True)
 """For ``__pydantic_config__``: no unknown key, and no value of another type."""
+SETUPS = "setups"
+"""Key of what differs from setup to setup."""
 T = TypeVar("T")
 
 
@@ -62,3 +65,32 @@ def read(kind: type[T], values: Any, key: str) -> T:
 
 # Pydantic's own words are of fields and instances; these are of keys.
 _SENTENCES = {"missing": "is missing", "unexpected_keyword_argument": "is unknown", "extra_forbidden": "is unknown"}
+
+
+def merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with others laid over them, mapping by mapping, as Snakemake merges configuration files."""
+    found = dict(values)
+    for key, value in own.items():
+        both = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        found[key] = merged(values[key], value) if both else value
+    return found
+
+
+def for_setup(values: Mapping[str, Any], setup: str) -> dict[str, Any]:
+    """A method's parameters for one setup: what stands below ``setups.<setup>`` is laid over the others."""
+    common = {key: value for key, value in values.items() if key != SETUPS}
+    return merged(common, values.get(SETUPS, {}).get(setup, {}))
+
+
+def check_setups(values: Mapping[str, Any], setups: Collection[str], key: str) -> None:
+    """Check the part of a method's parameters that differs from setup to setup.
+
+    Raises:
+        FedFactoryError: it is no mapping of mappings, or names a setup that there is not.
+    """
+    own = values.get(SETUPS, {})
+    if not isinstance(own, Mapping) or not all(isinstance(value, Mapping) for value in own.values()):
+        raise FedFactoryError(f"key '{key}.{SETUPS}': must hold a mapping for each setup; leave it out")
+    for name in own:
+        if name not in setups:
+            raise FedFactoryError(f"key '{key}.{SETUPS}.{name}': there is no such setup")

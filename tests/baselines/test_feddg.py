@@ -97,7 +97,7 @@ def test_contrast_without_any_foreground_is_zero_and_differentiable():
 def parameters(**values) -> FedDGParameters:
     return replace(
         FedDGParameters(
-            features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, learning_rate=0.01,
+            image_size=16, features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, learning_rate=0.01,
             inner_learning_rate=0.1, gradient_order="first", window=0.1, bank=4, contrast=0.1,
             clip=10.0, checkpoint_every=1, deadline=600,
         ),

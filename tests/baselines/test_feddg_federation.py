@@ -18,7 +18,7 @@ from tests.adaptation.conftest import write_discs
 pytestmark = pytest.mark.slow
 
 PARAMETERS = {
-    "features": [4, 8], "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1, "learning_rate": 0.01,
+    "image_size": 32, "features": [4, 8], "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1, "learning_rate": 0.01,
     "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6, "contrast": 0.1, "clip": 10.0,
     "checkpoint_every": 1, "deadline": 120,
 }  # fmt: skip

@@ -1,16 +1,16 @@
 """Which job makes which part of which cell, worked out from the configuration for rules/adaptation.smk."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from fedfactory.adaptation.parameters import AdaptationParameters, SourceParameters
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import check_setups, for_setup, merged
 
 _RULES = "adaptation"
 # What differs for a setup stands below the first key; the second names a method that another one resembles.
-_SETUPS, _LIKE = "setups", "like"
+_LIKE = "like"
 # What a method has that trains a source branch of its own.
 _OF_A_BRANCH = ("source", "synthetic", "look")
 
@@ -143,12 +143,7 @@ class AdaptationCells:
         return json.dumps(self._plain(wildcards.method, wildcards.setup)[name])
 
     def _parameters(self, method: str, setup: str) -> AdaptationParameters:
-        own = self._config.methods[method].parameters.get(_SETUPS, {})
-        if not isinstance(own, Mapping) or not all(isinstance(value, Mapping) for value in own.values()):
-            raise FedFactoryError(f"key '{_key(method)}.{_SETUPS}': must hold a mapping for each setup; leave it out")
-        for name in own:
-            if name not in self._config.setups:
-                raise FedFactoryError(f"key '{_key(method)}.{_SETUPS}.{name}': there is no such setup")
+        check_setups(self._config.methods[method].parameters, self._config.setups, _key(method))
         return AdaptationParameters.from_mapping(self._plain(method, setup), _key(method))
 
     def _plain(self, method: str, setup: str) -> dict[str, Any]:
@@ -157,7 +152,7 @@ class AdaptationCells:
         A method that is ``like`` another one says only what differs; what differs for a setup is laid over that.
         """
         values = dict(self._config.methods[method].parameters)
-        own, like = values.pop(_SETUPS, {}).get(setup, {}), values.pop(_LIKE, None)
+        like = values.pop(_LIKE, None)
         if like is not None:
             found = self._config.methods.get(like)
             if found is None or found.rules != _RULES or _LIKE in found.parameters:
@@ -167,17 +162,8 @@ class AdaptationCells:
             other = self._plain(like, setup)
             if "base" in values:
                 other = {name: value for name, value in other.items() if name not in _OF_A_BRANCH}
-            values = _merged(other, values)
-        return _merged(values, own)
-
-
-def _merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with others laid over them, mapping by mapping."""
-    merged = dict(values)
-    for key, value in own.items():
-        both = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
-        merged[key] = _merged(values[key], value) if both else value
-    return merged
+            values = merged(other, values)
+        return for_setup(values, setup)
 
 
 def _key(method: str) -> str:

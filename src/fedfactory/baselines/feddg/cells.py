@@ -8,13 +8,14 @@ from typing import Any
 from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import check_setups, for_setup
 
 
 class FedDGCells:
     """The methods of a run with ``rules: feddg``.
 
     Attributes:
-        parameters: by method.
+        parameters: by method and setup.
     """
 
     def __init__(self, config: Config) -> None:
@@ -29,9 +30,12 @@ class FedDGCells:
             if method.rules != "feddg":
                 continue
             key = f"{config.file}: key 'methods.{method.name}"
-            self.parameters[method.name] = FedDGParameters.from_mapping(
-                method.parameters, f"methods.{method.name}.parameters"
-            )
+            place = f"methods.{method.name}.parameters"
+            check_setups(method.parameters, config.setups, place)
+            self.parameters[method.name] = {
+                setup: FedDGParameters.from_mapping(for_setup(method.parameters, setup), place)
+                for setup in config.setups
+            }
             if method.uses_mt:
                 raise FedFactoryError(f"{key}.uses_mt': FedDG sees nothing of the target; set it to false")
 
@@ -48,13 +52,17 @@ class FedDGCells:
         """Each client's own store, as JSON."""
         return json.dumps(self._stores(wildcards))
 
+    def size(self, wildcards: Any) -> int:
+        """Edge of the images that the network reads."""
+        return self.parameters[wildcards.method][wildcards.setup].image_size
+
     def classes(self, wildcards: Any) -> int:
         """Foreground classes of the setup."""
         return len(self._config.setups[wildcards.setup].classes)
 
     def json(self, wildcards: Any) -> str:
-        """The method's parameters as they stand in the configuration."""
-        return json.dumps(dict(self._config.methods[wildcards.method].parameters))
+        """The method's parameters for the setup, as they stand in the configuration."""
+        return json.dumps(for_setup(self._config.methods[wildcards.method].parameters, wildcards.setup))
 
     def _stores(self, wildcards: Any) -> dict[str, str]:
         clients = self.clients(wildcards.setup, wildcards.client)

@@ -19,6 +19,7 @@ class FedDGParameters:
     """FedDG (ELCFS): federated averaging over all clients but the target, all of which train in every round.
 
     Attributes:
+        image_size: edge of the images that the network reads; that of the stores or a part of it.
         features: channels of each resolution of the U-Net, finest first.
         rounds: of the federation.
         local_steps: steps of a client in a round.
@@ -37,6 +38,7 @@ class FedDGParameters:
     """
 
     __pydantic_config__ = STRICT
+    image_size: Count
     features: tuple[Count, ...]
     rounds: Count
     local_steps: Count

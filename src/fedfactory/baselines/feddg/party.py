@@ -19,6 +19,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.party import TRAIN, Message
+from fedfactory.images import resize, resize_labels
 from fedfactory.seeds import derive_seed
 from fedfactory.variation import deformed
 
@@ -37,6 +38,11 @@ def share_of(images: np.ndarray, p: FedDGParameters) -> np.ndarray:
     """
     chosen = np.linspace(0, len(images) - 1, p.bank).round().astype(int)
     return low_amplitudes(_positive(images[chosen]), half_width(images.shape[-1], p.window))
+
+
+def smaller(images: np.ndarray, size: int) -> np.ndarray:
+    """Images (n, S, S) float32 with an edge of ``size`` pixels."""
+    return resize(torch.from_numpy(np.asarray(images, np.float32))[:, None], size)[:, 0].numpy()
 
 
 def in_another_look(images: np.ndarray, amplitudes: np.ndarray, ratios: np.ndarray) -> np.ndarray:
@@ -62,8 +68,8 @@ class LabelledSlices:
     labels: np.ndarray
 
     @classmethod
-    def of(cls, view: ClientView, copies: int, seed: int) -> LabelledSlices:
-        """All labelled training slices of a client, as they are and deformed.
+    def of(cls, view: ClientView, size: int, copies: int, seed: int) -> LabelledSlices:
+        """All labelled training slices of a client, as they are and deformed, with an edge of ``size`` pixels.
 
         Raises:
             FedFactoryError: there is none.
@@ -72,7 +78,8 @@ class LabelledSlices:
         if not volumes:
             raise FedFactoryError(f"{view.folder} has no labelled training volume, and FedDG trains on labels")
         images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
-        return cls(*deformed(images, copies, seed, labels))
+        images, labels = deformed(images, copies, seed, labels)
+        return cls(smaller(images, size), resize_labels(labels, size))
 
 
 class FedDGParty:
@@ -181,6 +188,7 @@ def open_party(client: str, arguments: Mapping[str, Any], seed: int, device: str
     """
     p = FedDGParameters.from_mapping(arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]))
-    slices = LabelledSlices.of(view, p.copies, derive_seed("copies", client, seed))
-    share = share_of(np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()]), p)
+    slices = LabelledSlices.of(view, p.image_size, p.copies, derive_seed("copies", client, seed))
+    images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
+    share = share_of(smaller(images, p.image_size), p)
     return FedDGParty(client, arguments["clients"], slices, share, len(view.classes), p, seed, device)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
 from fedfactory.baselines.feddg.amplitude import half_width
 from fedfactory.baselines.feddg.network import FeatureUNet
@@ -19,7 +20,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.party import TRAIN, Message
 from fedfactory.federation.server import Rounds, Server
-from fedfactory.images import batches
+from fedfactory.images import batches, resize
 from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
@@ -60,7 +61,8 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     advice = f"lower 'learning_rate' or 'inner_learning_rate' in '{cell.key}'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
-    cell.train(server, out, {"features": list(p.features), "classes": classes}, progress)
+    card = {"features": list(p.features), "classes": classes, "image_size": p.image_size}
+    cell.train(server, out, card, progress)
 
 
 def initial_weights(p: FedDGParameters, classes: int, seed: int) -> dict[str, torch.Tensor]:
@@ -76,10 +78,12 @@ class FedDGSegmenter:
 
     Attributes:
         network: the trained network.
+        size: edge of the images that it reads.
         device: where it is.
     """
 
     network: FeatureUNet
+    size: int
     device: str
 
     @torch.no_grad()
@@ -87,7 +91,8 @@ class FedDGSegmenter:
         """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
         found = []
         for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
-            logits, _ = self.network(batch.to(self.device))
+            logits, _ = self.network(resize(batch.to(self.device), self.size))
+            logits = interpolate(logits, images.shape[1:], mode="bilinear", align_corners=False)
             found.append(logits[:count].argmax(1).to(torch.uint8).cpu().numpy())
         return np.concatenate(found)
 
@@ -100,9 +105,13 @@ def read_segmenter(model: Path, device: str) -> FedDGSegmenter:
     """
     try:
         card = json.loads((model / "card.json").read_text())
-        features, classes = read(tuple[int, ...], card["features"], "features"), card["classes"]
+        features, classes, size = (
+            read(tuple[int, ...], card["features"], "features"),
+            card["classes"],
+            card["image_size"],
+        )
     except (OSError, ValueError, KeyError) as error:
         raise FedFactoryError(f"{model} holds no model of FedDG ({error}); make it with the rule feddg_train") from None
     network = FeatureUNet(features, classes).to(device)
     load_weights(network, model / "weights.pt", device)
-    return FedDGSegmenter(network.requires_grad_(False).eval(), device)
+    return FedDGSegmenter(network.requires_grad_(False).eval(), size, device)

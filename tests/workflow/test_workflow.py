@@ -24,7 +24,7 @@ CELL = "results/test/mm/pet/nnunet/seed0/scores.csv"
 NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
 OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
 OURS = ("ours", "ours_paired")
-TABLE = ("score", "table1", "figure2")
+TABLE = ("score", "table1", "figure2", "cells")
 FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
 
@@ -56,7 +56,16 @@ def test_makes_every_cell_table_and_figure(finished: Project):
             assert (results / cell / "seed0" / name).exists(), name
     assert (results / "mm/pdw/ours/seed0/synthetic.png").stat().st_size > 500
     assert "‡ FedFactory's own extension" in (results / "table1.md").read_text()
-    for name in ("table1.md", "table1.tex", "table1.html", "figure2.png", "figure2.pdf", "gallery.png", "gap.md"):
+    for name in (
+        "table1.md",
+        "table1.tex",
+        "table1.html",
+        "figure2.png",
+        "figure2.pdf",
+        "cells.png",
+        "gallery.png",
+        "gap.md",
+    ):
         assert (results / name).stat().st_size > 500, name
 
 
@@ -94,7 +103,7 @@ def test_a_deleted_cell_is_scored_again_and_nothing_else(finished: Project):
     scores = finished.folder / CELL
     content = scores.read_bytes()
     scores.unlink()
-    assert finished.planned() == {"score": 1, "gap": 1, "table1": 1, "figure2": 1}
+    assert finished.planned() == {"score": 1, "gap": 1, "table1": 1, "figure2": 1, "cells": 1}
     finished.snakemake(*TINY)
     assert scores.read_bytes() == content
     assert finished.planned() == {}
@@ -171,7 +180,7 @@ def test_changing_one_method_leaves_the_others_alone(finished: Project):
             "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
         )
         assert finished.planned() == {
-            "nnunet_finetune": 9, "nnunet_predict": 9, "score": 9, "table1": 1, "figure2": 1,
+            "nnunet_finetune": 9, "nnunet_predict": 9, "score": 9, "table1": 1, "figure2": 1, "cells": 1,
         }  # fmt: skip
     finally:
         path.write_text(content)

@@ -1,6 +1,7 @@
-"""FedDG through the engine: what crosses, and the same bytes however it runs."""
+"""FedDG and FedMed-GAN through the engine: what crosses, and the same bytes however they run."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from fedfactory.baselines.feddg.training import read_segmenter, train_feddg
+from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.cell import FederatedCell
@@ -17,11 +19,20 @@ from tests.adaptation.conftest import write_discs
 
 pytestmark = pytest.mark.slow
 
-PARAMETERS = {
+FEDDG = {
     "image_size": 32, "features": [4, 8], "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1, "learning_rate": 0.01,
     "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6, "contrast": 0.1, "clip": 10.0,
     "checkpoint_every": 1, "deadline": 120,
 }  # fmt: skip
+FEDMEDGAN = {
+    "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "local_steps": 2,
+    "batch": 2, "learning_rate": 0.01, "cycle": 10.0, "identity": 10.0, "clip": 1.0, "noise": 0.5,
+    "checkpoint_every": 1, "deadline": 120,
+}  # fmt: skip
+TRAININGS = {
+    "feddg": (FEDDG, ("first", "second", "third"), lambda cell, *rest: train_feddg(cell, 1, *rest)),
+    "fedmedgan": (FEDMEDGAN, ("first", "second"), train_fedmedgan),
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +41,14 @@ def stores(tmp_path_factory):
     return {name: str(write_discs(folder / name, seed)) for seed, name in enumerate(("first", "second", "third"))}
 
 
-def run(stores, folder, workers=2, progress=None, **changes):
+def run(stores, folder, kind="feddg", workers=2, progress=None, **changes):
+    parameters, clients, train = TRAININGS[kind]
     cell = FederatedCell(
-        kind="feddg", key="methods.feddg.parameters", parameters=PARAMETERS | changes, stores=stores, size=32, seed=3,
-        device="cpu", identity="test", work=folder / "work", workers=workers,
+        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, size=32, seed=3, device="cpu",
+        stores={name: stores[name] for name in clients if name in stores}, identity="test", work=folder / "work",
+        workers=workers,
     )  # fmt: skip
-    train_feddg(cell, 1, folder / "model", progress or Progress("test"))
+    train(cell, folder / "model", progress or Progress("test"))
     return folder / "model"
 
 
@@ -57,13 +70,14 @@ def content(model):
     return {path.relative_to(model): path.read_bytes() for path in model.rglob("*") if path.is_file()}
 
 
-def test_the_same_bytes_with_one_worker_and_after_a_kill(stores, tmp_path):
-    whole = content(run(stores, tmp_path / "two"))
-    assert content(run(stores, tmp_path / "one", workers=1)) == whole
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_the_same_bytes_with_one_worker_and_after_a_kill(stores, tmp_path, kind):
+    whole = content(run(stores, tmp_path / "two", kind))
+    assert content(run(stores, tmp_path / "one", kind, workers=1)) == whole
     with pytest.raises(Killed):
-        run(stores, tmp_path / "killed", progress=KillAfter(2))
+        run(stores, tmp_path / "killed", kind, progress=KillAfter(2))
     assert not (tmp_path / "killed/model").exists()
-    assert content(run(stores, tmp_path / "killed")) == whole
+    assert content(run(stores, tmp_path / "killed", kind)) == whole
     assert not (tmp_path / "killed/work").exists()
 
 
@@ -80,6 +94,20 @@ def test_shares_of_the_bank_cross_and_stand_in_the_ledger(stores, tmp_path):
     labels = read_segmenter(model, "cpu")(images)
     assert labels.shape == images.shape and labels.dtype == np.uint8
     np.testing.assert_array_equal(read_segmenter(model, "cpu")(images[1:2])[0], labels[1])
+
+
+def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, tmp_path):
+    model = run(stores, tmp_path, "fedmedgan")
+    for client in ("first", "second"):
+        rows = read_ledger(model / "sites" / client / "ledger.csv")
+        crossed = Counter((row["direction"], row["field"]) for row in rows)
+        assert crossed == {
+            (OUT, "client"): 1, (IN, "weights"): 3, (OUT, "weights"): 3,
+            **{(way, field): 6 for way in (IN, OUT) for field in ("translated", "gradient")},
+        }  # fmt: skip
+    images = ClientView(Path(stores["second"])).labelled_volumes("validation")[0].images
+    segment = TranslatingSegmenter(read_generator(model, "cpu"), lambda slices: (slices > 0).astype(np.uint8), "cpu")
+    np.testing.assert_array_equal(segment(images[1:2])[0], segment(images)[1])
 
 
 def test_what_cannot_train_is_told(stores, tmp_path):

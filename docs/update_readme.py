@@ -46,10 +46,13 @@ def main() -> None:
     fill(ROOT / "README.md", {**tables, "factory": factories()})
     measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
     fill(ROOT / "docs/adaptation.md", measured)
-    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png")}
+    fill(ROOT / "docs/methods.md", {"trivial": (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")})
+    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}
     for setup in SETUPS:
         for name in ("samples", "morphing"):
             pictures[f"factory_{setup}_{name}.png"] = RESULTS / setup / "factory/seed0" / f"{name}.png"
+    for target in ("ct", "pet"):
+        pictures[f"translation_mm_{target}.png"] = RESULTS / "mm" / target / "fedmedgan/seed0/translation.png"
     pictures["synthetic_mm.png"] = RESULTS / "mm/pdw/ours/seed0/synthetic.png"
     pictures["adaptation_mm_ct.png"] = RESULTS / "mm/ct/ours_paired/seed0/adaptation.png"
     (ROOT / "docs" / "images").mkdir(exist_ok=True)

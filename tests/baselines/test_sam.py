@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from segment_anything import build_sam_vit_b
 
 from fedfactory.baselines.foundation.model import read_card
 from fedfactory.baselines.foundation.pretraining import Episodes
@@ -15,7 +16,7 @@ from fedfactory.baselines.sam import tuning
 from fedfactory.baselines.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
 from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, build, decode, prompt_embeddings
 from fedfactory.baselines.sam.oracle import with_truth
-from fedfactory.baselines.sam.parameters import ORACLE, SamArchitecture, SamParameters, TuningParameters
+from fedfactory.baselines.sam.parameters import ORACLE, VIT_B, SamArchitecture, SamParameters, TuningParameters
 from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks, tune
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.contract import predict_cases
@@ -204,3 +205,9 @@ def test_from_pretraining_to_a_segmenter_on_disk(slices, tmp_path, one_thread):
     np.testing.assert_array_equal(segment(slices[0]), SamSegmenter(sam, decoders, "full_box")(slices[0]))
     with pytest.raises(FedFactoryError, match="holds no fine-tuned decoders"):
         read_segmenter(tmp_path / "sam" / "none", tmp_path / "sam", "cpu")
+
+
+def test_the_published_network_is_the_packages_own():
+    with torch.device("meta"):
+        ours, theirs = build(VIT_B).state_dict(), build_sam_vit_b().state_dict()
+    assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}

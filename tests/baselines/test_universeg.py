@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from fedfactory.baselines.universeg.model import open_universeg
 from fedfactory.baselines.universeg.network import CrossBlock, UniverSeg
 from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
 from fedfactory.data.store import Volume
+from fedfactory.errors import FedFactoryError
 
 PUBLISHED = Path(__file__).with_name("universeg_v1_parameters.csv")
 
@@ -116,3 +118,15 @@ def test_a_slice_gets_the_same_mask_in_any_batch(stream, one_thread):
     assert 0 < together.mean() < 1
     for number, image in enumerate(images):
         np.testing.assert_array_equal(segment(image[None])[0], together[number])
+
+
+def test_a_file_of_the_published_form_is_loaded(tmp_path):
+    torch.manual_seed(0)
+    network = UniverSeg()
+    torch.save(network.state_dict(), tmp_path / "universeg.pt")
+    loaded = open_universeg(tmp_path / "universeg.pt", "cpu")
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in loaded.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    torch.save({**network.state_dict(), "extra.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(FedFactoryError, match="other.pt has unexpected extra.weight: it belongs to another model"):
+        open_universeg(tmp_path / "other.pt", "cpu")

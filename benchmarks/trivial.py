@@ -2,9 +2,9 @@
 
     python benchmarks/trivial.py results/demo --out docs/benchmarks
 
-The trivial predictor marks, in every slice of every test volume, the mean of the masks of M_t: a pixel gets the class
-that it has most often there, if that is in half of the slices or more, and else the likeliest class of all if no pixel
-reaches the half. It is scored as every method is, in raw geometry. The last column counts the targets where a row is
+The trivial predictor marks, in every slice of every test volume, the mean of the masks of M_t: the pixels that a class
+has in half of the slices or more, or, where no pixel reaches the half, those that it has most often; the likelier class
+wins. It is scored as every method is, in raw geometry. The last column counts the targets where a row is
 better.
 """
 

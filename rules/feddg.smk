@@ -1,6 +1,7 @@
 # FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row carries a
 # mark. What clients exchange are models and the amplitudes of low frequencies.
 from fedfactory.baselines.feddg.cells import FedDGCells
+from fedfactory.federation.memory import federated_memory
 
 FEDDG = checked(FedDGCells, CONFIG)
 
@@ -22,8 +23,7 @@ rule feddg_train:
     # Targets side by side keep all cores busy; the clients of one take turns.
     threads: 1
     resources:
-        # Each client holds its images in a process of its own.
-        mem_mb=lambda wildcards, input, attempt: (1000 + 2000 * len(input)) * attempt,
+        mem_mb=lambda wildcards, input, attempt: federated_memory(len(input), FEDDG.size(wildcards)) * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:

@@ -1,6 +1,7 @@
 # FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's look,
 # and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries a mark.
 from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
+from fedfactory.federation.memory import federated_memory
 
 FEDMEDGAN = checked(FedMedGanCells, CONFIG)
 
@@ -22,8 +23,8 @@ rule fedmedgan_train:
     # Targets side by side keep all cores busy; the clients of one take turns.
     threads: 1
     resources:
-        # Each client holds its images in a process of its own.
-        mem_mb=lambda wildcards, input, attempt: (1000 + 2000 * len(input)) * attempt,
+        mem_mb=lambda wildcards, input, attempt: federated_memory(len(input), CONFIG.preprocessing["image_size"])
+        * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:

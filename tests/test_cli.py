@@ -33,6 +33,7 @@ def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
     assert "holds no Snakefile; call fedfactory in the project's folder" in capsys.readouterr().err
 
 
+SOURCES = {"mm": "pdw", "ms": "philips"}
 PLAN = """
 rule prepare_client:
     input: results/check/mm/ct/raw
@@ -55,17 +56,17 @@ def test_jobs_that_read_what_they_may_not():
     jobs = parse(PLAN)
     assert [job.rule for job in jobs] == ["prepare_client", "mine_train", "mine_predict"]
     assert jobs[1].inputs == ("results/check/mm/pdw/data", "results/check/mm/ct/data")
-    found = violations(jobs, "check", [])
+    found = violations(jobs, "check", [], SOURCES)
     assert len(found) == 2
     assert "rule mine_train" in found[0] and "private data of mm/ct, mm/pdw" in found[0]
     assert "rule mine_predict" in found[1] and "reads the truth of test volumes" in found[1]
-    assert len(violations(jobs, "check", ["mine"])) == 1, "declared centralised, but truth is nobody's"
+    assert len(violations(jobs, "check", ["mine"], SOURCES)) == 1, "declared centralised, but truth is nobody's"
 
 
 def federation(rule: str, *clients: str) -> list[str]:
     """Violations of a federation whose model is CT's."""
     inputs = tuple(f"results/check/mm/{client}/data" for client in clients)
-    return violations([Job(rule, inputs, ("results/check/mm/ct/m/seed0/model",), "")], "check", [])
+    return violations([Job(rule, inputs, ("results/check/mm/ct/m/seed0/model",), "")], "check", [], SOURCES)
 
 
 def test_a_federation_is_of_those_who_may_take_part():
@@ -73,19 +74,22 @@ def test_a_federation_is_of_those_who_may_take_part():
     assert "private data of mm/ct, mm/pdw" in federation("feddg_train", "ct", "pdw")[0], "FedDG never sees the target"
     assert not federation("fedmedgan_train", "ct", "pdw")
     assert federation("fedmedgan_train", "ct", "pdw", "pet") and federation("fedmedgan_train", "pdw", "pet")
+    assert federation("fedmedgan_train", "ct", "pet"), "a second target in place of the source"
     of_two_setups = ("results/check/mm/ct/data", "results/check/ms/ge/data")
-    assert violations([Job("factory_train", of_two_setups, ("results/check/mm/factory/seed0/model",), "")], "check", [])
+    assert violations(
+        [Job("factory_train", of_two_setups, ("results/check/mm/factory/seed0/model",), "")], "check", [], SOURCES
+    )
 
 
 def test_truth_in_a_command_is_seen():
     own = "results/check/mm/ct"
     job = Job("x", (f"{own}/data",), (f"{own}/m/seed0/predictions",), f"python a --raw {own}/truth")
-    assert "reads the truth" in violations([job], "check", [])[0]
+    assert "reads the truth" in violations([job], "check", [], SOURCES)[0]
     making = Job("prepare_client", (f"{own}/raw",), (f"{own}/data", f"{own}/truth"), f"python a --truth {own}/truth")
-    assert not violations([making], "check", [])
+    assert not violations([making], "check", [], SOURCES)
 
 
 def test_a_path_in_the_command_counts_as_well():
     own = "results/check/mm/ct"
     job = Job("x", (f"{own}/data",), (f"{own}/m/seed0/model",), "python a results/check/mm/pet/data")
-    assert violations([job], "check", [])
+    assert violations([job], "check", [], SOURCES)

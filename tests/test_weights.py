@@ -112,6 +112,15 @@ def test_a_dropped_connection_is_tried_again(tmp_path, failure):
     assert not answers and (tmp_path / "model.pt").read_bytes() == CONTENT
 
 
+def test_the_length_that_the_server_names_counts_where_nobody_measured(tmp_path):
+    class Answer(io.BytesIO):
+        headers = {"Content-Length": "1800"}
+
+    entry, answers = replace(ENTRY, sha256=None, bytes=None), [Answer(CONTENT[:90]), Answer(CONTENT)]
+    get(entry, tmp_path / "model.pt", lambda url: answers.pop(0))
+    assert not answers and (tmp_path / "model.pt").read_bytes() == CONTENT
+
+
 def test_a_licence_is_accepted_by_name_before_anything_is_fetched_or_used(tmp_path):
     command = [sys.executable, str(ROOT / "workflow_scripts/weights.py"), "--name", "model", "--file", "model.pt"]
     command += ["--entry", json.dumps(asdict(ENTRY)), "--out", "record.json", "--log", "log"]

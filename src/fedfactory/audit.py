@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 Clients = set[tuple[str, str]]
 """(setup, client) each."""
-FEDERATIONS: dict[str, Callable[[Clients, Clients], bool]] = {
+FEDERATIONS: dict[str, Callable[[Clients, Clients, Clients], bool]] = {
     # Whoever takes part.
-    "factory_train": lambda read, target: True,
+    "factory_train": lambda read, target, sources: True,
     # Everybody but the target.
-    "feddg_train": lambda read, target: not read & target,
-    # The target, and the source.
-    "fedmedgan_train": lambda read, target: target <= read and len(read) <= len(target) + 1,
+    "feddg_train": lambda read, target, sources: not read & target,
+    # The target, and its source.
+    "fedmedgan_train": lambda read, target, sources: target <= read <= target | sources,
 }
 """Rules that are a federation themselves: every client has a process of its own, which alone opens its store. And who
-may take part, by the clients whose stores are read and those whose models are made."""
+may take part, by the clients whose stores are read, those whose models are made, and the sources of all setups."""
 TRUTH = ("score", "sam_predict_oracle")
 """Rules that may read the truth of test volumes; the second is of a row that Table 1 refuses."""
 _PRIVATE = r"(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
@@ -68,13 +68,14 @@ def parse(dry_run: str) -> list[Job]:
     return jobs
 
 
-def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str]) -> list[str]:
+def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str], sources: Mapping[str, str]) -> list[str]:
     """Sentences for jobs that read private data that they may not.
 
     Args:
         jobs: of the run.
         run: its name.
         centralised: methods that are declared centralised.
+        sources: setup -> its source client.
     """
     found = []
     declared = tuple(f"/{name}/" for name in centralised)
@@ -85,7 +86,10 @@ def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str]) -> lis
         if any(mark in name for mark in declared for name in job.outputs):
             continue
         if job.rule in FEDERATIONS:
-            allowed = FEDERATIONS[job.rule](read, written) and len({setup for setup, _ in read | written}) == 1
+            allowed = (
+                FEDERATIONS[job.rule](read, written, set(sources.items()))
+                and len({setup for setup, _ in read | written}) == 1
+            )
         else:
             allowed = not read or (len(read) == 1 and (not written or read == written))
         if not allowed:

@@ -123,7 +123,8 @@ def check_method(check: Check) -> list[str]:
     """Run the method twice, and say what violates the contract; an empty list if nothing does."""
     method = check.config.methods[check.method]
     plan = check.snakemake("--dry-run", "--forceall", "--printshellcmds", "--", str(_scores(check)))
-    found = violations(parse(plan), check.config.run, [check.method] if method.centralised else [])
+    sources = {name: setup.source for name, setup in check.config.setups.items()}
+    found = violations(parse(plan), check.config.run, [check.method] if method.centralised else [], sources)
     first = check.predict()
     found += _geometry(check)
     _hide(check, method.uses_mt)
@@ -189,5 +190,7 @@ def _hide(check: Check, uses_mt: bool) -> None:
 
 def _forget(check: Check) -> None:
     """Remove all that the method made: models, predictions, and what its other rules left anywhere in the results."""
-    for path in sorted((check.folder / check.config.layout.root).rglob(check.method)):
-        shutil.rmtree(path, ignore_errors=True)
+    layout = check.config.layout
+    folders = [layout.client(check.setup, name, check.method) for name in check.config.setups[check.setup].clients]
+    for path in (*folders, layout.foundation(check.method)):
+        shutil.rmtree(check.folder / path, ignore_errors=True)

@@ -15,9 +15,9 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.files import inside
 from fedfactory.paths import RESERVED, Layout
 
-# Rule files that are stages of the workflow, not methods.
 TABLE1 = "table1"
 """Name of the table that stands beside the paper's; ablations have tables of other names."""
+# Rule files that are stages of the workflow, not methods.
 _STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation")
 
 

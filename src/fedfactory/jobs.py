@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from fedfactory.config import TABLE1, Config, Setup
+from fedfactory.config import TABLE1, Config, Method, Setup
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_choice import TINY
 
 
 def to_json(value: Any) -> str:
@@ -200,13 +201,23 @@ def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: s
                     "uses_mt": m.uses_mt,
                     "centralised": m.centralised,
                     "extension": m.extension,
-                    "note": m.note,
+                    "note": " ".join(filter(None, (m.note, _weights_note(m)))),
                 }
                 for m in (config.methods[name] for name in methods)
             ],
             "caption": caption,
         }
     )
+
+
+def _weights_note(method: Method) -> str:
+    """Which weights a foundation model has; empty for every other method."""
+    match method.parameters.get("weights"):
+        case str(name) if name == TINY:
+            return f"Weights {TINY}: a small model, pre-trained by the workflow on procedural tasks."
+        case str(name):
+            return f"Weights {name}, whose digest stands in each cell's weights.json."
+    return ""
 
 
 def _column(setup: Setup, name: str) -> dict[str, Any]:

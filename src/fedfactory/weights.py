@@ -135,12 +135,14 @@ def write_record(file: Path, name: str, entry: Weights, digest: str) -> None:
 def _download(entry: Weights, file: Path, progress: Progress, opener: Opener) -> None:
     done = 0
     with closing(opener(entry.url)) as answer, file.open("wb") as target:
+        # Where nobody has measured the file, the server's word must do.
+        wanted = entry.bytes or int(getattr(answer, "headers", {}).get("Content-Length") or 0)
         while part := answer.read(_PART):
             target.write(part)
             done += len(part)
-            progress.update(done, max(done, entry.bytes or done), "bytes")
-    if entry.bytes is not None and done < entry.bytes:
-        raise ConnectionError(f"the connection ended after {done} of {entry.bytes} bytes")
+            progress.update(done, max(done, wanted), "bytes")
+    if done < wanted:
+        raise ConnectionError(f"the connection ended after {done} of {wanted} bytes")
 
 
 def _open(url: str) -> IO[bytes]:

@@ -7,6 +7,8 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 
 DIGEST = re.compile("[0-9a-f]{64}")
+TINY = "procedural-tiny"
+"""Name of weights that the workflow makes itself, by pre-training a small foundation model on procedural tasks."""
 _KEYS = ("name", "checkpoint", "sha256")
 
 

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,9 @@ def test_unknown_cell_is_answered_with_the_closest_one():
         jobs.refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
 
 
+PUBLISHED = {"pretraining": None, "architecture": None}
+
+
 def changed(method, **parameters):
     """The demo with other parameters of a method; a value of None removes one."""
     values = {**config().methods[method].parameters, **parameters}
@@ -70,7 +74,7 @@ def test_foundation_models_are_made_or_checked():
     tiny = SamCells(config(), ROOT)
     assert tiny.start(cell) == ["results/demo/foundation/sam"]
     assert tiny.weights(cell) == tiny.path(cell) == "results/demo/foundation/medsam"
-    published = changed("medsam", weights="sam-vit-b", pretraining=None, start=None)
+    published = changed("medsam", weights="sam-vit-b", normalisation="imagenet", pretraining=None, start=None)
     cells = SamCells(config(**published), ROOT)
     assert cells.pretrained == ["sam"] and cells.start(cell) == []
     assert cells.path(cell) == "weights/sam_vit_b_01ec64.pth"
@@ -86,7 +90,16 @@ def test_foundation_models_are_made_or_checked():
         (SamCells, {"sam": {"uses_mt": False}}, "methods.sam.uses_mt': the decoder is fine-tuned on M_t"),
         (SamCells, changed("medsam", start="medsam"), "start': 'medsam' is no model that .* known are sam"),
         (SamCells, changed("sam", prompt="oracle_box"), "methods.sam.parameters.prompt': 'oracle_box' is drawn from"),
-        (SamCells, changed("sam", weights="sam-vit-h", pretraining=None, architecture=None), "'sam-vit-h' is not in"),
+        (
+            SamCells,
+            changed("sam", weights="sam-vit-h", normalisation="unit", **PUBLISHED),
+            "'sam-vit-h' is not in",
+        ),
+        (
+            SamCells,
+            changed("sam", weights="sam-vit-b", **PUBLISHED),
+            "normalisation' is missing",
+        ),
         (UniverSegCells, {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
         (UniverSegCells, changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),
     ],
@@ -105,9 +118,26 @@ def test_federations_know_who_takes_part():
     cell = SimpleNamespace(setup="mm", client="pet", seed="0")
     cell.method = "feddg"
     assert FedDGCells(config()).inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "ct", "t2w")]
+    assert FedDGCells(config()).size(cell) == 32 and "setups" not in json.loads(FedDGCells(config()).json(cell))
+    vessels = SimpleNamespace(setup="mo", client="ixi", seed="0", method="feddg")
+    assert FedDGCells(config()).size(vessels) == json.loads(FedDGCells(config()).json(vessels))["image_size"] == 64
     cell.method = "fedmedgan"
     cells = FedMedGanCells(config())
     assert cells.inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet")]
     assert cells.source_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
     with pytest.raises(FedFactoryError, match="base': 'nnunet_tl' is no nnU-Net trained on the source; known are nnu"):
         FedMedGanCells(config(**changed("fedmedgan", base="nnunet_tl")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 128}, "image_size': 128 pixels in setup ms are more than the 64 of the stores"),
+        ({"features": [8] * 6}, "32 pixels in setup ms are .* too few for 6 resolutions"),
+        ({"setups": {"heart": {}}}, "parameters.setups.heart': there is no such setup"),
+        ({"setups": {"mo": 3}}, "parameters.setups': must hold a mapping for each setup"),
+    ],
+)
+def test_bad_parameters_of_feddg_name_the_key(changes, message):
+    with pytest.raises(FedFactoryError, match=message):
+        FedDGCells(config(**changed("feddg", **changes)))

@@ -110,6 +110,16 @@ def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, t
     np.testing.assert_array_equal(segment(images[1:2])[0], segment(images)[1])
 
 
+def test_a_network_may_read_smaller_images(stores, tmp_path):
+    """Shares of the bank, training and inference at half the size; masks at the size of the store."""
+    model = run(stores, tmp_path, image_size=16, window=0.1, rounds=1)
+    forms = json.loads((model / "sites/first/forms.json").read_text())
+    assert forms["amplitudes"][0]["shape"] == [6, 3, 3], "a tenth of 16 pixels, not of 32"
+    images = ClientView(Path(stores["first"])).labelled_volumes("validation")[0].images
+    segment = read_segmenter(model, "cpu")
+    assert segment.size == 16 and segment(images).shape == images.shape
+
+
 def test_what_cannot_train_is_told(stores, tmp_path):
     with pytest.raises(FedFactoryError, match="needs two labelled clients beside the target"):
         run({"first": stores["first"]}, tmp_path)

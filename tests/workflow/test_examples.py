@@ -78,6 +78,25 @@ def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
     assert "it sees labels that its entry does not declare" in checked.stdout
 
 
+def test_a_mask_that_lies_elsewhere_is_found(fresh: Project):
+    """A method that writes its own files, with another affine."""
+    write_files_of("add-a-method.md", fresh)
+    path = fresh.folder / "workflow_scripts/nearest_grey_predict.py"
+    elsewhere = """    import nibabel
+    import numpy
+
+    for file in arguments.out.iterdir():
+        mask = numpy.asarray(nibabel.load(file).dataobj)
+        nibabel.save(nibabel.Nifti1Image(mask, numpy.diag([9, 9, 9, 1])), file)
+
+
+if __name__"""
+    path.write_text(path.read_text().replace("\n\nif __name__", elsewhere, 1))
+    checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
+    assert checked.returncode == 1
+    assert "does not lie in the geometry of the raw image" in checked.stdout, checked.stderr
+
+
 def test_data_of_another_client_are_found(fresh: Project):
     write_files_of("add-a-method.md", fresh)
     path = fresh.folder / "rules/nearest_grey.smk"

@@ -1,10 +1,12 @@
 """The workflow as a whole: what it makes, what it re-runs, what each job may read."""
 
 import csv
+import hashlib
 import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel
@@ -207,18 +209,24 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     Federations have a process for each client, which alone opens its store: see tests/federation/test_simulated.py.
     """
     jobs = jobs_of(finished)
-    assert not violations(jobs, "test", [])
+    sources = {"ms": "philips", "mm": "pdw", "mo": "oasis"}
+    assert not violations(jobs, "test", [], sources)
     assert sum(bool(job.private_of("test")) for job in jobs) > 80
     for job in jobs:
         if job.rule == "factory_train":
             assert len(job.private_of("test")) == 3, "federated clients only"
+        if job.rule in ("feddg_train", "fedmedgan_train"):
+            ((setup, target),) = job.clients("test")
+            read = {client for _, client in job.private_of("test")}
+            assert read == {sources[setup], target} if job.rule == "fedmedgan_train" else len(read - {target}) == 3
+            assert (target in read) == (job.rule == "fedmedgan_train")
     adapting = [job for job in jobs if job.rule == "adapt"]
     assert len(adapting) == 18
     for job in adapting:
         # Beside its own store a target gets what the factory and the source share, and its own look.
         ((setup, client),) = job.clients("test")
         shared = set(job.inputs) - {f"results/test/{setup}/{client}/data"}
-        source = {"ms": "philips", "mm": "pdw", "mo": "oasis"}[setup]
+        source = sources[setup]
         expected = {f"{setup}/factory/seed0/model", f"{setup}/{source}/ours/seed0/branch"}
         expected |= {f"{setup}/{source}/ours/seed0/synthetic"}
         expected |= {f"{setup}/{client}/ours/seed0/look"} if client in {"canon", "t2w", "ixi"} else set()
@@ -240,14 +248,65 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
 """
     edit(path, "# The data factory of every", control + "# The data factory of every")
     jobs = jobs_of(fresh)
-    assert not violations(jobs, "test", ["upper"])
+    sources = {"ms": "philips", "mm": "pdw", "mo": "oasis"}
+    assert not violations(jobs, "test", ["upper"], sources)
     both = [job for job in jobs if job.rule == "adapt" and "/upper/" in job.outputs[0]]
     assert len(both) == 9 and all(len(job.private_of("test")) == 2 for job in both)
-    assert len(violations(jobs, "test", [])) == len(both)
+    assert len(violations(jobs, "test", [], sources)) == len(both)
     edit(path, "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: true",
          "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: false")  # fmt: skip
     result = fresh.snakemake("--dry-run", *TINY, check=False)
     assert "centralised if, and only if, its source samples are 'real'" in result.stderr
+
+
+def test_an_oracle_reads_truth_by_a_rule_of_its_own_and_stands_in_another_table(fresh: Project):
+    path = fresh.folder / "config/test.yaml"
+    edit(
+        path,
+        "      weights: procedural-tiny\n      prompt: full_box",
+        "      weights: procedural-tiny\n      prompt: oracle_box",
+    )
+    refused = fresh.snakemake("--dry-run", *TINY, check=False)
+    assert "methods.sam.parameters.prompt': 'oracle_box' is drawn from the truth" in refused.stderr
+    edit(path, "run: test\n", "run: test\ntable: bounds\n")
+    jobs = jobs_of(fresh)
+    assert not violations(jobs, "test", [], {"ms": "philips", "mm": "pdw", "mo": "oasis"})
+    told = [job for job in jobs if job.rule == "sam_predict_oracle"]
+    assert len(told) == 9 and all("/sam/" in job.outputs[0] and job.reads_truth() for job in told)
+    assert {job.rule for job in jobs if job.reads_truth()} == {"score", "sam_predict_oracle"}
+
+
+def test_published_weights_are_accepted_checked_and_used(fresh: Project):
+    """A file of UniverSeg's published form with random values, dropped in by hand."""
+    import torch
+
+    from fedfactory.baselines.universeg.network import UniverSeg
+
+    torch.manual_seed(0)
+    file = fresh.folder / "weights/universeg_v1_nf64_ss64_STA.pt"
+    file.parent.mkdir()
+    torch.save(UniverSeg().state_dict(), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    own = fresh.folder / "config/published.yaml"
+    entry = "methods: {universeg: {parameters: {weights: universeg-v1, image_size: 128, features: null, pretraining: null}}}\n"
+    own.write_text(entry)
+    configuration = (*TINY, "config/published.yaml")
+    cell = "results/test/mm/pet/universeg/seed0"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return fresh.snakemake(*configuration, "--", f"{cell}/scores.csv", check=False)
+
+    assert "accept_licences: ['UniverSeg model licence (research only)']" in run().stderr
+    own.write_text(entry + "accept_licences: ['UniverSeg model licence (research only)']\n")
+    assert f"if you trust where {file.relative_to(fresh.folder)} comes from, enter {digest}" in run().stderr
+    edit(fresh.folder / "config/weights.yaml", "  sha256: null\n", f"  sha256: {digest}\n")
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert json.loads((fresh.folder / cell / "weights.json").read_text()) == {
+        "weights": "universeg-v1",
+        "sha256": digest,
+    }
+    assert (fresh.folder / cell / "scores.csv").exists()
 
 
 def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, fresh: Project):

@@ -1,4 +1,8 @@
-"""The table of a client's losses, one row for each round that it took part in; it stays at the client."""
+"""The table of a client's losses, one row for each round that it took part in.
+
+Between hospitals (Fed-BioMed) it stays at the client. The simulated engine, which runs all clients on one machine, puts
+it beside the model that it trains.
+"""
 
 from __future__ import annotations
 

@@ -36,6 +36,13 @@ class FedDGCells:
                 setup: FedDGParameters.from_mapping(for_setup(method.parameters, setup), place)
                 for setup in config.setups
             }
+            for setup, p in self.parameters[method.name].items():
+                edge = config.preprocessing["image_size"]
+                if p.image_size > edge or p.image_size >> (len(p.features) - 1) <= 1:
+                    raise FedFactoryError(
+                        f"{key}.parameters.image_size': {p.image_size} pixels in setup {setup} are more than the "
+                        f"{edge} of the stores, or too few for {len(p.features)} resolutions"
+                    )
             if method.uses_mt:
                 raise FedFactoryError(f"{key}.uses_mt': FedDG sees nothing of the target; set it to false")
 

@@ -33,8 +33,8 @@ def share_of(images: np.ndarray, p: FedDGParameters) -> np.ndarray:
     """Low-frequency amplitudes of a client's training slices (n, S, S): its share of the bank.
 
     Returns:
-        (p.bank, 2 b + 1, 2 b + 1) float32, evenly picked; as many for every client, so that a share does not tell how
-        many slices there are.
+        (p.bank, 2 b + 1, 2 b + 1) float32, evenly picked. A client with fewer slices gives some of them twice, which
+        tells how many it has.
     """
     chosen = np.linspace(0, len(images) - 1, p.bank).round().astype(int)
     return low_amplitudes(_positive(images[chosen]), half_width(images.shape[-1], p.window))

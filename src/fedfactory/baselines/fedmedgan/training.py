@@ -63,7 +63,7 @@ def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
     p, clients = FedMedGanParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
-    if cell.size % (1 << p.downsamplings) or cell.size < 1 << p.layers:
+    if cell.size % (1 << p.downsamplings) or cell.size <= 1 << p.layers:
         raise FedFactoryError(
             f"images of {cell.size} pixels cannot be halved {p.downsamplings} times by the generators and "
             f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers' in '{cell.key}'"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.config import Config
+from fedfactory.weights_choice import TINY
 from fedfactory.weights_table import WeightsTable
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_file
 from fedfactory.training import History
+from fedfactory.weights_choice import TINY
 
 
 def write_pretrained(

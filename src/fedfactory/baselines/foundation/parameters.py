@@ -8,9 +8,6 @@ from fedfactory.baselines.foundation.tasks import FAMILIES
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, Positive, Schedule
 
-TINY = "procedural-tiny"
-"""Name of weights that the workflow makes itself."""
-
 
 @dataclass(frozen=True)
 class PretrainingParameters:

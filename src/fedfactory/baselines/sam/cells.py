@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.baselines.foundation.cells import weights_input, weights_path
-from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.baselines.sam.parameters import ORACLE, SamParameters
 from fedfactory.config import TABLE1, Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_choice import TINY
 from fedfactory.weights_table import WeightsTable
 
 

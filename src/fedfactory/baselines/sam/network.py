@@ -131,11 +131,12 @@ def boxes_of(masks: Tensor, size: int, jitter: float = 0.0, stream: torch.Genera
         stream: of the jitter.
 
     Returns:
-        (n, 4) float32: x0, y0, x1, y1.
+        (n, 4) float32 on the CPU: x0, y0, x1, y1.
     """
     edge, last = masks.shape[-1], size - 1.0
     boxes = []
-    for mask in masks:
+    # On the CPU, where the jitter is drawn: a GPU has another stream of random numbers.
+    for mask in masks.cpu():
         places = mask.nonzero().float()
         if len(places):
             # From the centres of pixels to those of the encoder's.

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from fedfactory.baselines.foundation.parameters import TINY, PretrainingParameters
+from fedfactory.baselines.foundation.parameters import PretrainingParameters
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, Natural, Positive, Schedule, read
+from fedfactory.weights_choice import TINY
 
 ORACLE = "oracle_box"
 """A box around each class in the truth, at test time too: an upper bound, which Table 1 refuses."""
@@ -30,7 +31,7 @@ class SamArchitecture:
         heads: of its attention; they divide ``width``.
         global_blocks: blocks that attend to the whole image; the others to windows.
         window: edge of a window in patches; 0 for none.
-        prompt_width: channels of embeddings and decoder; a multiple of 8.
+        prompt_width: channels of embeddings and decoder; a multiple of 16.
         decoder_mlp: hidden channels of the decoder's transformer.
     """
 
@@ -49,8 +50,8 @@ class SamArchitecture:
         """Check what one value demands of another."""
         if self.image_size % self.patch:
             raise FedFactoryError(f"key '{key}.patch': {self.patch} does not divide {self.image_size} pixels")
-        if self.width % self.heads or self.prompt_width % 8:
-            raise FedFactoryError(f"key '{key}': 'heads' must divide 'width', and 8 'prompt_width'")
+        if self.width % self.heads or self.prompt_width % 16:
+            raise FedFactoryError(f"key '{key}': 'heads' must divide 'width', and 16 'prompt_width'")
         if beyond := [number for number in self.global_blocks if number >= self.depth]:
             raise FedFactoryError(
                 f"key '{key}.global_blocks': block {beyond[0]} is not among {self.depth}, counted from 0"
@@ -89,7 +90,7 @@ class SamParameters:
         prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, a ``grid`` of
             points all over it, or :data:`ORACLE`.
         tuning: of the decoder.
-        normalisation: of the images, as in the training of the weights.
+        normalisation: of the images, as in the training of the weights; published ones need it said.
         architecture: of a model that the workflow pre-trains; published weights have their own.
         pretraining: of such a model.
         start: the method whose pre-trained model it goes on from, as MedSAM does from SAM.
@@ -123,6 +124,11 @@ class SamParameters:
             raise FedFactoryError(
                 f"key '{key}': with 'weights: {TINY}' give either 'architecture' or 'start' (whose model to go on "
                 "from); published weights have neither"
+            )
+        if not tiny and "normalisation" not in values:
+            raise FedFactoryError(
+                f"key '{key}.normalisation' is missing: published weights read what they were trained on, 'imagenet' "
+                "(SAM) or 'unit' (MedSAM)"
             )
         if p.architecture is not None:
             p.architecture.check(f"{key}.architecture")

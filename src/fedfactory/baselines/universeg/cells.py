@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.baselines.foundation.cells import weights_input, weights_path
-from fedfactory.baselines.foundation.parameters import TINY
 from fedfactory.baselines.universeg.parameters import UniverSegParameters
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.weights_choice import TINY
 from fedfactory.weights_table import WeightsTable
 
 

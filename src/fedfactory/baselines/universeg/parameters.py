@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fedfactory.baselines.foundation.parameters import TINY, PretrainingParameters
+from fedfactory.baselines.foundation.parameters import PretrainingParameters
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import STRICT, Count, read
+from fedfactory.weights_choice import TINY
 
 _PUBLISHED_SIZE = 128
 
@@ -52,7 +53,7 @@ class UniverSegParameters:
                     f"key '{key}.features': needs two levels or more, and {p.image_size} pixels that can be halved for "
                     "each but the first"
                 )
-        elif p.image_size % _PUBLISHED_SIZE:
+        elif p.image_size != _PUBLISHED_SIZE:
             raise FedFactoryError(f"key '{key}.image_size': published weights read {_PUBLISHED_SIZE} pixels")
         if p.pretraining is not None:
             p.pretraining.check(f"{key}.pretraining")

@@ -261,11 +261,7 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
 
 def test_an_oracle_reads_truth_by_a_rule_of_its_own_and_stands_in_another_table(fresh: Project):
     path = fresh.folder / "config/test.yaml"
-    edit(
-        path,
-        "      weights: procedural-tiny\n      prompt: full_box",
-        "      weights: procedural-tiny\n      prompt: oracle_box",
-    )
+    edit(path, "prompt: full_box", "prompt: oracle_box")
     refused = fresh.snakemake("--dry-run", *TINY, check=False)
     assert "methods.sam.parameters.prompt': 'oracle_box' is drawn from the truth" in refused.stderr
     edit(path, "run: test\n", "run: test\ntable: bounds\n")
@@ -288,7 +284,8 @@ def test_published_weights_are_accepted_checked_and_used(fresh: Project):
     torch.save(UniverSeg().state_dict(), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     own = fresh.folder / "config/published.yaml"
-    entry = "methods: {universeg: {parameters: {weights: universeg-v1, image_size: 128, features: null, pretraining: null}}}\n"
+    parameters = "{weights: universeg-v1, image_size: 128, features: null, pretraining: null}"
+    entry = f"methods: {{universeg: {{parameters: {parameters}}}}}\n"
     own.write_text(entry)
     configuration = (*TINY, "config/published.yaml")
     cell = "results/test/mm/pet/universeg/seed0"
@@ -302,10 +299,8 @@ def test_published_weights_are_accepted_checked_and_used(fresh: Project):
     edit(fresh.folder / "config/weights.yaml", "  sha256: null\n", f"  sha256: {digest}\n")
     done = run()
     assert done.returncode == 0, done.stderr
-    assert json.loads((fresh.folder / cell / "weights.json").read_text()) == {
-        "weights": "universeg-v1",
-        "sha256": digest,
-    }
+    named = json.loads((fresh.folder / cell / "weights.json").read_text())
+    assert named == {"weights": "universeg-v1", "sha256": digest}
     assert (fresh.folder / cell / "scores.csv").exists()
 
 

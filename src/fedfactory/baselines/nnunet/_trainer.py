@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from fedfactory.baselines.nnunet.environment import without
 from fedfactory.errors import FedFactoryError
+
+# nnU-Net's logger draws with it, which is switched off here; it would bring widgets and IPython, a second of every job.
+with without("seaborn"):
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 _LOG = logging.getLogger(__name__)
 _TRAINERS = "nnunetv2.training.nnUNetTrainer"

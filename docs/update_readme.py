@@ -1,6 +1,7 @@
 """Copy pictures and tables of a finished demo, and of the benchmarks, into README and docs: `make readme`."""
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -21,6 +22,16 @@ def factories() -> str:
     for setup in SETUPS:
         with (RESULTS / setup / "factory/seed0/quality.csv").open(newline="") as file:
             rows += [{"setup": setup.upper(), **row} for row in csv.DictReader(file)]
+    return to_markdown(rows)
+
+
+def foundation() -> str:
+    """What the pre-training of the small foundation models is worth, from their cards."""
+    rows = []
+    for card in sorted((RESULTS / "foundation").glob("*/card.json")):
+        for way, dice in json.loads(card.read_text())["held_out_dice"].items():
+            figures = {moment: f"{value:.2f}" for moment, value in dice.items()}
+            rows.append({"model": card.parent.name, "way": way.replace("_", " "), **figures})
     return to_markdown(rows)
 
 
@@ -46,7 +57,8 @@ def main() -> None:
     fill(ROOT / "README.md", {**tables, "factory": factories()})
     measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
     fill(ROOT / "docs/adaptation.md", measured)
-    fill(ROOT / "docs/methods.md", {"trivial": (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")})
+    trivial = (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")
+    fill(ROOT / "docs/methods.md", {"trivial": trivial, "foundation": foundation()})
     pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}
     for setup in SETUPS:
         for name in ("samples", "morphing"):

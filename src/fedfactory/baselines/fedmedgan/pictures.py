@@ -32,5 +32,5 @@ def draw_translation(segment: TranslatingSegmenter, images: np.ndarray, orientat
                 for image, mask in found
             ]
         )
-    titles = [["image", "translation", "what the source's network marks"]]
+    titles = [["image", "translation", "its mask"]]
     return draw_grid(rows, [f"slice {number + 1}" for number in chosen], titles)

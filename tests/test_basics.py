@@ -107,7 +107,9 @@ def test_digest_includes_modules_that_are_imported_by_name(package):
 @pytest.mark.parametrize("script", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_only_nnunet_scripts_depend_on_nnunet(script):
     files = codedigest._closure(script)
-    assert any(name.startswith("baselines/nnunet") for name in files) == script.stem.startswith("nnunet_")
+    # FedMed-GAN's translations are segmented by the source's nnU-Net.
+    wanted = script.stem.startswith("nnunet_") or script.stem == "fedmedgan_predict"
+    assert any(name.startswith("baselines/nnunet") for name in files) == wanted
     assert "config.py" not in files, "a change of the configuration's code must not re-run trainings"
 
 

@@ -332,7 +332,7 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
     factories, adaptations, foundations = 24, 66, 3
     # Prediction and score of every cell, and a training but for UniverSeg.
     others = 9 * (3 * len(OTHERS) - 1)
-    assert len(logs) == 106 + factories + adaptations + foundations + others
+    assert len(logs) == 107 + factories + adaptations + foundations + others
     cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
     assert cost["rule_name"] == "gallery"
 

@@ -30,6 +30,11 @@ def code_digest(script, *modules):
     return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
 
 
+def method_parameters(wildcards):
+    """A method's parameters as JSON, for the cell's setup where the rule has one."""
+    return jobs.method_parameters(CONFIG, wildcards.method, wildcards.get("setup"))
+
+
 def released(path, **options):
     """A picture of real slices: part of the report only where the clients release pictures."""
     return report(path, **options) if CONFIG.pictures else path

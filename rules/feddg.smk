@@ -29,12 +29,11 @@ rule feddg_train:
     params:
         code=code_digest("feddg_train", "fedfactory.baselines.feddg.party"),
         device=CONFIG.device,
-        parameters=FEDDG.json,
+        parameters=method_parameters,
         stores=FEDDG.stores,
-        size=FEDDG.size,
         classes=FEDDG.classes,
     shell:
-        "python $SCRIPTS/feddg_train.py --stores {params.stores:q} --size {params.size} --parameters {params.parameters:q}"
+        "python $SCRIPTS/feddg_train.py --stores {params.stores:q} --parameters {params.parameters:q}"
         " --classes {params.classes} --device {params.device} --code {params.code} --workers {threads}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 

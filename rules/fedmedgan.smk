@@ -30,7 +30,7 @@ rule fedmedgan_train:
     params:
         code=code_digest("fedmedgan_train", "fedfactory.baselines.fedmedgan.party"),
         device=CONFIG.device,
-        parameters=FEDMEDGAN.json,
+        parameters=method_parameters,
         stores=FEDMEDGAN.stores,
         size=CONFIG.preprocessing["image_size"],
     shell:

@@ -54,7 +54,7 @@ rule nnunet_train:
     params:
         code=code_digest("nnunet_train"),
         device=CONFIG.device,
-        parameters=NNUNET.json,
+        parameters=method_parameters,
     shell:
         "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
@@ -83,7 +83,7 @@ rule nnunet_finetune:
     params:
         code=code_digest("nnunet_finetune"),
         device=CONFIG.device,
-        parameters=NNUNET.json,
+        parameters=method_parameters,
     shell:
         "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device}"

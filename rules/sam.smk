@@ -29,7 +29,7 @@ rule sam_pretrain:
     params:
         code=code_digest("sam_pretrain"),
         device=CONFIG.device,
-        parameters=SAM.json,
+        parameters=method_parameters,
         start=lambda wildcards, input: f"--start {input}" if len(input) else "",
     shell:
         "python $SCRIPTS/sam_pretrain.py --parameters {params.parameters:q} --method {wildcards.method} {params.start}"
@@ -60,7 +60,7 @@ rule sam_tune:
         code=code_digest("sam_tune"),
         device=CONFIG.device,
         path=SAM.path,
-        parameters=SAM.json,
+        parameters=method_parameters,
     shell:
         "python $SCRIPTS/sam_tune.py --weights {params.path:q} --record {input.weights} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"

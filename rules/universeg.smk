@@ -27,7 +27,7 @@ rule universeg_pretrain:
     params:
         code=code_digest("universeg_pretrain"),
         device=CONFIG.device,
-        parameters=UNIVERSEG.json,
+        parameters=method_parameters,
     shell:
         "python $SCRIPTS/universeg_pretrain.py --parameters {params.parameters:q} --method {wildcards.method}"
         " --device {params.device} --code {params.code} --out {output} --log {log}"

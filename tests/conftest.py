@@ -5,6 +5,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedfactory.progress import Progress
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -65,3 +67,19 @@ def make_site(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Progress):
+    """Ends a training as a kill would, after some steps."""
+
+    def __init__(self, steps: int):
+        super().__init__("killed")
+        self._steps = steps
+
+    def update(self, done, total, message=""):
+        if done == self._steps:
+            raise Killed

@@ -14,10 +14,11 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.baselines.fedmedgan.training import train_fedmedgan
 
     progress = Progress(f"FedMed-GAN {arguments.cell} seed {arguments.seed}")
-    train_fedmedgan(FederatedCell.of(arguments, "fedmedgan", device), arguments.out, progress)
+    train_fedmedgan(FederatedCell.of(arguments, "fedmedgan", device), arguments.size, arguments.out, progress)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, required=True, help="edge of the images")
     add_cell_arguments(parser)
     run_script(parser, main)

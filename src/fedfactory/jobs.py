@@ -11,6 +11,7 @@ from typing import Any
 
 from fedfactory.config import TABLE1, Config, Method, Setup
 from fedfactory.errors import FedFactoryError
+from fedfactory.parameters import for_setup
 from fedfactory.weights_choice import TINY
 
 
@@ -54,6 +55,12 @@ def client_task(config: Config, setup: str, client: str) -> str:
             **config.preprocessing,
         }
     )
+
+
+def method_parameters(config: Config, method: str, setup: str | None) -> str:
+    """A method's parameters as they stand in the configuration, as JSON; for one setup, or what holds for all."""
+    values = config.methods[method].parameters
+    return json.dumps(dict(values) if setup is None else for_setup(values, setup))
 
 
 def adapter_options(config: Config, setup: str, client: str) -> str:

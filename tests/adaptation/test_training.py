@@ -30,23 +30,8 @@ from tests.adaptation.conftest import (
     TARGET_PARAMETERS,
     PlainDistance,
 )
+from tests.conftest import KillAt, Killed
 from tests.test_training import NoCheckpoints, equal, state
-
-
-class Killed(Exception):
-    pass
-
-
-class KillAt(Progress):
-    """Ends a training as a kill would, after some steps."""
-
-    def __init__(self, steps: int):
-        super().__init__("killed")
-        self._steps = steps
-
-    def update(self, done, total, message=""):
-        if done == self._steps:
-            raise Killed
 
 
 class Seen(Progress):

@@ -118,9 +118,15 @@ def test_federations_know_who_takes_part():
     cell = SimpleNamespace(setup="mm", client="pet", seed="0")
     cell.method = "feddg"
     assert FedDGCells(config()).inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "ct", "t2w")]
-    assert FedDGCells(config()).size(cell) == 32 and "setups" not in json.loads(FedDGCells(config()).json(cell))
+    assert FedDGCells(config()).size(cell) == 32 and "setups" not in json.loads(
+        jobs.method_parameters(config(), "feddg", "mm")
+    )
     vessels = SimpleNamespace(setup="mo", client="ixi", seed="0", method="feddg")
-    assert FedDGCells(config()).size(vessels) == json.loads(FedDGCells(config()).json(vessels))["image_size"] == 64
+    assert (
+        FedDGCells(config()).size(vessels)
+        == json.loads(jobs.method_parameters(config(), "feddg", "mo"))["image_size"]
+        == 64
+    )
     cell.method = "fedmedgan"
     cells = FedMedGanCells(config())
     assert cells.inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet")]

@@ -16,6 +16,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.progress import Progress
 from tests.adaptation.conftest import write_discs
+from tests.conftest import KillAt, Killed
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ FEDMEDGAN = {
 }  # fmt: skip
 TRAININGS = {
     "feddg": (FEDDG, ("first", "second", "third"), lambda cell, *rest: train_feddg(cell, 1, *rest)),
-    "fedmedgan": (FEDMEDGAN, ("first", "second"), train_fedmedgan),
+    "fedmedgan": (FEDMEDGAN, ("first", "second"), lambda cell, *rest: train_fedmedgan(cell, 32, *rest)),
 }
 
 
@@ -44,26 +45,12 @@ def stores(tmp_path_factory):
 def run(stores, folder, kind="feddg", workers=2, progress=None, **changes):
     parameters, clients, train = TRAININGS[kind]
     cell = FederatedCell(
-        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, size=32, seed=3, device="cpu",
+        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device="cpu",
         stores={name: stores[name] for name in clients if name in stores}, identity="test", work=folder / "work",
         workers=workers,
     )  # fmt: skip
     train(cell, folder / "model", progress or Progress("test"))
     return folder / "model"
-
-
-class Killed(Exception):
-    pass
-
-
-class KillAfter(Progress):
-    def __init__(self, rounds):
-        super().__init__("killed")
-        self._rounds = rounds
-
-    def update(self, done, total, message=""):
-        if done == self._rounds:
-            raise Killed
 
 
 def content(model):
@@ -75,7 +62,7 @@ def test_the_same_bytes_with_one_worker_and_after_a_kill(stores, tmp_path, kind)
     whole = content(run(stores, tmp_path / "two", kind))
     assert content(run(stores, tmp_path / "one", kind, workers=1)) == whole
     with pytest.raises(Killed):
-        run(stores, tmp_path / "killed", kind, progress=KillAfter(2))
+        run(stores, tmp_path / "killed", kind, progress=KillAt(2))
     assert not (tmp_path / "killed/model").exists()
     assert content(run(stores, tmp_path / "killed", kind)) == whole
     assert not (tmp_path / "killed/work").exists()

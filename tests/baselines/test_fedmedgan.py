@@ -180,8 +180,8 @@ def test_images_that_cannot_be_halved_are_refused(tmp_path):
 
     p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell(
-        "fedmedgan", "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 20, 0, "cpu", "x",
+        "fedmedgan", "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 0, "cpu", "x",
         tmp_path / "work", 2,
     )  # fmt: skip
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
-        train_fedmedgan(task, tmp_path / "model", Progress("x"))
+        train_fedmedgan(task, 20, tmp_path / "model", Progress("x"))

@@ -29,7 +29,6 @@ class FederatedCell:
         key: where its parameters stand in the configuration, for messages.
         parameters: as they stand there.
         stores: client -> its store.
-        size: edge of the images.
         seed: of the training.
         device: ``cpu`` or ``cuda``.
         identity: digest of everything but the data that the result depends on.
@@ -41,7 +40,6 @@ class FederatedCell:
     key: str
     parameters: Mapping[str, Any]
     stores: Mapping[str, str]
-    size: int
     seed: int
     device: str
     identity: str
@@ -52,13 +50,12 @@ class FederatedCell:
     def of(cls, arguments: argparse.Namespace, kind: str, device: str) -> FederatedCell:
         """The task of a script with :func:`add_cell_arguments`."""
         seed = training_seed(arguments)
-        said = [arguments.parameters, arguments.stores, arguments.size, seed, device, arguments.code]
+        said = [arguments.parameters, arguments.stores, seed, device, arguments.code]
         return cls(
             kind=kind,
             key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
             parameters=json.loads(arguments.parameters),
             stores=json.loads(arguments.stores),
-            size=arguments.size,
             seed=seed,
             device=device,
             identity=json.dumps(said),
@@ -101,7 +98,6 @@ class FederatedCell:
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of a script that trains such a cell."""
     parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
-    parser.add_argument("--size", type=int, required=True, help="edge of the images")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)

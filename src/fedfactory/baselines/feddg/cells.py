@@ -67,10 +67,6 @@ class FedDGCells:
         """Foreground classes of the setup."""
         return len(self._config.setups[wildcards.setup].classes)
 
-    def json(self, wildcards: Any) -> str:
-        """The method's parameters for the setup, as they stand in the configuration."""
-        return json.dumps(for_setup(self._config.methods[wildcards.method].parameters, wildcards.setup))
-
     def _stores(self, wildcards: Any) -> dict[str, str]:
         clients = self.clients(wildcards.setup, wildcards.client)
         return {client: self._config.layout.client(wildcards.setup, client, "data") for client in clients}

@@ -63,10 +63,6 @@ class FedMedGanCells:
         base = self._nnunet.parameters[self.parameters[wildcards.method].base]
         return "--mirroring" if base.test_time_mirroring else ""
 
-    def json(self, wildcards: Any) -> str:
-        """The method's parameters as they stand in the configuration."""
-        return json.dumps(dict(self._config.methods[wildcards.method].parameters))
-
     def _stores(self, wildcards: Any) -> dict[str, str]:
         source = self._config.setups[wildcards.setup].source
         return {name: self._config.layout.client(wildcards.setup, name, "data") for name in (source, wildcards.client)}

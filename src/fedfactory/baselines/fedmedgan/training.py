@@ -51,11 +51,12 @@ class FedMedGanServer(Server):
         return answers[self.phases[place - 1]][1 - client]
 
 
-def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
+def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progress) -> None:
     """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
 
     Args:
         cell: what to train; its stores are the source's and the target's, in this order.
+        size: edge of the images.
         out: folder of the model.
         progress: updated after every round.
 
@@ -63,12 +64,12 @@ def train_fedmedgan(cell: FederatedCell, out: Path, progress: Progress) -> None:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
     p, clients = FedMedGanParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
-    if cell.size % (1 << p.downsamplings) or cell.size <= 1 << p.layers:
+    if size % (1 << p.downsamplings) or size <= 1 << p.layers:
         raise FedFactoryError(
-            f"images of {cell.size} pixels cannot be halved {p.downsamplings} times by the generators and "
+            f"images of {size} pixels cannot be halved {p.downsamplings} times by the generators and "
             f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers' in '{cell.key}'"
         )
-    weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, cell.size, cell.size)
+    weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, size, size)
     advice = f"lower '{cell.key}.learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})

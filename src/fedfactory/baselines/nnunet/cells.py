@@ -1,7 +1,5 @@
 """Which model makes which cell, worked out from the configuration for rules/nnunet.smk."""
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from fedfactory.baselines.nnunet.parameters import NnunetParameters
@@ -55,11 +53,6 @@ class NnunetCells:
             cell = (wildcards.setup, wildcards.client, wildcards.method, wildcards.seed)
             return self._config.layout.cell(*cell, "model")
         return self._source_model(wildcards, wildcards.method)
-
-    def json(self, wildcards: Any) -> str:
-        """The method's parameters as they stand in the configuration."""
-        parameters: Mapping[str, Any] = self._config.methods[wildcards.method].parameters
-        return json.dumps(dict(parameters))
 
     def mirroring(self, wildcards: Any) -> str:
         """Command-line switch of the prediction."""

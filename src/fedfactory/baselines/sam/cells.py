@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,3 @@ class SamCells:
     def path(self, wildcards: Any) -> str:
         """What they read."""
         return weights_path(self._config, self._table, wildcards.method, self.parameters[wildcards.method].weights)
-
-    def json(self, wildcards: Any) -> str:
-        """The method's parameters as they stand in the configuration."""
-        return json.dumps(dict(self._config.methods[wildcards.method].parameters))

@@ -48,40 +48,38 @@ def test_the_method_of_the_page_passes_the_check(fresh: Project):
     assert "nearest_grey: nothing violates the contract" in checked.stdout
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("return labels[", "return 9 + labels["), "the method returned label"),
-        (("return labels[", "return labels.astype(int)["), "the contract asks for uint8"),
-        (
-            ("return labels[", "return np.random.randint(0, 2, images.shape, np.uint8) + 0 * labels["),
-            "not deterministic",
-        ),
-    ],
-)
-def test_what_a_broken_method_is_told(fresh: Project, change, message):
-    write_files_of("add-a-method.md", fresh)
-    path = fresh.folder / "src/fedfactory/baselines/nearest_grey.py"
-    path.write_text(path.read_text().replace(*change))
+def broken(project: Project, file: str, old: str, new: str) -> None:
+    """Write the method of the page with one thing changed."""
+    path = project.folder / file
+    if not path.exists():
+        write_files_of("add-a-method.md", project)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+MODULE = "src/fedfactory/baselines/nearest_grey.py"
+
+
+def test_a_method_that_does_not_run_is_told_why(fresh: Project):
+    broken(fresh, MODULE, "return labels[", "return 9 + labels[")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
-    assert message in checked.stdout + checked.stderr
+    assert "the method returned label" in checked.stdout + checked.stderr
 
 
 def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
     """The method reads M_t, and its entry says that it does not."""
-    write_files_of("add-a-method.md", fresh)
-    path = fresh.folder / "config/nearest_grey.yaml"
-    path.write_text(path.read_text().replace("uses_mt: true", "uses_mt: false"))
+    broken(fresh, "config/nearest_grey.yaml", "uses_mt: true", "uses_mt: false")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
     assert "it sees labels that its entry does not declare" in checked.stdout
 
 
-def test_a_mask_that_lies_elsewhere_is_found(fresh: Project):
-    """A method that writes its own files, with another affine."""
-    write_files_of("add-a-method.md", fresh)
-    path = fresh.folder / "workflow_scripts/nearest_grey_predict.py"
+def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):
+    """A method that draws, writes its own files with another affine, and reads another client's slices."""
+    drawn = "np.random.randint(0, 2, images.shape, np.uint8) + 0 * labels["
+    broken(fresh, MODULE, "return labels[", f"return {drawn}")
     elsewhere = """    import nibabel
     import numpy
 
@@ -91,21 +89,16 @@ def test_a_mask_that_lies_elsewhere_is_found(fresh: Project):
 
 
 if __name__"""
-    path.write_text(path.read_text().replace("\n\nif __name__", elsewhere, 1))
-    checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
-    assert checked.returncode == 1
-    assert "does not lie in the geometry of the raw image" in checked.stdout, checked.stderr
-
-
-def test_data_of_another_client_are_found(fresh: Project):
-    write_files_of("add-a-method.md", fresh)
-    path = fresh.folder / "rules/nearest_grey.smk"
+    broken(fresh, "workflow_scripts/nearest_grey_predict.py", "\n\nif __name__", elsewhere)
+    rules = "rules/nearest_grey.smk"
     other = 'client_file("data"),\n        LAYOUT.client("{setup}", "philips", "data"),\n    output:\n        directory'
-    path.write_text(path.read_text().replace('client_file("data"),\n    output:\n        directory', other, 1)
-                    .replace("--data {input} --out", "--data {input[0]} --out"))  # fmt: skip
+    broken(fresh, rules, 'client_file("data"),\n    output:\n        directory', other)
+    broken(fresh, rules, "--data {input} --out", "--data {input[0]} --out")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
     assert re.search(r"rule nearest_grey_fit, .* reads private data of ms/philips, ms/siemens", checked.stdout)
+    assert "does not lie in the geometry of the raw image" in checked.stdout, checked.stderr
+    assert "it is not deterministic" in checked.stdout
 
 
 def test_the_data_set_of_the_page_runs(fresh: Project):

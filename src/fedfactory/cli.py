@@ -1,11 +1,11 @@
-"""The command ``fedfactory``: the methods of a run, and a check of one of them."""
+"""The command ``fedfactory``: what a run holds, and checks of a method and of raw data before any job runs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command of the command line; 0 if all is well, 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="fedfactory", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, work, help_ in (
-        ("methods", _methods, "list the methods of a configuration"),
-        ("check-method", _check, "run a method on a tiny target, and say what violates the contract"),
-    ):
-        command = commands.add_parser(name, help=help_, description=help_)
-        command.set_defaults(work=work)
-        command.add_argument(
-            "--configfile", nargs="+", type=Path, default=[Path("config/demo.yaml")], help="as for snakemake"
-        )
-        if name == "check-method":
-            command.add_argument("method", help="name of the method")
-            command.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
+    _command(commands, "methods", _methods, "list the methods of a configuration")
+    check = _command(
+        commands, "check-method", _check, "run a method on a tiny target, and say what violates the contract"
+    )
+    check.add_argument("method", help="name of the method")
+    check.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
+    data = _command(
+        commands, "check-data", _data, "say what a setup's raw data hold, and what is missing", "config/paper.yaml"
+    )
+    data.add_argument("setup", help="name of the setup, for instance ms")
+    data.add_argument("--voxels", action="store_true", help="read every voxel, not the headers only")
     parsed = parser.parse_args(arguments)
     try:
         return parsed.work(_project(), parsed)
     except FedFactoryError as error:
         print(f"fedfactory: error: {error}", file=sys.stderr)
         return 1
+
+
+def _command(
+    commands: Any, name: str, work: Callable[..., int], help_: str, configuration: str = "config/demo.yaml"
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help_, description=help_)
+    command.set_defaults(work=work)
+    command.add_argument(
+        *("--configfile", "--config"),
+        nargs="+",
+        type=Path,
+        default=[Path(configuration)],
+        help=f"as for snakemake (default {configuration})",
+    )
+    return command
 
 
 def _methods(project: Path, arguments: argparse.Namespace) -> int:
@@ -61,6 +75,31 @@ def _check(project: Path, arguments: argparse.Namespace) -> int:
     if not found:
         print(f"{arguments.method}: nothing violates the contract")
     return 1 if found else 0
+
+
+def _data(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.data.releases import read_releases
+    from fedfactory.data.survey import changed_files, report, survey
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    if config.phantom:
+        raise FedFactoryError(f"{config.file}: key 'data.source': the workflow makes phantoms itself; nothing to check")
+    if arguments.setup not in config.setups:
+        known = ", ".join(config.setups)
+        raise FedFactoryError(f"{config.file}: there is no setup '{arguments.setup}'; known are {known}")
+    setup, table = config.setups[arguments.setup], read_releases(project)
+    surveys = survey(config, table, setup.name, voxels=arguments.voxels)
+    print(report(f"{setup.label}, {setup.title.lower()}", surveys))
+    changed = []
+    for folder in dict.fromkeys(client.raw for client in setup.clients.values()):
+        release = table.releases.get(folder)
+        if release is not None:
+            print(f"\n{release.title}\n  version: {release.version}\n  licence: {release.licence}")
+            print(f"  ask for it at: {release.access}\n  copies: {release.copies}")
+            changed += changed_files(Path(config.data["root"]) / folder, release.checksums.items())
+    for sentence in changed:
+        print(sentence)
+    return 1 if changed or any(found.problems for found in surveys) else 0
 
 
 def _values(files: Sequence[Path]) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth:
     Raises:
         FedFactoryError: bad data; the message names the file and what to do.
     """
-    seed = derive_seed("split", task.setup, task.client, task.seed)
-    splits = split_subjects(cases, task.split if task.scored else None, seed, task.where)
+    splits = splits_of(task, cases)
     progress = Progress(f"prepare {task.setup}/{task.client}")
     scans = []
     for number, case in enumerate(cases, start=1):
@@ -128,6 +127,16 @@ def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth:
         _mark_few_shot(task, writer.rows)
         writer.close(task.classes, {"clip_z": [low, high], "target_spacing_mm": scans[0].geometry.target_spacing})
         _write_preview(writer, task.orientation, preview_file)
+
+
+def splits_of(task: ClientTask, cases: Sequence[RawCase]) -> dict[str, str]:
+    """The split of every subject, ``{subject: "train" | "validation" | "test"}``; no voxel is read.
+
+    Raises:
+        FedFactoryError: as :func:`fedfactory.data.splits.split_subjects`.
+    """
+    seed = derive_seed("split", task.setup, task.client, task.seed)
+    return split_subjects(cases, task.split if task.scored else None, seed, task.where)
 
 
 def _scan(task: ClientTask, case: RawCase, split: str) -> _Pass:

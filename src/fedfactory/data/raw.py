@@ -5,10 +5,11 @@ Arrays are indexed (x, y, z) as in NIfTI; affines map these indices to millimetr
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +35,10 @@ class Source(Protocol):
         """Return an array (x, y, z) and an affine (4, 4)."""
         ...
 
+    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Return shape (x, y, z) and voxel size in mm without reading voxels."""
+        ...
+
 
 @dataclass(frozen=True)
 class NiftiSource:
@@ -44,16 +49,10 @@ class NiftiSource:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read with nibabel, which accepts the non-orthonormal direction cosines that SimpleITK refuses."""
-        import nibabel
-
-        try:
+        with _readable(self.path):
             _check_gzip(self.path)
-            image = nibabel.load(self.path)
+            image = self._open()
             data = np.asanyarray(image.dataobj if self.frame is None else image.dataobj[..., self.frame])
-        except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, IndexError) as error:
-            raise FedFactoryError(f"{self.path}: cannot be read ({error}); copy or download the file again") from error
-        except nibabel.filebasedimages.ImageFileError as error:
-            raise FedFactoryError(f"{self.path}: is no NIfTI file ({error}); copy or download it again") from error
         if data.ndim == 4 and data.shape[3] == 1:
             data = data[..., 0]
         if data.ndim == 2:
@@ -63,6 +62,34 @@ class NiftiSource:
         if data.dtype.kind not in "biuf":
             raise FedFactoryError(f"{self.path}: holds {data.dtype} voxels; store one real number per voxel")
         return data, _checked_affine(image.affine, self.path)
+
+    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Read the header only; voxels may still be damaged."""
+        from nibabel.affines import voxel_sizes
+
+        with _readable(self.path):
+            image = self._open()
+            if self.frame is not None and (len(image.shape) < 4 or self.frame >= image.shape[3]):
+                raise IndexError(f"it has the shape {image.shape}, and frame {self.frame} is asked for")
+        return tuple(image.shape[:3]), tuple(voxel_sizes(_checked_affine(image.affine, self.path)).tolist())
+
+    def _open(self) -> Any:
+        import nibabel
+
+        return nibabel.load(self.path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what reading a NIfTI file may raise into a sentence."""
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        yield
+    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, IndexError) as error:
+        raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
+    except ImageFileError as error:
+        raise FedFactoryError(f"{path}: is no NIfTI file ({error}); copy or download it again") from error
 
 
 def _checked_affine(affine: np.ndarray | None, path: Path) -> np.ndarray:
@@ -109,23 +136,43 @@ class BitmapSource:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read with Pillow as grey values; pixels are square, projections lie one unit apart."""
-        from PIL import Image, UnidentifiedImageError
-
         layers = []
         for path in self.paths:
-            try:
-                with Image.open(path) as image:
-                    layers.append(np.asarray(image.convert("L"))[::-1].T)
-            except (OSError, UnidentifiedImageError) as error:
-                raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
-            if layers[-1].shape != layers[0].shape:
+            with _bitmap(path) as image:
+                layers.append(np.asarray(image.convert("L"))[::-1].T)
+        self._check_sizes([layer.shape for layer in layers])
+        return np.stack(layers, axis=-1), np.diag([*self._spacing(layers[0].shape[0]), 1.0])
+
+    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Read the bitmaps' sizes only."""
+        sizes = []
+        for path in self.paths:
+            with _bitmap(path) as image:
+                sizes.append(image.size)
+        self._check_sizes(sizes)
+        return (*sizes[0], len(sizes)), self._spacing(sizes[0][0])
+
+    def _spacing(self, pixels: int) -> tuple[float, float, float]:
+        return self.field_of_view_mm / pixels, self.field_of_view_mm / pixels, 1.0
+
+    def _check_sizes(self, sizes: list[tuple[int, ...]]) -> None:
+        for path, size in zip(self.paths, sizes, strict=True):
+            if size != sizes[0]:
                 raise FedFactoryError(
-                    f"{path}: is {layers[-1].shape} pixels, {self.paths[0]} is {layers[0].shape}; projections of one "
-                    "subject must agree"
+                    f"{path}: is {size} pixels, {self.paths[0]} is {sizes[0]}; projections of one subject must agree"
                 )
-        data = np.stack(layers, axis=-1)
-        spacing = self.field_of_view_mm / data.shape[0]
-        return data, np.diag([spacing, spacing, 1.0, 1.0])
+
+
+@contextmanager
+def _bitmap(path: Path) -> Iterator[Any]:
+    """Open a picture with Pillow."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (OSError, UnidentifiedImageError) as error:
+        raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
 
 
 @dataclass(frozen=True)
@@ -148,6 +195,17 @@ class RawCase:
     label: Source | None = None
     roi: Source | None = None
     split: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a subject of a release from being used: an adapter yields it in place of a case.
+
+    Attributes:
+        sentence: which file, what is wrong, and what to do.
+    """
+
+    sentence: str
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 An adapter is a module of this package, named as in the configuration, with one function::
 
-    def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]
+    def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterable[RawCase | Problem]
 
-It lists what a release holds and reads no voxel. `where` names the client for messages. Everything after it
-(reading, checks, preprocessing) is shared.
+It lists what a release holds and reads no voxel. `where` names the client for messages. A subject that lacks something
+is a `Problem`, so that ``fedfactory check-data`` names all of them; what is wrong with the whole release or the options
+is an error. Everything after it (reading, checks, preprocessing) is shared.
 """
 
 import importlib
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedfactory.data.raw import RawCase
+from fedfactory.data.raw import Problem, RawCase
 from fedfactory.errors import FedFactoryError
 
 
@@ -24,8 +25,8 @@ def known() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
-def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
-    """List the cases of one client with the adapter of its release.
+def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str) -> tuple[list[RawCase], list[str]]:
+    """List the cases of one client, and what keeps other subjects from being used.
 
     Args:
         adapter: name of a module in this package, for instance ``mnms``.
@@ -34,7 +35,7 @@ def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str)
         where: the client, for messages, for instance ``client siemens of setup ms``.
 
     Returns:
-        At least one case, ordered by name.
+        Cases ordered by name, and a sentence for every problem; not both are empty.
 
     Raises:
         FedFactoryError: unknown adapter or option, missing or empty folder, a release that is not laid out as expected.
@@ -47,8 +48,10 @@ def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str)
             "configuration or 'raw' in the setup's file"
         )
     module = importlib.import_module(f"{__name__}.{adapter}")
-    cases = [_with_safe_name(case) for case in module.find_cases(root, options, where)]
-    if not cases:
+    found = list(module.find_cases(root, options, where))
+    problems = [item.sentence for item in found if isinstance(item, Problem)]
+    cases = [_with_safe_name(item) for item in found if isinstance(item, RawCase)]
+    if not cases and not problems:
         raise FedFactoryError(f"{where}: adapter '{adapter}' found no image below {root}; compare it with docs/data.md")
     names = [case.name for case in cases]
     if len(set(names)) < len(names):
@@ -56,7 +59,29 @@ def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str)
         raise FedFactoryError(
             f"{where}: case '{twice[0]}' occurs twice below {root}; give each image a name of its own"
         )
-    return sorted(cases, key=lambda case: case.name)
+    return sorted(cases, key=lambda case: case.name), problems
+
+
+def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
+    """List the cases of one client, all of which can be used.
+
+    Args:
+        adapter: as for :func:`survey_cases`, and so are the others.
+        root: the client's raw folder.
+        options: the adapter's own options.
+        where: the client.
+
+    Returns:
+        At least one case, ordered by name.
+
+    Raises:
+        FedFactoryError: as :func:`survey_cases`, and the first subject that cannot be used.
+    """
+    cases, problems = survey_cases(adapter, root, options, where)
+    if problems:
+        more = f" ({len(problems) - 1} more; fedfactory check-data lists them)" if len(problems) > 1 else ""
+        raise FedFactoryError(problems[0] + more)
+    return cases
 
 
 def _with_safe_name(case: RawCase) -> RawCase:

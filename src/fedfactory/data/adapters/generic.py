@@ -9,12 +9,12 @@ nnU-Net's ``imagesTr``, is accepted. Without the option ``labels`` the site is u
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, RawCase
+from fedfactory.data.raw import NiftiSource, Problem, RawCase
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import inside
@@ -23,47 +23,49 @@ _ENDINGS = (".nii.gz", ".nii")
 _COLUMNS = ("subject", "image", "label", "roi", "split")
 
 
-def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
+def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
     """List the images of a table or of folders; see the package's docstring for arguments and errors."""
     values = read_options(options, {"table": "", "images": "", "labels": ""}, where)
     if bool(values["table"]) == bool(values["images"]):
         raise FedFactoryError(f"{where}: the generic adapter takes either the option 'table' or the option 'images'")
     if values["table"]:
-        return _from_table(root, inside(root, values["table"], f"{where}, adapter option 'table'"), where)
+        yield from _from_table(root, inside(root, values["table"], f"{where}, adapter option 'table'"), where)
+        return
     images = inside(root, values["images"], f"{where}, adapter option 'images'")
     labels = inside(root, values["labels"], f"{where}, adapter option 'labels'") if values["labels"] else None
-    return _from_folders(images, labels, where)
+    yield from _from_folders(images, labels, where)
 
 
-def _from_folders(images: Path, labels: Path | None, where: str) -> list[RawCase]:
+def _from_folders(images: Path, labels: Path | None, where: str) -> Iterator[RawCase | Problem]:
     for folder in (images, labels):
         if folder is not None and not folder.is_dir():
             raise FedFactoryError(f"{where}: the folder {folder} is missing; correct the adapter's options or make it")
-    cases = []
     for image in sorted(path for path in images.iterdir() if path.name.endswith(_ENDINGS) and path.name[0] != "."):
         if re.search(r"_000[1-9]\.", image.name):
-            raise FedFactoryError(f"{where}: {image} is a further channel; only one-channel images are supported")
+            yield Problem(f"{where}: {image} is a further channel; only one-channel images are supported")
+            continue
         name = _stem(image).removesuffix("_0000")
         label = None
         if labels is not None:
             label = next((labels / f"{name}{end}" for end in _ENDINGS if (labels / f"{name}{end}").is_file()), None)
             if label is None:
-                raise FedFactoryError(
-                    f"{where}: {image} has no label {name}.nii.gz in {labels}; add it or remove the image"
-                )
-        cases.append(RawCase(name, name, NiftiSource(image), NiftiSource(label) if label else None))
-    return cases
+                yield Problem(f"{where}: {image} has no label {name}.nii.gz in {labels}; add it or remove the image")
+                continue
+        yield RawCase(name, name, NiftiSource(image), NiftiSource(label) if label else None)
 
 
-def _from_table(root: Path, table: Path, where: str) -> list[RawCase]:
+def _from_table(root: Path, table: Path, where: str) -> list[RawCase | Problem]:
     if not table.is_file():
         raise FedFactoryError(f"{where}: the table {table} is missing")
     rows = _read_rows(table)
     cases = [_from_row(root, row, f"{table}, line {number}") for number, row in enumerate(rows, start=2)]
-    images = [case.image.path for case in cases]
-    for number, path in enumerate(images, start=2):
-        if path in images[: number - 2]:
-            raise FedFactoryError(f"{table}, line {number}: {path} is listed twice; keep one line per image")
+    seen: set[Path] = set()
+    for number, case in enumerate(cases):
+        if isinstance(case, RawCase):
+            path = case.image.path
+            if path in seen:
+                cases[number] = Problem(f"{table}, line {number + 2}: {path} is listed twice; keep one line per image")
+            seen.add(path)
     return cases
 
 
@@ -85,7 +87,14 @@ def _read_rows(table: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _from_row(root: Path, row: Mapping[str, str], line: str) -> RawCase:
+def _from_row(root: Path, row: Mapping[str, str], line: str) -> RawCase | Problem:
+    try:
+        return _case(root, row, line)
+    except FedFactoryError as error:
+        return Problem(str(error))
+
+
+def _case(root: Path, row: Mapping[str, str], line: str) -> RawCase:
     def source(column: str) -> NiftiSource | None:
         relative = row.get(column) or ""
         if not relative:

@@ -4,35 +4,32 @@ Images: ``<session>/anat*/*acq-TOF*_angio.nii.gz``. Labels: ``<session>/mask.nii
 ``vessel_mask_2.nii.gz``, else ``vessel_mask.nii.gz``. A session without vessel labels is unlabelled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, RawCase
-from fedfactory.errors import FedFactoryError
+from fedfactory.data.raw import NiftiSource, Problem, RawCase
 from fedfactory.files import inside
 
 
-def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
+def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
     """List one volume per session; options ``images`` and ``labels`` name the two trees below the raw folder."""
     trees = read_options(options, {"images": "images", "labels": "labels"}, where)
     images = inside(root, trees["images"], f"{where}, adapter option 'images'")
     labels = inside(root, trees["labels"], f"{where}, adapter option 'labels'")
-    cases = []
     for session in sorted(path for path in images.glob("OAS3*_MR_d*") if path.is_dir()):
         # A session scanned twice has runs 01, 02: the first one is the one that was labelled.
         volumes = sorted(session.glob("anat*/*acq-TOF*_angio.nii.gz"), key=lambda path: path.name)
         if volumes:
-            cases.append(_case(session.name, volumes[0], labels / session.name, where))
-    return cases
+            yield _case(session.name, volumes[0], labels / session.name, where)
 
 
-def _case(session: str, image: Path, folder: Path, where: str) -> RawCase:
+def _case(session: str, image: Path, folder: Path, where: str) -> RawCase | Problem:
     brain = folder / "mask.nii.gz"
     vessels = next((p for p in (folder / "vessel_mask_2.nii.gz", folder / "vessel_mask.nii.gz") if p.is_file()), None)
     if vessels is not None and not brain.is_file():
-        raise FedFactoryError(f"{where}: {vessels} has no brain mask {brain.name} beside it; add it")
+        return Problem(f"{where}: {vessels} has no brain mask {brain.name} beside it; add it")
     # One subject may have several sessions: the identifier before _MR_ keeps them in one split.
     return RawCase(
         subject=session.split("_MR_")[0],

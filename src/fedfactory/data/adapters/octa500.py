@@ -5,19 +5,19 @@ Older releases: ``OCTA_3M/Projection Maps/OCTA(FULL)/10301.bmp`` and ``OCTA_3M/G
 ``OCTA_3mm_partN/``. A subject is one volume whose slices are the projections of the option ``projections``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import BitmapSource, RawCase
+from fedfactory.data.raw import BitmapSource, Problem, RawCase
 from fedfactory.errors import FedFactoryError
 
 _PROJECTIONS = ("FULL", "ILM_OPL", "OPL_BM")
 _FIELD_OF_VIEW_MM = {"OCTA_3M": 3.0, "OCTA_3mm": 3.0, "OCTA_6M": 6.0, "OCTA_6mm": 6.0}
 
 
-def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
+def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
     """List one stack of projections per subject; see the package's docstring for arguments and errors."""
     values = read_options(options, {"projections": list(_PROJECTIONS), "label": "GT_LargeVessel"}, where)
     unknown = [name for name in values["projections"] if name not in _PROJECTIONS]
@@ -25,7 +25,6 @@ def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCa
         raise FedFactoryError(f"{where}: adapter option 'projections' takes {', '.join(_PROJECTIONS)}, not {unknown}")
     if values["label"] != Path(values["label"]).name:
         raise FedFactoryError(f"{where}: adapter option 'label' is a folder name, not the path '{values['label']}'")
-    cases = []
     for folder in sorted(root.glob("**/Projection Maps")):
         release = folder.parent
         field = _FIELD_OF_VIEW_MM.get(release.name)
@@ -33,19 +32,18 @@ def find_cases(root: Path, options: Mapping[str, Any], where: str) -> list[RawCa
             raise FedFactoryError(f"{where}: {release} is no OCTA-500 folder; known are {', '.join(_FIELD_OF_VIEW_MM)}")
         first = folder / f"OCTA({values['projections'][0]})"
         for image in sorted(first.glob("*.bmp")):
-            cases.append(_case(image.stem, release, field, values, where))
-    return cases
+            yield _case(image.stem, release, field, values, where)
 
 
-def _case(name: str, release: Path, field: float, values: Mapping[str, Any], where: str) -> RawCase:
+def _case(name: str, release: Path, field: float, values: Mapping[str, Any], where: str) -> RawCase | Problem:
     layers = [release / "Projection Maps" / f"OCTA({kind})" / f"{name}.bmp" for kind in values["projections"]]
     missing = [path for path in layers if not path.is_file()]
     if missing:
-        raise FedFactoryError(f"{where}: projection {missing[0]} is missing; copy the release again")
+        return Problem(f"{where}: projection {missing[0]} is missing; copy the release again")
     candidates = (release / "Label" / values["label"] / f"{name}.bmp", release / "GroundTruth" / f"{name}.bmp")
     label = next((path for path in candidates if path.is_file()), None)
     if label is None:
-        raise FedFactoryError(f"{where}: subject {name} has no label {candidates[0]}; add it or remove the subject")
+        return Problem(f"{where}: subject {name} has no label {candidates[0]}; add it or remove the subject")
     return RawCase(
         subject=name,
         name=name,

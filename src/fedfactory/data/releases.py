@@ -1,0 +1,89 @@
+"""Which releases there are, and what a complete copy of each holds: config/data.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from fedfactory.config import read_yaml
+from fedfactory.errors import FedFactoryError
+from fedfactory.files import inside
+from fedfactory.parameters import STRICT, Count, Natural, read
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A public or private data set.
+
+    Attributes:
+        title: what it is.
+        version: which version this project was written against.
+        licence: its licence, or whose terms hold.
+        access: where to ask for it.
+        copies: what its terms say about copies.
+        checksums: SHA-256 of files below its folder.
+    """
+
+    __pydantic_config__ = STRICT
+    title: str
+    version: str
+    licence: str
+    access: str
+    copies: str
+    checksums: dict[str, Digest]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a complete copy holds of one client.
+
+    Attributes:
+        subjects: number of subjects.
+        volumes: number of volumes.
+        labelled: those with a label map.
+        split: volumes for training, validation and test in the paper.
+        stated: whether a source states that split; otherwise it follows from the paper's fractions.
+    """
+
+    __pydantic_config__ = STRICT
+    subjects: Count
+    volumes: Count
+    labelled: Count
+    split: tuple[Natural, Natural, Natural]
+    stated: bool = False
+
+
+@dataclass(frozen=True)
+class ReleaseTable:
+    """All of ``config/data.yaml``.
+
+    Attributes:
+        releases: by folder, as ``raw`` in a setup's file.
+        clients: by setup and client.
+    """
+
+    __pydantic_config__ = STRICT
+    releases: dict[str, Release]
+    clients: dict[str, dict[str, Expected]]
+
+
+def read_releases(project: Path) -> ReleaseTable:
+    """Read ``config/data.yaml`` of a project.
+
+    Raises:
+        FedFactoryError: broken YAML, an unknown, missing or wrong key, a checksum of a file outside its release.
+    """
+    name = "config/data.yaml"
+    try:
+        table = read(ReleaseTable, read_yaml(project / name, name), "data")
+    except FedFactoryError as error:
+        raise FedFactoryError(f"{name}: {error}") from None
+    for folder, release in table.releases.items():
+        for file in release.checksums:
+            inside(Path(folder), file, f"{name}: key 'releases.{folder}.checksums'")
+    return table

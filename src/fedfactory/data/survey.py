@@ -1,0 +1,159 @@
+"""What a data root holds, seen before any job runs: counts, splits, headers, and what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedfactory import jobs
+from fedfactory.config import Config
+from fedfactory.data.adapters import survey_cases
+from fedfactory.data.preprocessing import ClientTask, splits_of
+from fedfactory.data.raw import RawCase, read_case
+from fedfactory.data.releases import Expected, ReleaseTable
+from fedfactory.data.splits import SPLITS
+from fedfactory.errors import FedFactoryError
+from fedfactory.progress import Progress
+
+
+@dataclass
+class ClientSurvey:
+    """What was found of one client.
+
+    Attributes:
+        label: the client, as in the table.
+        folder: its raw folder.
+        expected: what a complete copy holds; None for a client of one's own.
+        subjects: subjects found.
+        volumes: volumes found.
+        labelled: those with a label map.
+        split: volumes for training, validation and test, as the workflow will split them.
+        shapes: smallest and largest matrix (x, y, z).
+        spacings: smallest and largest voxel size in mm.
+        problems: sentences; with any of them the client's jobs would fail.
+    """
+
+    label: str
+    folder: Path
+    expected: Expected | None = None
+    subjects: int = 0
+    volumes: int = 0
+    labelled: int = 0
+    split: tuple[int, ...] = (0, 0, 0)
+    shapes: tuple[tuple[int, ...], ...] = ()
+    spacings: tuple[tuple[float, ...], ...] = ()
+    problems: list[str] = field(default_factory=list)
+
+
+def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> list[ClientSurvey]:
+    """Look at the raw data of every client of a setup.
+
+    Args:
+        config: the run, whose ``data.root`` is looked at.
+        table: what complete releases hold.
+        setup: name of the setup.
+        voxels: whether to read every voxel with all checks of the preprocessing, which takes minutes, or
+            headers only.
+    """
+    return [
+        _survey_client(config, table.clients.get(setup, {}).get(client), setup, client, voxels)
+        for client in config.setups[setup].clients
+    ]
+
+
+def changed_files(folder: Path, checksums: Iterable[tuple[str, str]]) -> list[str]:
+    """Sentences for the files of a release that are missing, or whose digest is another than the recorded one."""
+    found = []
+    for name, wanted in checksums:
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{path}: is missing, and config/data.yaml has a checksum for it; copy it again")
+            continue
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != wanted:
+            found.append(f"{path}: its SHA-256 is {digest}, config/data.yaml says {wanted}; copy the file again")
+    return found
+
+
+def _survey_client(config: Config, expected: Expected | None, setup: str, client: str, voxels: bool) -> ClientSurvey:
+    entry = config.setups[setup].clients[client]
+    task = ClientTask.from_json(json.loads(jobs.client_task(config, setup, client)))
+    found = ClientSurvey(entry.label, config.raw_folder(setup, client), expected)
+    try:
+        cases, problems = survey_cases(entry.adapter, found.folder, entry.options, task.where)
+        found.problems += problems
+        found.subjects = len({case.subject for case in cases})
+        found.volumes = len(cases)
+        found.labelled = sum(case.label is not None for case in cases)
+        splits = splits_of(task, cases)
+    except FedFactoryError as error:
+        found.problems.append(str(error))
+        return found
+    counts = Counter(splits[case.subject] for case in cases)
+    found.split = tuple(counts[name] for name in SPLITS)
+    found.problems += _too_few(task, cases, splits)
+    _look_inside(found, task, cases, voxels)
+    return found
+
+
+def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str]) -> list[str]:
+    """M_t takes labelled training volumes of different subjects, the source needs labels at all."""
+    subjects = {case.subject for case in cases if case.label is not None and splits[case.subject] == "train"}
+    wanted = max(task.few_shot, int(task.needs_labels))
+    if len(subjects) >= wanted:
+        return []
+    return [f"{task.where}: {wanted} labelled training subjects are needed, there are {len(subjects)}; label more"]
+
+
+def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
+    """Read headers, or all voxels; one sentence for every file that cannot be used."""
+    shapes, spacings = [], []
+    progress = Progress(f"check {task.setup}/{task.client}")
+    for number, case in enumerate(cases, start=1):
+        try:
+            shape, spacing = case.image.header()
+            for mask in (case.label, case.roi):
+                if mask is not None and mask.header()[0] != shape:
+                    raise FedFactoryError(f"{mask.path}: shape {mask.header()[0]} differs from {shape} of its image")
+            if voxels:
+                read_case(case, task.label_values)
+        except FedFactoryError as error:
+            found.problems.append(str(error))
+            continue
+        shapes.append(shape)
+        spacings.append(tuple(round(size, 3) for size in spacing))
+        progress.update(number, len(cases), case.name)
+    if shapes:
+        found.shapes, found.spacings = (min(shapes), max(shapes)), (min(spacings), max(spacings))
+
+
+_HEAD = ("client", "subjects", "volumes", "labelled", "train/validation/test", "in the paper", "matrix", "voxel in mm")
+
+
+def report(title: str, surveys: Sequence[ClientSurvey]) -> str:
+    """What was found beside what a complete copy holds, as plain text for a terminal."""
+    rows = [_HEAD, *(_row(found) for found in surveys)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [title, *("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)]
+    problems = [problem for found in surveys for problem in found.problems]
+    if problems:
+        lines += ["", f"{len(problems)} problems; the jobs of these clients would fail:", *problems]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(found: ClientSurvey) -> tuple[str, ...]:
+    wanted = found.expected
+    numbers = (found.subjects, found.volumes, found.labelled)
+    of = (wanted.subjects, wanted.volumes, wanted.labelled) if wanted else (None,) * 3
+    counts = (str(number) if full is None else f"{number} of {full}" for number, full in zip(numbers, of, strict=True))
+    paper = "" if wanted is None else "/".join(map(str, wanted.split)) + (" (stated)" if wanted.stated else "")
+    matrix, voxel = (
+        " to ".join(dict.fromkeys("x".join(f"{value:g}" for value in item) for item in items))
+        for items in (found.shapes, found.spacings)
+    )
+    return (found.label, *counts, "/".join(map(str, found.split)), paper, matrix, voxel)

@@ -38,17 +38,17 @@ PLAN = """
 rule prepare_client:
     input: results/check/mm/ct/raw
     output: results/check/mm/ct/data, results/check/mm/ct/truth
-python $SCRIPTS/prepare_client.py
+Shell command: python $SCRIPTS/prepare_client.py
 
 rule mine_train:
     input: results/check/mm/pdw/data, results/check/mm/ct/data
     output: results/check/mm/ct/mine/seed0/model
-python $SCRIPTS/mine_train.py
+Shell command: python $SCRIPTS/mine_train.py
 
 rule mine_predict:
     input: results/check/mm/ct/mine/seed0/model, results/check/mm/ct/truth
     output: results/check/mm/ct/mine/seed0/predictions
-python $SCRIPTS/mine_predict.py
+Shell command: python $SCRIPTS/mine_predict.py
 """
 
 

@@ -63,8 +63,8 @@ def parse(dry_run: str) -> list[Job]:
         for key in ("input", "output"):
             found = re.search(rf"^    {key}: (.*)$", block, re.M)
             files[key] = tuple(found.group(1).split(", ")) if found else ()
-        shell = re.search(r"^python .*$", block, re.M)
-        jobs.append(Job(rule, files["input"], files["output"], shell.group(0) if shell else ""))
+        shell = re.search(r"^Shell command: (.*)$", block, re.M)
+        jobs.append(Job(rule, files["input"], files["output"], shell.group(1) if shell else ""))
     return jobs
 
 

@@ -205,7 +205,9 @@ def test_report_is_written(finished: Project):
 
 def jobs_of(project: Project) -> list[Job]:
     """All jobs of a dry run."""
-    return parse(project.snakemake("--dry-run", "--forceall", "--printshellcmds", *TINY).stderr)
+    jobs = parse(project.snakemake("--dry-run", "--forceall", "--printshellcmds", *TINY).stderr)
+    assert all(job.shell for job in jobs), "commands are looked at as well"
+    return jobs
 
 
 def test_no_job_of_a_client_reads_data_of_another(finished: Project):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Clients = set[tuple[str, str]]
 """(setup, client) each."""
@@ -32,12 +32,16 @@ class Job:
         inputs: files that it waits for.
         outputs: files that it makes.
         shell: its command.
+        wildcards: their values.
+        resources: those that are numbers, for instance ``mem_mb``, ``runtime`` in minutes and ``gpu``.
     """
 
     rule: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shell: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     def reads_truth(self) -> bool:
         """Whether the truth of test volumes is among its inputs, or in its command without being made by it."""
@@ -64,8 +68,18 @@ def parse(dry_run: str) -> list[Job]:
             found = re.search(rf"^    {key}: (.*)$", block, re.M)
             files[key] = tuple(found.group(1).split(", ")) if found else ()
         shell = re.search(r"^Shell command: (.*)$", block, re.M)
-        jobs.append(Job(rule, files["input"], files["output"], shell.group(1) if shell else ""))
+        wildcards, resources = (_pairs(block, key) for key in ("wildcards", "resources"))
+        numbers = {key: float(value) for key, value in resources.items() if re.fullmatch(r"[\d.]+", value)}
+        # A job without a command, which only waits for others, is printed with None.
+        command = shell.group(1) if shell and shell.group(1) != "None" else ""
+        jobs.append(Job(rule, files["input"], files["output"], command, wildcards, numbers))
     return jobs
+
+
+def _pairs(block: str, key: str) -> dict[str, str]:
+    """A line ``key: a=1, b=2`` of a job."""
+    found = re.search(rf"^    {key}: (.*)$", block, re.M)
+    return dict(pair.split("=", 1) for pair in found.group(1).split(", ") if "=" in pair) if found else {}
 
 
 def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str], sources: Mapping[str, str]) -> list[str]:

@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     data.add_argument("setup", help="name of the setup, for instance ms")
     data.add_argument("--voxels", action="store_true", help="read every voxel, not the headers only")
+    plan = _command(commands, "plan", _plan, "say what is left of a run: jobs, hours, memory and disk of each stage")
+    plan.add_argument("--measured", type=Path, help="folder of a run whose jobs' times are taken (default: its own)")
+    plan.add_argument("--gpus", type=int, default=1, help="GPUs that work side by side (default 1)")
     parsed = parser.parse_args(arguments)
     try:
         return parsed.work(_project(), parsed)
@@ -100,6 +103,22 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
     for sentence in changed:
         print(sentence)
     return 1 if changed or any(found.problems for found in surveys) else 0
+
+
+def _plan(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.data.releases import read_releases
+    from fedfactory.planning.costs import Costs
+    from fedfactory.planning.plan import dry_run, make_plan, report
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    if arguments.gpus < 1:
+        raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
+    costs = Costs.read(project, arguments.measured or Path(config.layout.root))
+    plan = make_plan(dry_run(project, arguments.configfile), config, costs, read_releases(project))
+    size = f"{len(config.methods)} methods, {sum(len(s.targets) for s in config.setups.values())} targets"
+    title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"
+    print(report(title, plan, arguments.gpus))
+    return 0
 
 
 def _values(files: Sequence[Path]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Expected:
         subjects: number of subjects.
         volumes: number of volumes.
         labelled: those with a label map.
+        slices: slices of a typical volume, for the size of a store.
         split: volumes for training, validation and test in the paper.
         stated: whether a source states that split; otherwise it follows from the paper's fractions.
     """
@@ -54,6 +55,7 @@ class Expected:
     subjects: Count
     volumes: Count
     labelled: Count
+    slices: Count
     split: tuple[Natural, Natural, Natural]
     stated: bool = False
 

@@ -1,0 +1,137 @@
+"""A run's plan: steps of jobs, hours, the longest chain, and where the figures come from."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from fedfactory.audit import Job
+from fedfactory.cli import main
+from fedfactory.config import load_config, read_yaml
+from fedfactory.data.releases import read_releases
+from fedfactory.errors import FedFactoryError
+from fedfactory.planning.costs import Costs, steps
+from fedfactory.planning.plan import make_plan, report
+from tests.conftest import ROOT
+
+
+def paper():
+    file = ROOT / "config/paper.yaml"
+    return load_config(read_yaml(file, "paper"), [file], ROOT)
+
+
+def job(rule, inputs=(), outputs=(), parameters=None, **resources):
+    shell = f"python $SCRIPTS/{rule}.py --parameters '{json.dumps(parameters or {})}' --out x"
+    return Job(rule, tuple(inputs), tuple(outputs), shell, {"setup": "ms", "client": "philips"}, resources)
+
+
+def write_run(folder, seconds):
+    for rule, values in seconds.items():
+        for number, value in enumerate(values):
+            file = folder / "benchmarks" / rule / f"{number}.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"rule_name": rule, "s": value}) + "\n")
+    return folder
+
+
+def test_steps_of_every_training_are_those_of_its_parameters():
+    config = paper()
+    methods = {name: dict(method.parameters) for name, method in config.methods.items()}
+    federation = {"rounds": 350, "local_steps": 2000, "refinement_rounds": 35, "refinement_steps": 200}
+    # The paper: two clients in each of 350 rounds of 2000 steps, and of 35 rounds of 200.
+    factory = {"federation": {**federation, "clients_per_round": 2}}
+    assert steps(job("factory_train", parameters=factory)) == 2 * (350 * 2000 + 35 * 200)
+    assert steps(job("nnunet_train", parameters=methods["nnunet"])) == 250_000
+    assert steps(job("nnunet_finetune", parameters=methods["nnunet_tl"])) == 50_000
+    assert steps(job("source_branch", parameters=methods["ours"]["source"])) == 15_000
+    assert steps(job("adapt", parameters=methods["ours"]["target"])) == 20_000
+    assert steps(job("feddg_train", inputs="abc", parameters=methods["feddg"])) == 3 * 100 * 500
+
+
+def test_measured_hours_come_from_the_benchmark_and_others_say_what_is_assumed():
+    costs = Costs.read(ROOT, None)
+    seconds, basis = costs.of(job("adapt", parameters={"schedule": {"steps": 20_000}}))
+    rows = (ROOT / "docs/benchmarks/gpu_paper.csv").read_text()
+    one, two = (float(re.search(rf'"target, {kind}",float32,([\d.]+)', rows).group(1)) for kind in ("intra", "inter"))
+    assert seconds == pytest.approx(20_000 * (one + two) / 2)
+    assert basis == "docs/benchmarks/gpu_paper.csv, one NVIDIA H200"
+    parameters = {"epochs": 2, "iterations_per_epoch": 5}
+    assert costs.of(job("nnunet_train", parameters=parameters))[1].startswith("assumed: ")
+
+
+def test_a_run_with_finished_jobs_is_planned_from_what_they_took(tmp_path):
+    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30], "score": [2]}))
+    assert costs.of(job("adapt"))[0] == 20
+    assert "mean of the finished jobs" in costs.of(job("score"))[1]
+    assert costs.of(job("nnunet_train"))[1] == "a short job", "no figure of another scale stands beside them"
+
+
+def test_hours_add_up_and_the_longest_chain_is_found(tmp_path):
+    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [7200], "prepare_client": [1800], "score": [36]}))
+    jobs = [
+        job("score", inputs=["c"], outputs=["d"], mem_mb=1000),
+        job("adapt", inputs=["a", "b"], outputs=["c"], gpu=1, mem_mb=9000),
+        job("adapt", inputs=["b"], outputs=["e"], gpu=1, mem_mb=18000),
+        job("prepare_client", outputs=["a"]),
+    ]
+    plan = make_plan(jobs, paper(), costs, read_releases(ROOT))
+    assert plan.jobs == 4
+    assert plan.chain_hours == pytest.approx(0.5 + 2 + 0.01)
+    adapt = next(stage for stage in plan.stages if stage.rule == "adapt")
+    assert (adapt.jobs, adapt.gpu_hours, adapt.cpu_hours, adapt.longest_hours, adapt.memory_gb) == (2, 4, 0, 2, 18)
+    # 250 volumes of 11 slices at 512 pixels, five bytes each.
+    prepared = next(stage for stage in plan.stages if stage.rule == "prepare_client")
+    assert prepared.disk_gb == pytest.approx(250 * 11 * 512**2 * 5 / 1e9)
+    said = report("title", plan, gpus=2)
+    assert "4 jobs, 4.0 GPU hours" in said and "with 2 GPUs at least 2.5 hours" in said
+
+
+def test_every_job_with_a_gpu_has_a_cost():
+    rules = {}
+    for file in (ROOT / "rules").glob("*.smk"):
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S):
+            rules[name] = body
+    costs = Costs.read(ROOT, None)
+    assert set(costs.table.rules) <= set(rules)
+    # What the demo pre-trains, an oracle's boxes, and predictions of seconds.
+    short = {
+        "sam_pretrain",
+        "universeg_pretrain",
+        "sam_predict_oracle",
+        "adapt_predict",
+        "feddg_predict",
+        "synthetic_source",
+    }
+    assert {name for name, body in rules.items() if "gpu=" in body} - short <= set(costs.table.rules)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"unit": "job"}, "key 'rules.adapt': needs either 'measured', or 'assumed' with 'because'"),
+        ({"unit": "job", "assumed": 3}, "needs either"),
+        ({"unit": "hour", "assumed": 3, "because": "x"}, "key 'costs.rules.adapt.unit'"),
+        ({"unit": "job", "measured": {"file": "../x", "rows": ["a"], "of": 1}}, "leaves its folder"),
+        (
+            {"unit": "job", "measured": {"file": "docs/benchmarks/gpu_paper.csv", "rows": ["a"], "of": 1}},
+            "has no such figure ('a')",
+        ),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path, entry, message):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "config/costs.yaml").write_text(yaml.safe_dump({"card": "x", "rules": {"adapt": entry}}))
+    with pytest.raises(FedFactoryError, match=re.escape(message)):
+        Costs.read(tmp_path, None)
+
+
+@pytest.mark.workflow
+def test_the_papers_run_is_planned(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["plan", "--config", "config/paper.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^adapt +9 +\d", said, re.M) and "GPU hours" in said
+    assert main(["plan", "--config", "config/papers.yaml"]) == 1
+    assert "config/papers.yaml: cannot be read" in capsys.readouterr().err

@@ -1,16 +1,29 @@
-"""Checkpoints of a training, or of one party of a federated training: numbered states, whole or not there."""
+"""Checkpoints of a training, or of one party of a federated training: numbered states, whole or not there.
+
+A file's name ends with the digest of what is in it, so that one rename publishes both. What a disk, a network file
+system or a power cut did to a file is seen when it is read, and the state before it is taken instead.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_file
+from fedfactory.tensor_files import write_tensors
+
+log = logging.getLogger(__name__)
 
 # A kill can come between the files that two parties of a federation write for one round: both have the one before.
 _KEPT = 2
+_DIGITS = 16
+_NAME = re.compile(r"round(\d+)-([0-9a-f]{16})\.pt")
 
 
 class Checkpoints:
@@ -35,34 +48,69 @@ class Checkpoints:
         with new_file(mark) as file:
             file.write_text(identity)
 
+    def kept(self) -> list[int]:
+        """Rounds that have a file, ascending; nobody looked whether it is whole."""
+        return sorted(self._files())
+
     def rounds(self) -> list[int]:
-        """Rounds that can be continued from, ascending."""
-        return sorted(int(file.stem.removeprefix("round")) for file in self.folder.glob("round*.pt"))
+        """Rounds that can be continued from, ascending; every file is read and compared with its digest."""
+        return [number for number, file in sorted(self._files().items()) if self._whole(file)]
 
     def save(self, round_number: int, state: Mapping[str, Any]) -> None:
-        """Write the state before a round, whole or not at all, and drop old ones."""
-        import torch
+        """Write the state before a round, whole or not at all, and drop old ones.
 
-        with new_file(self._file(round_number)) as file:
-            torch.save(dict(state), file)
-        for old in self.rounds()[:-_KEPT]:
-            self._file(old).unlink()
+        Raises:
+            FedFactoryError: it cannot be written (a full disk, no permission); the states before it remain.
+        """
+        partial = self.folder / f".partial-round{round_number:06d}"
+        try:
+            digest = write_tensors(dict(state), partial)[:_DIGITS]
+            whole = self.folder / f"round{round_number:06d}-{digest}.pt"
+            partial.replace(whole)
+        except OSError as error:
+            raise FedFactoryError(
+                f"{self.folder}: the checkpoint of round {round_number} cannot be written ({error.strerror}); make "
+                "room or correct the permissions, and start the job again: it goes on from round "
+                f"{max(self.kept(), default=0)}"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        rounds = self.kept()[-_KEPT:]
+        for number, file in self._every():
+            if number not in rounds or (number == round_number and file != whole):
+                file.unlink()
 
     def forget_after(self, round_number: int) -> None:
         """Remove later states, which another party lacks: going on from this round writes them anew."""
-        for later in self.rounds():
+        for later, file in self._every():
             if later > round_number:
-                self._file(later).unlink()
+                file.unlink()
 
     def load(self, round_number: int) -> dict[str, Any]:
         """Read a state; nothing in the file is executed."""
         import torch
 
-        return torch.load(self._file(round_number), map_location="cpu", weights_only=True)
+        return torch.load(self._files()[round_number], map_location="cpu", weights_only=True)
 
     def remove(self) -> None:
         """Remove all of them: the training is complete."""
         shutil.rmtree(self.folder)
 
-    def _file(self, round_number: int) -> Path:
-        return self.folder / f"round{round_number:06d}.pt"
+    def _files(self) -> dict[int, Path]:
+        return dict(self._every())
+
+    def _every(self) -> list[tuple[int, Path]]:
+        named = [(_NAME.fullmatch(file.name), file) for file in sorted(self.folder.glob("round*.pt"))]
+        return [(int(match.group(1)), file) for match, file in named if match]
+
+    def _whole(self, file: Path) -> bool:
+        try:
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            log.warning("%s cannot be read (%s); the state before it is taken", file, error.strerror)
+            return False
+        if not file.stem.endswith(digest[:_DIGITS]):
+            log.warning("%s is damaged: its content is not what was written; the state before it is taken", file)
+            return False
+        return True

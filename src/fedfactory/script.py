@@ -1,6 +1,7 @@
 """What every workflow script shares: arguments, a log, and errors that people can read."""
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -14,6 +15,15 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.linelog import LineLog
 
 log = logging.getLogger(__name__)
+
+# What a disk says, and what to do.
+_DISK = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room in your quota",
+    errno.EROFS: "mount it for writing, or choose another folder",
+    errno.EACCES: "correct its permissions",
+    errno.EPERM: "correct its permissions",
+}
 
 
 def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]) -> None:
@@ -33,6 +43,8 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.captureWarnings(True)
+    # A log on a full disk must not bury the reason.
+    logging.raiseExceptions = False
     # A cluster's time limit ends a job with SIGTERM: leave through the clean-up of open folders.
     # A child that a library forks must die at once, as its parent expects.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -44,7 +56,15 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
         _fail(str(error))
     except Exception as error:
         log.error(traceback.format_exc())
-        _fail(f"unexpected {type(error).__name__}: {error} (the whole story is in {arguments.log})")
+        story = f"unexpected {type(error).__name__}: {error} (the whole story is in {arguments.log})"
+        _fail(_of_the_disk(error) or story)
+
+
+def _of_the_disk(error: Exception) -> str:
+    """A sentence if a disk refuses; empty for every other error."""
+    if not isinstance(error, OSError) or error.errno not in _DISK:
+        return ""
+    return f"{error.filename or 'the results'}: {error.strerror}; {_DISK[error.errno]}, and start the job again"
 
 
 def _fail(message: str) -> None:

@@ -172,7 +172,7 @@ if __name__ == "__main__":
     script = tmp_path / "job.py"
     script.write_text(code)
     job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-    wait_until(lambda: (tmp_path / "work/aggregator/round000002.pt").exists(), 120)
+    wait_until(lambda: list((tmp_path / "work/aggregator").glob("round000002-*.pt")), 120)
     children = psutil.Process(job.pid).children(recursive=True)
     assert len(children) >= len(CLIENTS)
     job.kill()

@@ -23,6 +23,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
+from fedfactory.tensor_files import write_tensors
 
 _MEAN_OF = 2048
 
@@ -150,7 +151,7 @@ def learn_look(
 def write_look(folder: Path, look: Look, factory: Factory, perceptual: str, losses: Sequence[float]) -> None:
     """Write a look, and the losses of its learning, into an existing folder."""
     (folder / "losses.csv").write_text("step,loss\n" + "".join(f"{i},{v:.6f}\n" for i, v in enumerate(losses, 1)))
-    torch.save(look.offset.cpu(), folder / "offset.pt")
+    write_tensors(look.offset.cpu(), folder / "offset.pt")
     content = {"client": look.client, "zoom": look.zoom, "factory": factory.digest, "perceptual": perceptual}
     (folder / "look.json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -27,6 +27,7 @@ from fedfactory.adaptation.translator import Translator
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory, snapshot_name
 from fedfactory.parameters import read
+from fedfactory.tensor_files import write_tensors
 from fedfactory.training import History
 
 # What the card of each rule's networks has and the other's lacks.
@@ -70,9 +71,8 @@ def write_networks(
     """Write networks into an existing folder; ``card`` is JSON that belongs to them."""
     state = {"translator": translator.state_dict()}
     state |= {DOMAINS[label]: branch.state_dict() for label, branch in branches.items()}
-    torch.save(
-        {part: {k: v.cpu() for k, v in weights.items()} for part, weights in state.items()}, folder / "weights.pt"
-    )
+    weights = {part: {k: v.cpu() for k, v in own.items()} for part, own in state.items()}
+    write_tensors(weights, folder / "weights.pt")
     content = {"architecture": asdict(architecture), **card}
     (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
     history.write(folder)

@@ -25,6 +25,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.tensor_files import write_tensors
 
 # Images, and their pixels, rendered at once: bounds memory.
 _BATCH, _PIXELS = 32, 2**19
@@ -71,7 +72,7 @@ def snapshot_name(round_number: int) -> str:
 
 def write_factory(folder: Path, generator: Mapping[str, Tensor], card: Card) -> None:
     """Write weights and card into an existing folder."""
-    torch.save(dict(generator), folder / "generator.pt")
+    write_tensors(dict(generator), folder / "generator.pt")
     (folder / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
 
 

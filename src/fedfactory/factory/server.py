@@ -16,6 +16,7 @@ from fedfactory.factory.party import factory_allowlist
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.files import new_file
 from fedfactory.seeds import derive_seed
+from fedfactory.tensor_files import write_tensors
 
 _GENERATOR = "generator."
 
@@ -67,7 +68,7 @@ class FactoryServer(Server):
     def _snapshot(self) -> None:
         if self.round_number in snapshot_rounds(self.parameters):
             with new_file(self.folder / "snapshots" / snapshot_name(self.round_number)) as file:
-                torch.save(self.ema, file)
+                write_tensors(self.ema, file)
 
 
 def initial_weights(parameters: FactoryParameters, seed: int) -> dict[str, Tensor]:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fedfactory.federation import simulated
 from fedfactory.federation.party import PartyTask
 from fedfactory.federation.server import Server
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
+from fedfactory.tensor_files import write_tensors
 from fedfactory.training_script import add_training_arguments, training_seed
 
 
@@ -79,7 +78,7 @@ class FederatedCell:
         parties = [self._party(client) for client in self.stores]
         simulated.train(server, parties, self.identity, self.work, self.workers, progress)
         with new_folder(out) as folder:
-            torch.save(server.weights, folder / "weights.pt")
+            write_tensors(server.weights, folder / "weights.pt")
             content = {"clients": list(self.stores), "parameters": dict(self.parameters), **card}
             (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
             simulated.publish_records(parties, folder)

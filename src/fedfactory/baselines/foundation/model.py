@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_file
+from fedfactory.tensor_files import write_tensors
 from fedfactory.training import History
 from fedfactory.weights_choice import TINY
 
@@ -28,8 +28,8 @@ def write_pretrained(
     folder: Path, network: nn.Module, history: History, dice: Mapping[str, Mapping[str, float]], **card: Any
 ) -> None:
     """Write a pre-trained model into an existing folder; ``card`` is JSON that belongs to it."""
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, folder / "weights.pt")
-    digest = hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    digest = write_tensors(weights, folder / "weights.pt")
     content = {"weights": TINY, "sha256": digest, "held_out_dice": dict(dice), **card}
     (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
     history.write(folder)

@@ -13,6 +13,7 @@ from typing import Any
 from fedfactory.baselines.nnunet.parameters import NnunetParameters
 from fedfactory.baselines.nnunet.planning import CONFIGURATION, write_json
 from fedfactory.errors import FedFactoryError
+from fedfactory.tensor_files import write_tensors
 
 TRAINING_COLUMNS = ("schedule", "epoch", "train_loss", "val_loss", "val_pseudo_dice", "lr")
 # Deep supervision leaves the coarsest output out of the loss; with two stages nothing would be left.
@@ -57,12 +58,10 @@ def read_model(folder: Path) -> Model:
 
 def write_model(folder: Path, model: Model, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a model and its training curve (rows with the keys `TRAINING_COLUMNS`) into an existing folder."""
-    import torch
-
     write_json(folder / "plans.json", model.plans)
     write_json(folder / "dataset.json", model.dataset_json)
     write_json(folder / "model.json", model.card)
-    torch.save(dict(model.weights), folder / "weights.pt")
+    write_tensors(dict(model.weights), folder / "weights.pt")
     with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, TRAINING_COLUMNS, lineterminator="\n")
         table.writeheader()

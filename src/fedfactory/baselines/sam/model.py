@@ -26,6 +26,7 @@ from fedfactory.parameters import read
 from fedfactory.progress import Progress
 from fedfactory.seeds import derive_seed
 from fedfactory.state_dicts import load_weights
+from fedfactory.tensor_files import write_tensors
 from fedfactory.training import History
 
 
@@ -85,7 +86,7 @@ def open_sam(weights: Path, normalisation: Normalisation, device: str) -> Sam:
 
 def write_decoders(folder: Path, decoders: nn.ModuleList, history: History, **card: Any) -> None:
     """Write fine-tuned decoders into an existing folder; ``card`` is JSON that belongs to them."""
-    torch.save({name: value.cpu() for name, value in decoders.state_dict().items()}, folder / "weights.pt")
+    write_tensors({name: value.cpu() for name, value in decoders.state_dict().items()}, folder / "weights.pt")
     (folder / "card.json").write_text(json.dumps({"classes": len(decoders), **card}, indent=1) + "\n")
     history.write(folder)
 

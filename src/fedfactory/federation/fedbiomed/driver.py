@@ -149,8 +149,8 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
     server = FactoryServer(federation.parameters, federation.seed, federation.work)
     identity = federation.whole_identity()
     checkpoints = Checkpoints(federation.home, identity)
-    if checkpoints.rounds():
-        server.load_state_dict(checkpoints.load(checkpoints.rounds()[-1]))
+    if rounds := checkpoints.rounds():
+        server.load_state_dict(checkpoints.load(rounds[-1]))
     else:
         for name in ("nodes", RESEARCHER):
             shutil.rmtree(federation.home / name, ignore_errors=True)

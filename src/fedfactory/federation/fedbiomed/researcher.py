@@ -127,7 +127,7 @@ class _Researcher:
             forget()
             if self._server.checkpoint_due:
                 self._checkpoint(experiment)
-            prune_experiment(experiment, self._checkpoints.rounds())
+            prune_experiment(experiment, self._checkpoints.kept())
             self._reports.send(round=self._server.round_number)
         shutil.rmtree(experiment.experimentation_path())
 

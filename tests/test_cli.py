@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fedfactory.audit import Job, parse, violations
+from fedfactory.audit import Job, Use, parse, uses, violations
 from fedfactory.cli import main
 from tests.conftest import ROOT
 
@@ -93,3 +93,37 @@ def test_a_path_in_the_command_counts_as_well():
     own = "results/check/mm/ct"
     job = Job("x", (f"{own}/data",), (f"{own}/m/seed0/model",), "python a results/check/mm/pet/data")
     assert violations([job], "check", [], SOURCES)
+
+
+def test_what_reads_a_clients_data_and_what_leaves():
+    federation = Job(
+        "factory_train",
+        ("results/check/mm/ct/data", "results/check/mm/pdw/data"),
+        ("results/check/mm/factory/seed0/model",),
+        "python $SCRIPTS/factory_train.py",
+    )
+    found = uses([*parse(PLAN), federation], "check", "mm", "ct")
+    assert found == [
+        Use("prepare_client", 1, ("raw",), ()),
+        Use("mine_train", 1, ("data",), ()),
+        Use("mine_predict", 1, ("truth",), ()),
+        Use("factory_train", 1, ("data",), ("results/check/mm/factory/<seed>/model",)),
+    ]
+    assert [use.rule for use in uses([*parse(PLAN), federation], "check", "mm", "pdw")] == [
+        "mine_train",
+        "factory_train",
+    ]
+
+
+def test_an_unknown_client_is_answered_with_those_that_exist(capsys):
+    assert main(["audit", "mm/pt"]) == 1
+    assert "there is no client 'mm/pt'; known are ms/siemens, ms/philips" in capsys.readouterr().err
+
+
+@pytest.mark.workflow
+def test_the_demo_is_audited_for_a_client(capsys):
+    assert main(["audit", "mm/pet"]) == 0
+    said = capsys.readouterr().out
+    assert "factory_train: 1 jobs read data (federation" in said
+    assert "leaves the client's folder: results/demo/mm/factory/<seed>/model" in said
+    assert re.search(r"All \d+ jobs keep the rules", said)

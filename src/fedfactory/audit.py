@@ -76,6 +76,42 @@ def parse(dry_run: str) -> list[Job]:
     return jobs
 
 
+@dataclass(frozen=True)
+class Use:
+    """What the jobs of a rule do with one client's private data.
+
+    Attributes:
+        rule: its name.
+        jobs: how many of its jobs read them.
+        reads: which of the client's folders.
+        leaves: what they write outside of the client's own folder; with a pattern for names that differ.
+    """
+
+    rule: str
+    jobs: int
+    reads: tuple[str, ...]
+    leaves: tuple[str, ...]
+
+
+def uses(jobs: Iterable[Job], run: str, setup: str, client: str) -> list[Use]:
+    """Every rule that reads private data of a client, in the order of the jobs."""
+    own = f"results/{run}/{setup}/{client}/"
+    found: dict[str, list[tuple[set[str], set[str]]]] = {}
+    for job in jobs:
+        if (setup, client) not in job.private_of(run):
+            continue
+        names = re.findall(rf"{re.escape(own)}({_PRIVATE})", " ".join((*job.inputs, job.shell)))
+        # A command names what it makes as well.
+        names = [name for name in names if own + name not in job.outputs]
+        read = {re.sub(r"\w+/seed\d+", "<method>/<seed>", name) for name in names}
+        left = {re.sub(r"seed\d+", "<seed>", name) for name in job.outputs if not name.startswith(own)}
+        found.setdefault(job.rule, []).append((read, left))
+    return [
+        Use(rule, len(items), *(tuple(sorted(set().union(*(item[part] for item in items)))) for part in (0, 1)))
+        for rule, items in found.items()
+    ]
+
+
 def _pairs(block: str, key: str) -> dict[str, str]:
     """A line ``key: a=1, b=2`` of a job."""
     found = re.search(rf"^    {key}: (.*)$", block, re.M)

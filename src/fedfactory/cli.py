@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = _command(commands, "plan", _plan, "say what is left of a run: jobs, hours, memory and disk of each stage")
     plan.add_argument("--measured", type=Path, help="folder of a run whose jobs' times are taken (default: its own)")
     plan.add_argument("--gpus", type=int, default=1, help="GPUs that work side by side (default 1)")
+    audit = _command(
+        commands, "audit", _audit, "say which jobs read a client's private data, and what they leave elsewhere"
+    )
+    audit.add_argument("client", help="setup and client, for instance ms/ge")
     parsed = parser.parse_args(arguments)
     try:
         return parsed.work(_project(), parsed)
@@ -119,6 +123,30 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
     title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"
     print(report(title, plan, arguments.gpus))
     return 0
+
+
+def _audit(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.audit import FEDERATIONS, uses, violations
+    from fedfactory.planning.plan import dry_run
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    setup, _, client = arguments.client.partition("/")
+    if setup not in config.setups or client not in config.setups[setup].clients:
+        known = ", ".join(f"{entry.name}/{name}" for entry in config.setups.values() for name in entry.clients)
+        raise FedFactoryError(f"{config.file}: there is no client '{arguments.client}'; known are {known}")
+    jobs = dry_run(project, arguments.configfile, "--forceall")
+    print(f"Jobs that read private data of {arguments.client}; all others read none of it.\n")
+    for use in uses(jobs, config.run, setup, client):
+        how = " (federation: a process of the client's own opens them)" if use.rule in FEDERATIONS else ""
+        print(f"{use.rule}: {use.jobs} jobs read {', '.join(use.reads)}{how}")
+        for name in use.leaves:
+            print(f"    leaves the client's folder: {name}")
+    if config.pictures:
+        print("\npictures: true releases the slices in preview.npz and panel.npz for galleries and figures.")
+    declared = [method.name for method in config.methods.values() if method.centralised]
+    found = violations(jobs, config.run, declared, {entry.name: entry.source for entry in config.setups.values()})
+    print("\n" + ("\n".join(found) or f"All {len(jobs)} jobs keep the rules of data governance (docs/design.md)."))
+    return 1 if found else 0
 
 
 def _values(files: Sequence[Path]) -> dict[str, Any]:

@@ -59,13 +59,13 @@ class Plan:
     chain_hours: float
 
 
-def dry_run(project: Path, files: Sequence[Path]) -> list[Job]:
-    """Jobs that a run has left, by Snakemake itself.
+def dry_run(project: Path, files: Sequence[Path], *options: str) -> list[Job]:
+    """Jobs that a run has left, by Snakemake itself; all of them with the option ``--forceall``.
 
     Raises:
         FedFactoryError: Snakemake refuses the configuration.
     """
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--cores", "1"]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--cores", "1", *options]
     command += ["--configfile", *map(str, files)]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if result.returncode:

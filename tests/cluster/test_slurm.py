@@ -1,0 +1,108 @@
+"""profiles/slurm on a real Slurm of one node, which .ci/run starts where it can (tests/cluster/one_node.sh)."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+NODE = Path(__file__).parent / "one_node.sh"
+CELL = "results/test/mo/octa/nnunet/seed0/scores.csv"
+# What a cluster of one node on loopback needs beside the profile: no account, no accounting, and less patience.
+HERE = (
+    *("--profile", "profiles/slurm", "--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "10"),
+    *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
+)
+# A training that asks for the pretend GPU, and lasts long enough to be hit.
+GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 4, iterations_per_epoch: 10}}}\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm() -> Iterator[None]:
+    done = subprocess.run([NODE, "start"], capture_output=True, text=True, check=False)
+    if done.returncode == 3 or not Path("/usr/sbin/slurmctld").exists():
+        pytest.skip(done.stderr.strip() or "no Slurm here: it is not installed (tests/cluster/one_node.sh install)")
+    assert done.returncode == 0, done.stderr
+    yield
+    subprocess.run(["scancel", "--user", "root"], check=False)
+    subprocess.run([NODE, "stop"], check=False)
+
+
+class Run:
+    """Snakemake with the cluster's profile, in the background."""
+
+    def __init__(self, project: Project, *arguments: str):
+        self.project = project
+        (project.folder / "config/gpu.yaml").write_text(GPU)
+        self.log = project.folder / "snakemake.log"
+        command = [str(Path(sys.executable).parent / "snakemake"), *HERE]
+        command += ["--configfile", "config/test.yaml", "config/gpu.yaml", "--", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(project.folder / "src")}
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=project.folder, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    def until(self, seen: Callable[[], object], seconds: int = 180) -> object:
+        """Wait until something is there, and return it."""
+        end = time.monotonic() + seconds
+        while not (found := seen()):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.3)
+        return found
+
+    def finish(self, seconds: int = 400) -> None:
+        assert self.process.wait(seconds) == 0, self.log.read_text()
+
+
+def job_of(rule: str, state: str = "RUNNING") -> dict[str, str]:
+    """What Slurm says of a job of a rule, if there is one in that state."""
+    shown = subprocess.run(
+        ["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True, check=False
+    ).stdout
+    for line in shown.splitlines():
+        fields = dict(re.findall(r"(\S+?)=(\S*)", line))
+        if f"rule_{rule}" in line and fields["JobState"] == state:
+            return fields
+    return {}
+
+
+def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(fresh: Project):
+    """A GPU is asked for; a job that the scheduler kills is submitted again with more; the controller may restart."""
+    run = Run(fresh, CELL)
+    first = run.until(lambda: job_of("nnunet_train"))
+    assert "gres/gpu=1" in first["TresPerNode"] + first.get("TresPerJob", "") + first["ReqTRES"], first
+    subprocess.run(["scancel", first["JobId"]], check=True)
+    second = run.until(lambda: job_of("nnunet_train"))
+    assert second["JobId"] != first["JobId"]
+    memory, time_limit = (
+        [re.search(pattern, fields[key]).group(1) for fields in (first, second)]
+        for key, pattern in (("ReqTRES", r"mem=(\d+)"), ("TimeLimit", r"(.*)"))
+    )
+    assert int(memory[1]) == 2 * int(memory[0]) and time_limit[0] != time_limit[1]
+    subprocess.run(["pkill", "-KILL", "-x", "slurmctld"], check=True)
+    time.sleep(5)
+    subprocess.run(["slurmctld"], check=True)
+    run.finish()
+    assert (fresh.folder / CELL).exists()
+    assert "Error in rule nnunet_train" in run.log.read_text() or "failed: nnunet_train" in run.log.read_text()
+
+
+def test_snakemake_itself_may_be_killed_and_started_again(fresh: Project, finished: Project):
+    run = Run(fresh, CELL)
+    training = run.until(lambda: job_of("nnunet_train"))
+    run.process.kill()
+    run.process.wait()
+    fresh.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
+    again = Run(fresh, CELL)
+    again.finish()
+    assert job_of("nnunet_train", "COMPLETED")["JobId"] == training["JobId"], "the job that ran was waited for"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import re
 import shutil
 from collections.abc import Mapping
@@ -87,10 +88,22 @@ class Checkpoints:
                 file.unlink()
 
     def load(self, round_number: int) -> dict[str, Any]:
-        """Read a state; nothing in the file is executed."""
+        """Read a state; nothing in the file is executed.
+
+        Raises:
+            FedFactoryError: the file holds something else than tensors and plain values.
+        """
         import torch
 
-        return torch.load(self._files()[round_number], map_location="cpu", weights_only=True)
+        file = self._files()[round_number]
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = " ".join(str(error).split(". ")[0].split())
+            raise FedFactoryError(
+                f"{file} is no checkpoint of this project, and nothing in it was executed ({reason}); find out where "
+                f"it comes from, then remove {self.folder} to start anew"
+            ) from error
 
     def remove(self) -> None:
         """Remove all of them: the training is complete."""

@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -24,6 +25,8 @@ _DISK = {
     errno.EACCES: "correct its permissions",
     errno.EPERM: "correct its permissions",
 }
+# torch's words, on a CPU and on a GPU.
+_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]) -> None:
@@ -57,14 +60,16 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     except Exception as error:
         log.error(traceback.format_exc())
         story = f"unexpected {type(error).__name__}: {error} (the whole story is in {arguments.log})"
-        _fail(_of_the_disk(error) or story)
+        _fail(_of_the_machine(error) or story)
 
 
-def _of_the_disk(error: Exception) -> str:
-    """A sentence if a disk refuses; empty for every other error."""
-    if not isinstance(error, OSError) or error.errno not in _DISK:
-        return ""
-    return f"{error.filename or 'the results'}: {error.strerror}; {_DISK[error.errno]}, and start the job again"
+def _of_the_machine(error: Exception) -> str:
+    """A sentence if a disk refuses, or memory ends; empty for every other error."""
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"{error.filename or 'the results'}: {error.strerror}; {_DISK[error.errno]}, and start the job again"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(str(error))):
+        return f"out of memory ({error}); start the job again where there is more: it goes on from its last checkpoint"
+    return ""
 
 
 def _fail(message: str) -> None:

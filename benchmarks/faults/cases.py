@@ -1,0 +1,444 @@
+"""The faults: each breaks something on purpose in a sandbox, and says what happened and what was lost."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import pickle
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import yaml
+
+from benchmarks.faults.sandbox import CELL, RUN, Sandbox, sentence
+
+FACTORY = f"{RUN}/mo/factory/seed0"
+SOURCE = f"{RUN}/mo/oasis"
+# Root passes every permission: for faults of permission that right is given up.
+HUMBLE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner", "--")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fault did.
+
+    Attributes:
+        happened: the sentence that the user saw, or what was observed.
+        lost: what had to be done again.
+    """
+
+    happened: str
+    lost: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        name: of the fault.
+        made: how it was made.
+        work: makes it.
+    """
+
+    name: str
+    made: str
+    work: Callable[[Sandbox], Outcome]
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(name: str, made: str) -> Callable[[Callable[[Sandbox], Outcome]], Callable[[Sandbox], Outcome]]:
+    """Add a function to the list."""
+
+    def add(work: Callable[[Sandbox], Outcome]) -> Callable[[Sandbox], Outcome]:
+        FAULTS.append(Fault(name, made, work))
+        return work
+
+    return add
+
+
+def again(box: Sandbox, *targets: str, lost: str) -> str:
+    """Run once more without the fault; what comes out must be the bytes of the run that nobody disturbed."""
+    status, said = box.run(*targets)
+    if status:
+        return f"**not recovered**: {sentence(said)}"
+    return lost if box.equals_whole() else f"**other bytes** than without the fault; {lost}"
+
+
+# Rule, its script's other words, what it makes, and the target that is asked for.
+STAGES = (
+    ("prepare_client", "mo/octa", f"{CELL}/data", "the job"),
+    ("nnunet_plan", "mo/oasis", f"{SOURCE}/nnunet_plan", "the job"),
+    ("nnunet_train", "mo/oasis", f"{SOURCE}/nnunet/seed0/model", "the job: nnU-Net's short trainings start anew"),
+    ("nnunet_finetune", "mo/octa", f"{CELL}/nnunet_tl/seed0/model", "the job: nnU-Net's short trainings start anew"),
+    ("nnunet_predict", "mo/octa", f"{CELL}/nnunet/seed0/predictions", "the job"),
+    ("factory_train", "mo", f"{FACTORY}/model", "rounds since the last checkpoint"),
+    ("factory_quality", "mo/octa", f"{CELL}/factory_quality/seed0.csv", "the job"),
+    ("feddg_train", "mo/octa", f"{CELL}/feddg/seed0/model", "rounds since the last checkpoint"),
+    ("fedmedgan_train", "mo/octa", f"{CELL}/fedmedgan/seed0/model", "rounds since the last checkpoint"),
+    ("source_branch", "mo/oasis", f"{SOURCE}/ours/seed0/branch", "steps since the last checkpoint"),
+    ("synthetic_source", "mo/oasis", f"{SOURCE}/ours/seed0/synthetic", "the job"),
+    ("adapt", "mo/octa", f"{CELL}/ours/seed0/model", "steps since the last checkpoint"),
+    ("adapt_predict", "mo/octa", f"{CELL}/ours/seed0/predictions", "the job"),
+    ("sam_pretrain", "", f"{RUN}/foundation/sam", "steps since the last checkpoint"),
+    ("sam_tune", "mo/octa", f"{CELL}/sam/seed0/model", "steps since the last checkpoint"),
+    ("universeg_predict", "mo/octa", f"{CELL}/universeg/seed0/predictions", "the job"),
+    ("score", "mo/octa", f"{CELL}/nnunet/seed0/scores.csv", "the job"),
+)
+
+
+def _killed(rule: str, output: str, lost: str) -> Callable[[Sandbox], Outcome]:
+    def work(box: Sandbox) -> Outcome:
+        box.forget(output)
+        process = box.start(output)
+        # After the imports, and before the end.
+        box.kill(f"{rule}.py", "--log", after=1.5)
+        process.wait()
+        happened = sentence(box.said())
+        return Outcome(happened, again(box, output, lost=lost))
+
+    return work
+
+
+for _rule, _, _output, _lost in STAGES:
+    FAULTS.append(
+        Fault(f"job of {_rule} killed", "SIGKILL, a second and a half after its start", _killed(_rule, _output, _lost))
+    )
+
+
+@fault("a client's process killed in a round", "SIGKILL to one of the factory's three clients after a checkpoint")
+def client_killed(box: Sandbox) -> Outcome:
+    box.forget(f"{FACTORY}/model")
+    process = box.start(f"{FACTORY}/model")
+    box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
+    box.kill("multiprocessing", "spawn_main")
+    process.wait()
+    return Outcome(sentence(box.said()), again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint"))
+
+
+@fault("power cut", "SIGKILL to Snakemake and all its jobs at once, then --unlock")
+def power_cut(box: Sandbox) -> Outcome:
+    box.forget(f"{FACTORY}/model", f"{SOURCE}/nnunet/seed0/model")
+    process = box.start(f"{FACTORY}/model", f"{SOURCE}/nnunet/seed0/model")
+    box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
+    box.end(process)
+    targets = (f"{FACTORY}/model", f"{SOURCE}/nnunet/seed0/model")
+    lost = "jobs without checkpoints, and rounds since the last one"
+    return Outcome("nothing was said; half-made files have temporary names", again(box, *targets, lost=lost))
+
+
+@fault("time limit of a cluster", "SIGTERM to the job of the adaptation")
+def time_limit(box: Sandbox) -> Outcome:
+    box.forget(f"{CELL}/ours/seed0/model")
+    process = box.start(f"{CELL}/ours/seed0/model")
+    (job, *_) = box.wait(lambda: box.processes("adapt.py", "--log"))
+    time.sleep(1.5)
+    os.kill(job, signal.SIGTERM)
+    process.wait()
+    return Outcome(sentence(box.said()), again(box, f"{CELL}/ours/seed0/model", lost="steps since the last checkpoint"))
+
+
+@fault("damaged checkpoint", "one bit of the aggregator's newest checkpoint flipped after a kill")
+def damaged_checkpoint(box: Sandbox) -> Outcome:
+    newest = _killed_factory(box)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    lost = again(box, f"{FACTORY}/model", lost="one checkpoint interval more")
+    log = (box.folder / RUN / "logs/factory_train/mo/0.log").read_text()
+    line = next(line for line in log.splitlines() if "is damaged" in line)
+    return Outcome(line.split(": ", 1)[1].replace(f"{box.folder}/", ""), lost)
+
+
+@fault(
+    "something else in a checkpoint", "the newest checkpoint replaced by a pickle that runs a command, digest included"
+)
+def pickle_in_checkpoint(box: Sandbox) -> Outcome:
+    newest = _killed_factory(box)
+    marker = box.folder / "executed"
+    content = pickle.dumps(_Command(f"touch {marker}"))
+    newest.unlink()
+    newest.with_name(f"{newest.stem.split('-')[0]}-{sha256(content).hexdigest()[:16]}.pt").write_bytes(content)
+    _, said = box.run(f"{FACTORY}/model")
+    if marker.exists():
+        return Outcome("**the command ran**", "everything")
+    box.forget(f"{FACTORY}/.model.work")
+    return Outcome(sentence(said), again(box, f"{FACTORY}/model", lost="the training, once the folder was removed"))
+
+
+@fault("full disk while a checkpoint is written", "the factory's folder on a file system of 2 MB")
+def full_disk_checkpoint(box: Sandbox) -> Outcome:
+    box.forget(FACTORY)
+    with small_disk(box.folder / FACTORY, "2m") as grow:
+        _, said = box.run(f"{FACTORY}/model")
+        grow("500m")
+        lost = again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint")
+    return Outcome(sentence(said), lost)
+
+
+@fault("full disk while a client is prepared", "the client's folder on a file system of 200 kB")
+def full_disk_prepare(box: Sandbox) -> Outcome:
+    raw = box.folder / CELL / "raw"
+    kept = Path(tempfile.mkdtemp()) / "raw"
+    raw.rename(kept)
+    box.forget(CELL)
+    with small_disk(box.folder / CELL, "200k") as grow:
+        raw.symlink_to(kept)
+        _, said = box.run("--rerun-triggers", "mtime", "--", f"{CELL}/data")
+        half = [path.name for path in (box.folder / CELL).iterdir() if path.name != "raw"]
+        grow("100m")
+        lost = again(box, "--rerun-triggers", "mtime", "--", f"{CELL}/data", lost="the job")
+    return Outcome(sentence(said) + (f" (left: {', '.join(half)})" if half else ""), lost)
+
+
+@fault("results read-only", "the cell's folder without write permission")
+def read_only(box: Sandbox) -> Outcome:
+    box.forget(f"{CELL}/ours/seed0/model")
+    (box.folder / CELL / "ours/seed0").chmod(0o555)
+    _, said = box.run(f"{CELL}/ours/seed0/model", prefix=HUMBLE)
+    (box.folder / CELL / "ours/seed0").chmod(0o755)
+    return Outcome(sentence(said), again(box, f"{CELL}/ours/seed0/model", lost="nothing"))
+
+
+def _raw_image(box: Sandbox) -> Path:
+    return sorted((box.folder / RUN / "ms/siemens/raw").rglob("*_sa.nii.gz"))[0]
+
+
+def _bad_image(box: Sandbox, spoil: Callable[[Path], None], prefix: tuple[str, ...] = ()) -> Outcome:
+    data = f"{RUN}/ms/siemens/data"
+    image = _raw_image(box)
+    content, mode = image.read_bytes(), image.stat().st_mode
+    box.forget(data, f"{RUN}/ms/siemens/truth", f"{RUN}/ms/siemens/preview.npz")
+    spoil(image)
+    _, said = box.run("--rerun-triggers", "mtime", "--", data, prefix=prefix)
+    half = (box.folder / data).exists()
+    image.chmod(mode)
+    image.write_bytes(content)
+    lost = again(
+        box, "--rerun-triggers", "mtime", "--", data, lost="nothing" if not half else "**half a store was left**"
+    )
+    return Outcome(sentence(said).replace(f"{box.folder}/", ""), lost)
+
+
+@fault("damaged image", "one byte of a compressed NIfTI file changed")
+def damaged_image(box: Sandbox) -> Outcome:
+    def spoil(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+
+    return _bad_image(box, spoil)
+
+
+@fault("half-copied release", "a NIfTI file cut in the middle")
+def half_copied(box: Sandbox) -> Outcome:
+    return _bad_image(box, lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]))
+
+
+@fault("image without permission", "a NIfTI file that the user may not read")
+def no_permission(box: Sandbox) -> Outcome:
+    return _bad_image(box, lambda path: path.chmod(0), HUMBLE)
+
+
+@fault("release without a file", "the label of a subject removed")
+def missing_label(box: Sandbox) -> Outcome:
+    truth = sorted((box.folder / RUN / "ms/siemens/raw").rglob("Labeled/*/*_sa_gt.nii.gz"))[0]
+    content = truth.read_bytes()
+    data = f"{RUN}/ms/siemens/data"
+    box.forget(data, f"{RUN}/ms/siemens/truth", f"{RUN}/ms/siemens/preview.npz")
+    truth.unlink()
+    _, said = box.run("--rerun-triggers", "mtime", "--", data)
+    truth.write_bytes(content)
+    lost = again(box, "--rerun-triggers", "mtime", "--", data, lost="nothing")
+    return Outcome(sentence(said).replace(f"{box.folder}/", ""), lost)
+
+
+@fault("out of memory", "an adaptation that may have 1.2 GB of address space")
+def out_of_memory(box: Sandbox) -> Outcome:
+    box.forget(f"{CELL}/ours/seed0/model")
+    _, said = box.run(f"{CELL}/ours/seed0/model", prefix=("prlimit", "--as=1200000000", "--"))
+    return Outcome(
+        sentence(said), again(box, f"{CELL}/ours/seed0/model", lost="nothing, or steps since the last checkpoint")
+    )
+
+
+@fault("two runs in one folder", "a second Snakemake while the first one works")
+def two_runs(box: Sandbox) -> Outcome:
+    box.forget(f"{SOURCE}/nnunet/seed0/model")
+    process = box.start(f"{SOURCE}/nnunet/seed0/model")
+    box.wait(lambda: box.processes("nnunet_train.py"))
+    _, said = box.run(f"{SOURCE}/nnunet/seed0/model")
+    process.wait()
+    return Outcome(sentence(said), "nothing" if box.equals_whole() else "**other bytes**")
+
+
+@fault("clock jump", "every raw file dated a year ahead, as after a clock that was wrong")
+def clock_jump(box: Sandbox) -> Outcome:
+    ahead = time.time() + 365 * 86400
+    for path in (box.folder / RUN / "mo").rglob("raw/**/*"):
+        os.utime(path, (ahead, ahead))
+    _, planned = box.run("--dry-run", f"{CELL}/nnunet/seed0/scores.csv")
+    happened = "nothing would be made again" if "Nothing to be done" in planned else "what lies below is planned again"
+    return Outcome(happened, again(box, f"{CELL}/nnunet/seed0/scores.csv", lost="time at most: the bytes are the same"))
+
+
+@fault("interrupted download", "a server that ends every answer in the middle")
+def interrupted_download(box: Sandbox) -> Outcome:
+    with half_server() as address:
+        return _weights(box, {"url": f"{address}/model.pt", "sha256": sha256(b"x" * 1000).hexdigest(), "bytes": 1000})
+
+
+@fault("malicious archive", "weights whose archive has a member that climbs out of its folder, digest entered")
+def malicious_archive(box: Sandbox) -> Outcome:
+    file = box.folder / "weights/model.pt"
+    file.parent.mkdir()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("../../climbed", "x")
+        archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
+    outcome = _weights(box, {"url": None, "sha256": sha256(file.read_bytes()).hexdigest(), "bytes": None})
+    climbed = [path for path in (box.folder.parent, box.folder) if (path / "climbed").exists()]
+    return Outcome("**a file climbed out**", "") if climbed else outcome
+
+
+@fault("weights that run code", "weights that are a pickle with a command, digest entered")
+def pickle_weights(box: Sandbox) -> Outcome:
+    marker = box.folder / "executed"
+    file = box.folder / "weights/model.pt"
+    file.parent.mkdir()
+    file.write_bytes(pickle.dumps(_Command(f"touch {marker}")))
+    outcome = _weights(box, {"url": None, "sha256": sha256(file.read_bytes()).hexdigest(), "bytes": None})
+    return Outcome("**the command ran**", "") if marker.exists() else outcome
+
+
+@fault("a path out of the project in the configuration", "run: ../../elsewhere, and a setup's file outside")
+def hostile_path(box: Sandbox) -> Outcome:
+    _, first = _configured(box, {"run": "../../elsewhere"})
+    _, second = _configured(box, {"setups": ["../outside.yaml"]})
+    return Outcome(f"{sentence(first)} / {sentence(second)}", "nothing")
+
+
+@fault("a command in the configuration", "a method's label with $(touch executed), and a Python object in YAML")
+def hostile_value(box: Sandbox) -> Outcome:
+    label = "$(touch executed)'; touch executed; '"
+    status, _ = _configured(box, {"methods": {"nnunet": {"label": label}}}, f"{RUN}/table1.csv")
+    own = box.folder / "config/own.yaml"
+    own.write_text("run: !!python/object/apply:os.system ['touch executed']\n")
+    _, second = box.run("--configfile", "config/test.yaml", "config/own.yaml", "--dry-run")
+    if (box.folder / "executed").exists():
+        return Outcome("**the command ran**", "everything")
+    first = "the label is printed as it stands" if status == 0 else "the label is refused"
+    return Outcome(f"{first} / {sentence(second)}", "nothing")
+
+
+@fault("a node of Fed-BioMed killed while it trains", "SIGKILL to one site's node in the first round")
+def node_killed(box: Sandbox) -> Outcome:
+    return _node(box, signal.SIGKILL, deadline=120)
+
+
+@fault("a node of Fed-BioMed that hangs", "SIGSTOP to one site's node in the first round, deadline 20 s")
+def node_hangs(box: Sandbox) -> Outcome:
+    return _node(box, signal.SIGSTOP, deadline=20)
+
+
+def _node(box: Sandbox, sent: int, deadline: int) -> Outcome:
+    target = f"{FACTORY}/model"
+    federation = {"engine": "fedbiomed", "local_steps": 40, "deadline": deadline}
+    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": federation}}))
+    box.forget(target)
+    arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
+    process = box.start(*arguments)
+    rounds = f"{FACTORY}/.model.work/**/ledger.csv"
+    box.wait(lambda: any(",in," in p.read_text() or "into" in p.read_text() for p in box.folder.glob(rounds)), 200)
+    (node, *_) = box.wait(lambda: box.processes("nodes/"))
+    os.kill(node, sent)
+    process.wait()
+    happened = sentence(box.said())
+    status, said = box.run(*arguments)
+    return Outcome(
+        happened, "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
+    )
+
+
+class _Command:
+    """A pickle that runs a command when it is read carelessly."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (self._command,)
+
+
+def _killed_factory(box: Sandbox) -> Path:
+    """A factory's training, killed after two checkpoints; returns the aggregator's newest."""
+    box.forget(f"{FACTORY}/model")
+    process = box.start(f"{FACTORY}/model")
+    states = f"{FACTORY}/.model.work/aggregator/round*.pt"
+    box.wait(lambda: len(list(box.folder.glob(states))) == 2)
+    box.end(process)
+    return sorted(box.folder.glob(states))[-1]
+
+
+def _weights(box: Sandbox, entry: dict[str, object]) -> Outcome:
+    """Ask for UniverSeg with published weights that an entry describes."""
+    table = box.folder / "config/weights.yaml"
+    values = yaml.safe_load(table.read_text())
+    values["universeg-v1"] |= {"file": "model.pt", "consent": False, **entry}
+    table.write_text(yaml.safe_dump(values))
+    parameters = {"weights": "universeg-v1", "image_size": 128, "features": None, "pretraining": None}
+    box.forget(f"{CELL}/universeg")
+    _, said = _configured(
+        box, {"methods": {"universeg": {"parameters": parameters}}}, f"{CELL}/universeg/seed0/predictions"
+    )
+    left = sorted(path.name for path in (box.folder / "weights").glob("*")) if entry["url"] else []
+    return Outcome(sentence(said).replace(f"{box.folder}/", "") + (f" (left: {left})" if left else ""), "nothing")
+
+
+def _configured(box: Sandbox, values: dict[str, object], target: str = "") -> tuple[int, str]:
+    (box.folder / "config/own.yaml").write_text(yaml.safe_dump(values))
+    goal = ("--", target) if target else ("--dry-run",)
+    return box.run("--configfile", "config/test.yaml", "config/own.yaml", *goal)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """A small file system at a folder; yields what makes it larger. Needs root."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield lambda more: subprocess.run(["mount", "-o", f"remount,size={more}", folder], check=True)
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def half_server() -> Iterator[str]:
+    """A server on loopback that promises 1000 bytes and sends 500."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 500)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()

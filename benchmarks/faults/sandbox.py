@@ -1,0 +1,140 @@
+"""A copy of the project with a finished tiny run, in which something is broken on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
+TINY = ("--configfile", "config/test.yaml")
+CELL = "results/test/mo/octa"
+RUN = "results/test"
+
+
+class Sandbox:
+    """A project of its own.
+
+    Attributes:
+        folder: the project.
+        whole: digests of all files of the finished run that it was copied from.
+    """
+
+    def __init__(self, folder: Path, like: Sandbox | None = None) -> None:
+        self.folder = folder
+        if like is not None:
+            shutil.copytree(like.folder, folder, copy_function=shutil.copy2, symlinks=True)
+        else:
+            folder.mkdir(parents=True)
+            for part in PARTS:
+                copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+                copy(ROOT / part, folder / part)
+        self.whole: dict[str, str] = like.whole if like is not None else {}
+
+    def digests(self) -> dict[str, str]:
+        """Digest of every result; logs and costs differ from run to run."""
+        root = self.folder / RUN
+        files = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith("."))
+        return {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if not (name := str(path.relative_to(root))).startswith(("logs/", "benchmarks/"))
+        }
+
+    def equals_whole(self) -> bool:
+        """Whether all results that are there are those of the finished run."""
+        return all(self.whole.get(name) == digest for name, digest in self.digests().items())
+
+    def forget(self, *paths: str) -> None:
+        """Remove results, as if they had not been made."""
+        for path in paths:
+            for found in self.folder.glob(path):
+                shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        return [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores), *TINY, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(self.folder / "src")}
+
+    def run(self, *arguments: str, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> tuple[int, str]:
+        """Run Snakemake, or another command, to its end; return status and output."""
+        done = subprocess.run(
+            [*prefix, *(command or self.command(*arguments))],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in the background, in a group of its own."""
+        log = (self.folder / "snakemake.log").open("w")
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+
+    def said(self) -> str:
+        """What the Snakemake of the background said."""
+        return (self.folder / "snakemake.log").read_text(errors="replace")
+
+    def processes(self, *words: str) -> list[int]:
+        """Processes of this sandbox whose command line holds all the words."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                where = os.readlink(entry / "cwd")
+            except OSError:
+                continue
+            if where == str(self.folder) and all(word in line for word in words):
+                found.append(int(entry.name))
+        return sorted(found)
+
+    def wait(self, seen: Callable[[], object], seconds: float = 300) -> object:
+        """Wait until something is there, and return it."""
+        end = time.monotonic() + seconds
+        while not (found := seen()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing was seen in {self.folder}: {self.said()[-2000:]}")
+            time.sleep(0.02)
+        return found
+
+    def kill(self, *words: str, after: float = 0.0) -> None:
+        """Kill the first process with these words, some time after it was seen."""
+        (first, *_) = self.wait(lambda: self.processes(*words))
+        time.sleep(after)
+        os.kill(first, signal.SIGKILL)
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """Kill Snakemake and all its jobs."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self.run("--unlock")
+
+
+def sentence(said: str) -> str:
+    """The sentence with which a command ended, for the table."""
+    errors = re.findall(r"(?:error|Error|Exception)[^\n:]*: ([^\n]+)", said)
+    text = errors[-1] if errors else said.strip().splitlines()[-1]
+    return re.sub(r"\s+", " ", text).strip()

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import subprocess
 import sys
 from pathlib import Path
 
@@ -176,3 +177,24 @@ def test_prints_become_log_lines(caplog):
     with caplog.at_level("INFO"):
         print("one\n\ntwo", file=LineLog(logging.getLogger("library")))
     assert caplog.messages == ["one", "two"]
+
+
+def test_a_training_on_a_cpu_does_without_torchs_compiler():
+    code = """
+import subprocess
+import sys
+import torch
+from fedfactory.devices import prepare
+
+prepare("cpu")
+weight = torch.nn.Parameter(torch.ones(3))
+optimiser = torch.optim.Adam([weight], lr=0.1)
+weight.square().sum().backward()
+optimiser.step()
+assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
+assert abs(weight[0].item() - 0.9) < 1e-6
+# What a later torch may ask besides is answered by the real one.
+import torch._dynamo
+assert torch._dynamo.config is sys.modules["torch._dynamo.config"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

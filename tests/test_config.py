@@ -36,7 +36,7 @@ def edit(project: Path, name: str, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new, 1))
 
 
-@pytest.mark.parametrize("name", ["demo", "paper", "test"])
+@pytest.mark.parametrize("name", ["demo", "paper"])
 def test_shipped_configurations_hold_every_cell(name):
     file = ROOT / f"config/{name}.yaml"
     config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)

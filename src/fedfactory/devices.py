@@ -1,6 +1,7 @@
 """The device of a job, decided in one place."""
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.no_compiler import do_without_compiler
 
 
 def make_deterministic(device: str) -> None:
@@ -10,6 +11,8 @@ def make_deterministic(device: str) -> None:
     """
     import torch
 
+    if device == "cpu":
+        do_without_compiler()
     # The same as use_deterministic_algorithms, which would also import torch's compiler: two seconds of every job.
     torch.set_deterministic_debug_mode("error" if device == "cpu" else "warn")
     # Filling every new tensor guards against operations that read what nobody wrote; it costs a tenth of the time.

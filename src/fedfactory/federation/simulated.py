@@ -22,7 +22,7 @@ from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.loss_table import RECORDS
 from fedfactory.federation.message import WEIGHTS, Allowlist, pack, unpack
-from fedfactory.federation.party import Message, PartyTask
+from fedfactory.federation.party import PARTIES, Message, PartyTask
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.federation.site import serve
 from fedfactory.progress import Progress
@@ -142,13 +142,15 @@ def publish_records(sites: Sequence[PartyTask], folder: Path) -> None:
 
 
 def _start(task: PartyTask, rounds: Rounds) -> _Client:
-    context = multiprocessing.get_context("spawn")
+    # Clients are forked from a process that has imported what they need, and has seen no data.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "fedfactory.federation.site", PARTIES[task.kind]])
     ours, theirs = context.Pipe()
     # Read by the libraries when the child loads them; the number of threads changes the last bits of a sum.
     settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(task)), os.getpid()), daemon=True)
+    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(task))), daemon=True)
     process.start()
     theirs.close()
     for name, value in before.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,15 +17,17 @@ from fedfactory.federation.parent import die_with_parent
 from fedfactory.federation.party import PartyTask, open_party
 
 
-def serve(pipe: Connection, task: str, parent: int) -> None:
+def serve(pipe: Connection, task: str) -> None:
     """Answer the aggregator until it says stop or goes away; errors become answers.
 
     Args:
         pipe: to the aggregator.
         task: :class:`PartyTask` as JSON.
-        parent: process id of the aggregator; nothing is written any more once it is gone.
     """
-    die_with_parent(parent)
+    # Nothing is written any more once the aggregator is gone, and with it the process that this one was forked from.
+    die_with_parent(os.getppid())
+    if not multiprocessing.parent_process().is_alive():
+        return
     try:
         try:
             _Site(PartyTask(**json.loads(task))).serve(pipe)

@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 
 from fedfactory.linelog import LineLog
+from fedfactory.no_compiler import do_without_compiler
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def nnunet_environment(
         "nnUNet_compile": "f",
         "nnUNet_wandb_enabled": "0",
     }
+    do_without_compiler()
     with mock.patch.dict(os.environ, variables), redirect_stdout(LineLog(_LOG)):
         for name in (*folders.keys() - variables.keys(), "nnUNet_extTrainer"):
             os.environ.pop(name, None)

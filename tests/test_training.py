@@ -68,6 +68,22 @@ def test_without_validation_the_last_state_is_taken():
     assert steps == pytest.approx([0.01] * 3 + [0.003] * 3, rel=1e-3), "the rate falls to three tenths"
 
 
+def test_accumulated_batches_make_one_step_by_their_mean():
+    network, drawn = torch.nn.Linear(1, 1), []
+    before = network.bias.item()
+
+    def losses(step, stream):
+        drawn.append(torch.randn((), generator=stream).item())
+        return {"loss": network.bias.sum() * drawn[-1]}
+
+    learners = {"network": Learner(network, Plain(torch.optim.SGD(network.parameters(), lr=0.1)), 0.1)}
+    schedule = replace(SCHEDULE, steps=1, decay_at=1.0, accumulate=4)
+    history = Training(learners, schedule, 0, losses, None).run(NoCheckpoints(), Progress("x"))
+    assert len(drawn) == 4 and len(set(drawn)) == 4
+    assert network.bias.item() == pytest.approx(before - 0.1 * sum(drawn) / 4)
+    assert history.losses == [(1, "loss", pytest.approx(before * sum(drawn) / 4))]
+
+
 def test_every_learner_learns_and_nothing_else():
     first, second, other = (torch.nn.Linear(1, 1) for _ in range(3))
     before = state(other)

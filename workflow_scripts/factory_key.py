@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.devices import resolve
+from fedfactory.devices import DEVICES, resolve
 from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, write_key
 from fedfactory.factory.images import training_images
 from fedfactory.files import new_file
@@ -32,6 +32,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
     parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
     parser.add_argument("--size", type=int, required=True, help="edge of the factory's images")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the key")
     run_script(parser, main)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     parser.add_argument("--key", type=Path, required=True, help="the client's key")
     parser.add_argument("--parameters", required=True, help="LookParameters as JSON")
     parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed derives from it")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the look")

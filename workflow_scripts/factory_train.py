@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.devices import resolve
+from fedfactory.devices import DEVICES, resolve
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
     parser.add_argument("--parameters", required=True, help="fedfactory.factory.parameters as JSON")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--out", type=Path, required=True, help="folder of the factory")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder made by feddg_train")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

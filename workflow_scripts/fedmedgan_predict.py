@@ -6,7 +6,7 @@ from pathlib import Path
 from fedfactory.baselines.nnunet.inference import load_segmenter
 from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.evaluation.figures import save
 from fedfactory.files import new_file
 from fedfactory.progress import Progress
@@ -34,7 +34,7 @@ if __name__ == "__main__":
     parser.add_argument("--source-model", type=Path, required=True, help="the source's nnU-Net")
     parser.add_argument("--mirroring", action="store_true", help="average over flips, as stock nnU-Net does")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--orientation", required=True)
     parser.add_argument("--picture", type=Path, required=True, help="slices of the target and their translations")

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedfactory.baselines.nnunet.inference import load_segmenter
 from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import resolve
+from fedfactory.devices import DEVICES, resolve
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 
@@ -21,7 +21,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--mirroring", action="store_true", help="average over flips, as stock nnU-Net does")
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--out", type=Path, required=True)

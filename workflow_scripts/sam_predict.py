@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--truth", type=Path, help="of its test volumes, for the prompt oracle_box alone")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
     parser.add_argument("--named", type=Path, required=True, help="JSON: name and digest of the weights in use")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedfactory.baselines.sam.parameters import SamParameters
 from fedfactory.checkpoints import Checkpoints
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
     parser.add_argument("--start", type=Path, help="folder of the model to go on from")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.adaptation.parameters import SyntheticParameters
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.evaluation.figures import save
 from fedfactory.files import new_file, new_folder
 from fedfactory.parameters import read
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     parser.add_argument("--branch", type=Path, required=True, help="folder made by source_branch")
     parser.add_argument("--parameters", required=True, help="SyntheticParameters as JSON")
     parser.add_argument("--size", type=int, required=True, help="edge of the labels: that of the clients' slices")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed of the set derives from it")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--orientation", required=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedfactory.baselines.universeg.parameters import UniverSegParameters
 from fedfactory.checkpoints import Checkpoints
-from fedfactory.devices import prepare
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands, "audit", _audit, "say which jobs read a client's private data, and what they leave elsewhere"
     )
     audit.add_argument("client", help="setup and client, for instance ms/ge")
+    _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
     try:
         return parsed.work(_project(), parsed)
@@ -123,6 +124,15 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
     title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"
     print(report(title, plan, arguments.gpus))
     return 0
+
+
+def _preflight(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.planning.preflight import preflight
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    lines, ready = preflight(project, config)
+    print("\n".join(lines))
+    return 0 if ready else 1
 
 
 def _audit(project: Path, arguments: argparse.Namespace) -> int:

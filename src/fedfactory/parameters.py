@@ -33,6 +33,8 @@ class Schedule:
         clip: largest norm of a network's gradient.
         ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
         validations: how often, evenly spaced, validation Dice is measured, beside the state before the first step.
+        accumulate: batches whose mean gradient makes a step, for cards that do not hold a larger batch. Statistics of
+            batch normalisation are those of one batch at a time.
     """
 
     __pydantic_config__ = STRICT
@@ -41,6 +43,7 @@ class Schedule:
     clip: Positive
     ema: Annotated[float, Field(ge=0, lt=1)]
     validations: Count
+    accumulate: Count = 1
 
 
 def read(kind: type[T], values: Any, key: str) -> T:

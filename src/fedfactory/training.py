@@ -247,17 +247,24 @@ class Training:
         share = _DECAY if step >= p.decay_at * p.steps else 1.0
         for learner in self.learners.values():
             learner.optimiser.set_rate(share * learner.rate)
-        terms = self.losses(step, torch.Generator().manual_seed(derive_seed("step", self.seed, step)))
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            raise FedFactoryError(f"the loss of step {step} is not finite; lower the learning rates of the training")
         for learner in self.learners.values():
             learner.network.zero_grad()
-        loss.backward()
+        means: dict[str, float] = {}
+        stream = torch.Generator().manual_seed(derive_seed("step", self.seed, step))
+        for _ in range(p.accumulate):
+            terms = self.losses(step, stream)
+            loss = torch.stack(list(terms.values())).sum()
+            if not torch.isfinite(loss):
+                raise FedFactoryError(
+                    f"the loss of step {step} is not finite; lower the learning rates of the training"
+                )
+            (loss if p.accumulate == 1 else loss / p.accumulate).backward()
+            for name, value in terms.items():
+                means[name] = means.get(name, 0.0) + float(value.detach()) / p.accumulate
         for learner in self.learners.values():
             nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
             learner.optimiser.step()
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return means
 
     def _validations(self) -> set[int]:
         if self.validate is None:

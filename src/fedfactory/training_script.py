@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
+from fedfactory.devices import DEVICES
 from fedfactory.seeds import derive_seed
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--parameters``, ``--device``, ``--cell``, ``--seed`` and ``--out``."""
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), required=True)
+    parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed of the training derives from it")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")

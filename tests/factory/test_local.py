@@ -54,6 +54,34 @@ def test_a_pair_is_one_pass_of_each_network_and_what_is_due():
     assert updates == {"discriminator": 3 + 2, "generator": 3 + 2}
 
 
+@pytest.mark.parametrize("work", ["discriminate", "penalise", "generate", "regularise"])
+def test_accumulated_gradients_are_the_mean_of_those_of_the_batches(work):
+    parameters = small_parameters()
+    parameters = replace(parameters, training=replace(parameters.training, augment_target=0.0))
+
+    def gradients(accumulate: int, passes: int) -> list[dict[str, torch.Tensor]]:
+        """Of every update, with a stream of random numbers that goes on from one to the next."""
+        own = replace(parameters, training=replace(parameters.training, accumulate=accumulate))
+        model = FactoryModel(own.network)
+        model.load_state_dict(initial_weights(own, 0))
+        state, seen = LocalState(model, own.training), []
+        for optimiser in state.optimisers.values():
+            optimiser.step = lambda: seen.append(
+                {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            )
+        torch.manual_seed(3)
+        for _ in range(passes):
+            model.zero_grad(set_to_none=True)
+            getattr(local._Step(model, state, site(), own, refine=False), work)()
+        return seen
+
+    first, second = gradients(accumulate=1, passes=2)
+    (both,) = gradients(accumulate=2, passes=1)
+    assert both.keys() == first.keys() and len({name.split(".")[0] for name in both}) == 1, "one network learns"
+    for name, value in both.items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2, rtol=1e-3, atol=1e-6)
+
+
 def test_counting_backward_passes_replaces_ordinary_ones():
     parameters = small_parameters(local_steps=6)
     parameters = replace(parameters, training=replace(parameters.training, counting="backward"))

@@ -64,7 +64,7 @@ class Weights:
     cycle: Weight = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdaptationSchedule(Schedule):
     """Length and rates of a training of encoder and branch.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ LOSS_COLUMNS = ("discriminator", "generator", "r1", "path_length", "refinement",
 """What :func:`local_round` returns, in every round at least the last one."""
 
 Encode = Callable[[Tensor], Tensor]
+_Loss = tuple[Tensor, dict[str, float]]
+"""A loss with its graph, and figures for the log."""
 
 
 @dataclass(frozen=True)
@@ -161,71 +164,84 @@ class _Step:
 
     def discriminate(self) -> dict[str, float]:
         """Teach the discriminator to tell real images from generated ones."""
+        return self._accumulated("discriminator", self._discriminate)
+
+    def penalise(self) -> dict[str, float]:
+        """R1: keep the discriminator flat around real images."""
+        return self._accumulated("discriminator", self._penalise)
+
+    def generate(self) -> dict[str, float]:
+        """Teach the generator to make images that the discriminator takes for real."""
+        return self._accumulated("generator", self._generate)
+
+    def regularise(self) -> dict[str, float]:
+        """Path length: a step in w moves the image by the same length everywhere. Half a batch, as usual."""
+        return self._accumulated("generator", self._regularise)
+
+    def _accumulated(self, network: str, loss_of_a_batch: Callable[[], _Loss]) -> dict[str, float]:
+        """One update of a network by the mean loss of one or several batches; the other one gets no gradients."""
+        optimiser, passes = self.state.optimisers[network], self.training.accumulate
+        found: dict[str, float] = {}
+        with _learning_alone(self.model, network):
+            optimiser.zero_grad(set_to_none=True)
+            for _ in range(passes):
+                loss, figures = loss_of_a_batch()
+                (loss if passes == 1 else loss / passes).backward()
+                for name, value in figures.items():
+                    found[name] = found.get(name, 0.0) + value / passes
+            optimiser.step()
+        return found
+
+    def _discriminate(self) -> _Loss:
         images, positions = self._real(self.training.batch)
         use_key = self._use_key()
         with torch.no_grad():
             fake_positions = self._positions(self.training.batch)
             fake = self._fake(self.training.batch, fake_positions, use_key)
-        with self._update("discriminator") as apply:
-            both = self._augment(torch.cat([images, fake]))
-            scores = self._scores(both, torch.cat([positions, fake_positions]), use_key, parts=2)
-            real_scores, fake_scores = scores.chunk(2)
-            loss = losses.discriminator_loss(real_scores, fake_scores)
-            apply(loss)
+        both = self._augment(torch.cat([images, fake]))
+        scores = self._scores(both, torch.cat([positions, fake_positions]), use_key, parts=2)
+        real_scores, fake_scores = scores.chunk(2)
+        loss = losses.discriminator_loss(real_scores, fake_scores)
         self.state.augmentation.update(float(real_scores.detach().sign().mean()), len(images))
-        return {"discriminator": float(loss.detach())}
+        return loss, {"discriminator": float(loss.detach())}
 
-    def penalise(self) -> dict[str, float]:
-        """R1: keep the discriminator flat around real images."""
+    def _penalise(self) -> _Loss:
         images, positions = self._real(self.training.batch)
         use_key = self._use_key()
-        with self._update("discriminator") as apply:
-            images = self._augment(images).detach().requires_grad_(True)
-            scores = self._scores(images, positions, use_key)
-            penalty = losses.r1_penalty(scores, images)
-            # Applied once in r1_every passes, so it counts that many times (lazy regularisation).
-            apply(self.training.r1 / 2 * self.training.r1_every * penalty)
-        return {"r1": float(penalty.detach())}
+        images = self._augment(images).detach().requires_grad_(True)
+        penalty = losses.r1_penalty(self._scores(images, positions, use_key), images)
+        # Applied once in r1_every passes, so it counts that many times (lazy regularisation).
+        return self.training.r1 / 2 * self.training.r1_every * penalty, {"r1": float(penalty.detach())}
 
-    def generate(self) -> dict[str, float]:
-        """Teach the generator to make images that the discriminator takes for real."""
+    def _generate(self) -> _Loss:
         positions, use_key = self._positions(self.training.batch), self._use_key()
-        with self._update("generator") as apply:
-            images = self._fake(self.training.batch, positions, use_key)
-            loss = losses.generator_loss(self._scores(self._augment(images), positions, use_key))
-            found = {"generator": float(loss.detach())}
-            if self.refine:
-                key = self.site.key.expand(len(images), -1)
-                distance = losses.spherical_distance(self.site.encode(images), key).mean()
-                loss = loss + self.training.refinement_weight * distance
-                found["refinement"] = float(distance.detach())
-            apply(loss)
-        return found
+        images = self._fake(self.training.batch, positions, use_key)
+        loss = losses.generator_loss(self._scores(self._augment(images), positions, use_key))
+        found = {"generator": float(loss.detach())}
+        if self.refine:
+            key = self.site.key.expand(len(images), -1)
+            distance = losses.spherical_distance(self.site.encode(images), key).mean()
+            loss = loss + self.training.refinement_weight * distance
+            found["refinement"] = float(distance.detach())
+        return loss, found
 
-    def regularise(self) -> dict[str, float]:
-        """Path length: a step in w moves the image by the same length everywhere. Half a batch, as usual."""
+    def _regularise(self) -> _Loss:
         count = max(1, self.training.batch // 2)
         positions, use_key = self._positions(count), self._use_key()
         generator = self.model.generator
-        with self._update("generator") as apply:
-            client, key = self._client(count)
-            styles = generator.styles(self._latent(count), client, positions, key, use_key)
-            images = generator.synthesise(styles, zoom=generator.zoom_of(client))
-            direction, before = torch.randn_like(images), images.new_tensor(self.state.path_mean)
-            penalty, mean = losses.path_length_penalty(
-                images, styles, direction, before, self.training.path_length_decay
-            )
-            self.state.path_mean = float(mean)
-            apply(self.training.path_length * self.training.path_length_every * penalty)
-        return {"path_length": float(penalty.detach())}
+        client, key = self._client(count)
+        styles = generator.styles(self._latent(count), client, positions, key, use_key)
+        images = generator.synthesise(styles, zoom=generator.zoom_of(client))
+        direction, before = torch.randn_like(images), images.new_tensor(self.state.path_mean)
+        penalty, mean = losses.path_length_penalty(images, styles, direction, before, self.training.path_length_decay)
+        self.state.path_mean = float(mean)
+        loss = self.training.path_length * self.training.path_length_every * penalty
+        return loss, {"path_length": float(penalty.detach())}
 
     def _due(self, network: str, every: int) -> bool:
         count = self.state.passes[network]
         self.state.passes[network] = count + 1
         return every > 0 and count % every == 0
-
-    def _update(self, network: str) -> _Update:
-        return _Update(self.model, network, self.state.optimisers[network])
 
     def _use_key(self) -> bool:
         """Whether this pass sees the key: always with equation 1, in half of the passes where it dominates."""
@@ -265,28 +281,15 @@ class _Step:
         return self.model.discriminator(images, client, positions, key, use_key=use_key, parts=parts)
 
 
-class _Update:
-    """One update of one network; the other one gets no gradients, which would be thrown away."""
-
-    def __init__(self, model: FactoryModel, network: str, optimiser: torch.optim.Optimizer) -> None:
-        self._parameters = {name: list(part.parameters()) for name, part in model.named_children()}
-        self._network, self._optimiser = network, optimiser
-
-    def __enter__(self) -> Callable[[Tensor], None]:
-        for name, parameters in self._parameters.items():
-            for parameter in parameters:
-                parameter.requires_grad_(name == self._network)
-        return self._apply
-
-    def _apply(self, loss: Tensor) -> None:
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimiser.step()
-
-    def __exit__(self, *_: object) -> None:
-        for parameters in self._parameters.values():
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+@contextmanager
+def _learning_alone(model: FactoryModel, network: str) -> Iterator[None]:
+    """Inside the block one network's parameters ask for gradients; the other's would be thrown away."""
+    try:
+        for name, part in model.named_children():
+            part.requires_grad_(name == network)
+        yield
+    finally:
+        model.requires_grad_(True)
 
 
 def _adam(network: nn.Module, rate: float, every: int) -> torch.optim.Adam:

@@ -100,6 +100,8 @@ class TrainingParameters:
             take turns, a regularisation pass replaces the ordinary one).
         refinement_weight: weight of the squared spherical distance between key and generated images in refinement.
         precision: type of the feature maps, ``float32`` or ``bfloat16``; weights, losses and optimisers are float32.
+        accumulate: batches whose mean gradient makes an update, for cards that do not hold a larger batch. As in a
+            training on several cards, the discriminator's minibatch deviation sees one of them at a time.
     """
 
     batch: int
@@ -118,6 +120,7 @@ class TrainingParameters:
     counting: Literal["pair", "backward"]
     refinement_weight: float
     precision: Literal["float32", "bfloat16"]
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 
+from fedfactory.devices import is_fast
 from fedfactory.linelog import LineLog
 from fedfactory.no_compiler import do_without_compiler
 
@@ -134,10 +135,11 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
     states = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=None if cuda else []))
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True))
+        fast = cuda and is_fast()
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=not fast))
         try:
             torch.set_num_threads(1)
-            torch.set_deterministic_debug_mode("warn" if cuda else "error")
+            torch.set_deterministic_debug_mode("default" if fast else "warn" if cuda else "error")
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.manual_seed(seed)

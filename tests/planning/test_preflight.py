@@ -1,0 +1,70 @@
+"""What is said where a GPU, its driver or its memory is missing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fedfactory import devices
+from fedfactory.config import load_config, read_yaml
+from fedfactory.errors import FedFactoryError
+from fedfactory.planning.preflight import preflight
+from tests.conftest import ROOT
+
+
+def paper(device: str):
+    file = ROOT / "config/paper.yaml"
+    return replace(load_config(read_yaml(file, "paper"), [file], ROOT), device=device)
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A machine with a driver, as far as files say."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(devices.Path, "exists", lambda path: True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def raising(message):
+    def init():
+        raise RuntimeError(message)
+
+    return init
+
+
+def test_why_there_is_no_gpu_is_one_sentence(driver, monkeypatch):
+    old = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by ..."
+    monkeypatch.setattr(torch.cuda, "init", raising(old))
+    with pytest.raises(
+        FedFactoryError, match=r"cuda-fast was asked for, but the driver refuses \(The NVIDIA driver on"
+    ):
+        devices.resolve("cuda-fast")
+    assert devices.is_fast()
+    monkeypatch.delenv("FEDFACTORY_CUDA_FAST")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "hides all GPUs: ask the scheduler for one" in devices.why_no_gpu()
+    monkeypatch.setattr(devices.Path, "exists", lambda path: False)
+    assert "no NVIDIA driver" in devices.why_no_gpu()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "built without CUDA" in devices.why_no_gpu()
+    assert devices.resolve("auto") == "cpu"
+
+
+@pytest.mark.parametrize(("device", "ready"), [("cuda", False), ("auto", True), ("cpu", True)])
+def test_a_machine_without_a_gpu(driver, monkeypatch, device, ready):
+    monkeypatch.setattr(torch.cuda, "init", raising("no device"))
+    lines, found = preflight(ROOT, paper(device))
+    assert found == ready and len(lines) == 1
+
+
+@pytest.mark.parametrize(("free", "ready"), [(10.5, True), (7, False)])
+def test_memory_is_compared_with_what_the_steps_took(monkeypatch, free, ready):
+    """The paper's cards had 11 GB, and every step of the paper's fits; 7 are too few for the larger of the target's."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GeForce RTX 2080 Ti")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (free * 2**30, 11 * 2**30))
+    lines, found = preflight(ROOT, paper("cuda"))
+    assert found == ready
+    assert ("target, inter at 512 pixels took 7.6 GiB" in "\n".join(lines)) != ready

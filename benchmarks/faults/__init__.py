@@ -1,1 +1,1 @@
-"""What happens when things go wrong: `python -m benchmarks.faults --out docs`, which writes docs/reliability.md's table."""
+"""What happens when things go wrong: `python -m benchmarks.faults --out docs/benchmarks`, shown in docs/reliability.md."""

@@ -118,7 +118,7 @@ for _rule, _, _output, _lost in STAGES:
 
 
 @fault("a client's process killed in a round", "SIGKILL to one of the factory's three clients after a checkpoint")
-def client_killed(box: Sandbox) -> Outcome:
+def _client_killed(box: Sandbox) -> Outcome:
     box.forget(f"{FACTORY}/model")
     process = box.start(f"{FACTORY}/model")
     box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
@@ -128,7 +128,7 @@ def client_killed(box: Sandbox) -> Outcome:
 
 
 @fault("power cut", "SIGKILL to Snakemake and all its jobs at once, then --unlock")
-def power_cut(box: Sandbox) -> Outcome:
+def _power_cut(box: Sandbox) -> Outcome:
     box.forget(f"{FACTORY}/model", f"{SOURCE}/nnunet/seed0/model")
     process = box.start(f"{FACTORY}/model", f"{SOURCE}/nnunet/seed0/model")
     box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
@@ -139,7 +139,7 @@ def power_cut(box: Sandbox) -> Outcome:
 
 
 @fault("time limit of a cluster", "SIGTERM to the job of the adaptation")
-def time_limit(box: Sandbox) -> Outcome:
+def _time_limit(box: Sandbox) -> Outcome:
     box.forget(f"{CELL}/ours/seed0/model")
     process = box.start(f"{CELL}/ours/seed0/model")
     (job, *_) = box.wait(lambda: box.processes("adapt.py", "--log"))
@@ -150,7 +150,7 @@ def time_limit(box: Sandbox) -> Outcome:
 
 
 @fault("damaged checkpoint", "one bit of the aggregator's newest checkpoint flipped after a kill")
-def damaged_checkpoint(box: Sandbox) -> Outcome:
+def _damaged_checkpoint(box: Sandbox) -> Outcome:
     newest = _killed_factory(box)
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -164,7 +164,7 @@ def damaged_checkpoint(box: Sandbox) -> Outcome:
 @fault(
     "something else in a checkpoint", "the newest checkpoint replaced by a pickle that runs a command, digest included"
 )
-def pickle_in_checkpoint(box: Sandbox) -> Outcome:
+def _pickle_in_checkpoint(box: Sandbox) -> Outcome:
     newest = _killed_factory(box)
     marker = box.folder / "executed"
     content = pickle.dumps(_Command(f"touch {marker}"))
@@ -178,7 +178,7 @@ def pickle_in_checkpoint(box: Sandbox) -> Outcome:
 
 
 @fault("full disk while a checkpoint is written", "the factory's folder on a file system of 2 MB")
-def full_disk_checkpoint(box: Sandbox) -> Outcome:
+def _full_disk_checkpoint(box: Sandbox) -> Outcome:
     box.forget(FACTORY)
     with small_disk(box.folder / FACTORY, "2m") as grow:
         _, said = box.run(f"{FACTORY}/model")
@@ -188,7 +188,7 @@ def full_disk_checkpoint(box: Sandbox) -> Outcome:
 
 
 @fault("full disk while a client is prepared", "the client's folder on a file system of 200 kB")
-def full_disk_prepare(box: Sandbox) -> Outcome:
+def _full_disk_prepare(box: Sandbox) -> Outcome:
     raw = box.folder / CELL / "raw"
     kept = Path(tempfile.mkdtemp()) / "raw"
     raw.rename(kept)
@@ -203,7 +203,7 @@ def full_disk_prepare(box: Sandbox) -> Outcome:
 
 
 @fault("results read-only", "the cell's folder without write permission")
-def read_only(box: Sandbox) -> Outcome:
+def _read_only(box: Sandbox) -> Outcome:
     box.forget(f"{CELL}/ours/seed0/model")
     (box.folder / CELL / "ours/seed0").chmod(0o555)
     _, said = box.run(f"{CELL}/ours/seed0/model", prefix=HUMBLE)
@@ -232,7 +232,7 @@ def _bad_image(box: Sandbox, spoil: Callable[[Path], None], prefix: tuple[str, .
 
 
 @fault("damaged image", "one byte of a compressed NIfTI file changed")
-def damaged_image(box: Sandbox) -> Outcome:
+def _damaged_image(box: Sandbox) -> Outcome:
     def spoil(path: Path) -> None:
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0xFF
@@ -242,17 +242,17 @@ def damaged_image(box: Sandbox) -> Outcome:
 
 
 @fault("half-copied release", "a NIfTI file cut in the middle")
-def half_copied(box: Sandbox) -> Outcome:
+def _half_copied(box: Sandbox) -> Outcome:
     return _bad_image(box, lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]))
 
 
 @fault("image without permission", "a NIfTI file that the user may not read")
-def no_permission(box: Sandbox) -> Outcome:
+def _no_permission(box: Sandbox) -> Outcome:
     return _bad_image(box, lambda path: path.chmod(0), HUMBLE)
 
 
 @fault("release without a file", "the label of a subject removed")
-def missing_label(box: Sandbox) -> Outcome:
+def _missing_label(box: Sandbox) -> Outcome:
     truth = sorted((box.folder / RUN / "ms/siemens/raw").rglob("Labeled/*/*_sa_gt.nii.gz"))[0]
     content = truth.read_bytes()
     data = f"{RUN}/ms/siemens/data"
@@ -265,7 +265,7 @@ def missing_label(box: Sandbox) -> Outcome:
 
 
 @fault("out of memory", "an adaptation that may have 1.2 GB of address space")
-def out_of_memory(box: Sandbox) -> Outcome:
+def _out_of_memory(box: Sandbox) -> Outcome:
     box.forget(f"{CELL}/ours/seed0/model")
     _, said = box.run(f"{CELL}/ours/seed0/model", prefix=("prlimit", "--as=1200000000", "--"))
     return Outcome(
@@ -274,7 +274,7 @@ def out_of_memory(box: Sandbox) -> Outcome:
 
 
 @fault("two runs in one folder", "a second Snakemake while the first one works")
-def two_runs(box: Sandbox) -> Outcome:
+def _two_runs(box: Sandbox) -> Outcome:
     box.forget(f"{SOURCE}/nnunet/seed0/model")
     process = box.start(f"{SOURCE}/nnunet/seed0/model")
     box.wait(lambda: box.processes("nnunet_train.py"))
@@ -284,7 +284,7 @@ def two_runs(box: Sandbox) -> Outcome:
 
 
 @fault("clock jump", "every raw file dated a year ahead, as after a clock that was wrong")
-def clock_jump(box: Sandbox) -> Outcome:
+def _clock_jump(box: Sandbox) -> Outcome:
     ahead = time.time() + 365 * 86400
     for path in (box.folder / RUN / "mo").rglob("raw/**/*"):
         os.utime(path, (ahead, ahead))
@@ -294,13 +294,13 @@ def clock_jump(box: Sandbox) -> Outcome:
 
 
 @fault("interrupted download", "a server that ends every answer in the middle")
-def interrupted_download(box: Sandbox) -> Outcome:
+def _interrupted_download(box: Sandbox) -> Outcome:
     with half_server() as address:
         return _weights(box, {"url": f"{address}/model.pt", "sha256": sha256(b"x" * 1000).hexdigest(), "bytes": 1000})
 
 
 @fault("malicious archive", "weights whose archive has a member that climbs out of its folder, digest entered")
-def malicious_archive(box: Sandbox) -> Outcome:
+def _malicious_archive(box: Sandbox) -> Outcome:
     file = box.folder / "weights/model.pt"
     file.parent.mkdir()
     with zipfile.ZipFile(file, "w") as archive:
@@ -312,7 +312,7 @@ def malicious_archive(box: Sandbox) -> Outcome:
 
 
 @fault("weights that run code", "weights that are a pickle with a command, digest entered")
-def pickle_weights(box: Sandbox) -> Outcome:
+def _pickle_weights(box: Sandbox) -> Outcome:
     marker = box.folder / "executed"
     file = box.folder / "weights/model.pt"
     file.parent.mkdir()
@@ -322,14 +322,14 @@ def pickle_weights(box: Sandbox) -> Outcome:
 
 
 @fault("a path out of the project in the configuration", "run: ../../elsewhere, and a setup's file outside")
-def hostile_path(box: Sandbox) -> Outcome:
+def _hostile_path(box: Sandbox) -> Outcome:
     _, first = _configured(box, {"run": "../../elsewhere"})
     _, second = _configured(box, {"setups": ["../outside.yaml"]})
     return Outcome(f"{sentence(first)} / {sentence(second)}", "nothing")
 
 
 @fault("a command in the configuration", "a method's label with $(touch executed), and a Python object in YAML")
-def hostile_value(box: Sandbox) -> Outcome:
+def _hostile_value(box: Sandbox) -> Outcome:
     label = "$(touch executed)'; touch executed; '"
     status, _ = _configured(box, {"methods": {"nnunet": {"label": label}}}, f"{RUN}/table1.csv")
     own = box.folder / "config/own.yaml"
@@ -342,12 +342,12 @@ def hostile_value(box: Sandbox) -> Outcome:
 
 
 @fault("a node of Fed-BioMed killed while it trains", "SIGKILL to one site's node in the first round")
-def node_killed(box: Sandbox) -> Outcome:
+def _node_killed(box: Sandbox) -> Outcome:
     return _node(box, signal.SIGKILL, deadline=120)
 
 
 @fault("a node of Fed-BioMed that hangs", "SIGSTOP to one site's node in the first round, deadline 20 s")
-def node_hangs(box: Sandbox) -> Outcome:
+def _node_hangs(box: Sandbox) -> Outcome:
     return _node(box, signal.SIGSTOP, deadline=20)
 
 

@@ -59,18 +59,18 @@ class Sandbox:
             for found in self.folder.glob(path):
                 shutil.rmtree(found) if found.is_dir() else found.unlink()
 
-    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+    def _command(self, *arguments: str, cores: int = 2) -> list[str]:
         return [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores), *TINY, *arguments]
 
-    def environment(self) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(self.folder / "src")}
 
     def run(self, *arguments: str, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> tuple[int, str]:
         """Run Snakemake, or another command, to its end; return status and output."""
         done = subprocess.run(
-            [*prefix, *(command or self.command(*arguments))],
+            [*prefix, *(command or self._command(*arguments))],
             cwd=self.folder,
-            env=self.environment(),
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -84,9 +84,9 @@ class Sandbox:
         """Start Snakemake in the background, in a group of its own."""
         log = (self.folder / "snakemake.log").open("w")
         return subprocess.Popen(
-            self.command(*arguments),
+            self._command(*arguments),
             cwd=self.folder,
-            env=self.environment(),
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

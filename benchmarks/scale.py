@@ -2,8 +2,8 @@
 
 plan: dry runs of the paper's configuration with five seeds, and of a synthetic one with 10 000 cells; wall seconds and
 memory of the one Snakemake process.
-schedule: jobs that only sleep, on 64 pretended cores, with the scheduler and the timers of profiles/default: how many of
-the 64 are busy on the average once all have started.
+schedule: jobs that only sleep, on 64 pretended cores, with the scheduler and the timers of profiles/default: how many
+of the 64 are busy on the average once all have started.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""What happens when things go wrong: `python -m benchmarks.faults --out docs/benchmarks`, shown in docs/reliability.md."""
+"""What happens when things go wrong: `python -m benchmarks.faults --out docs/benchmarks`; docs/reliability.md shows it."""

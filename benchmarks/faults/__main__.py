@@ -1,8 +1,8 @@
 """Break things on purpose, and write down what happened: `python -m benchmarks.faults --out docs/benchmarks`.
 
 Every fault has a copy of the project with a finished tiny run (config/test.yaml) of its own. After the fault the same
-command runs again, and all results must be the bytes of the run that nobody disturbed. Some faults need root (small file
-systems). Takes about 20 minutes.
+command runs again, and all results must be the bytes of the run that nobody disturbed. Some faults need root (small
+file systems). Takes about 20 minutes.
 """
 
 import argparse

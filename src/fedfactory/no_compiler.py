@@ -29,8 +29,8 @@ class _StandIn(ModuleType):
         return fn if fn is not None else lambda function: function
 
     def __getattr__(self, name: str) -> Any:
-        # Python asks every module whether it is a package before it takes a name from it.
-        if name == "__path__":
+        # Python asks every module whether it is a package, and inspect asks for its file.
+        if name.startswith("__"):
             raise AttributeError(name)
         if sys.modules.get(_NAME) is self:
             del sys.modules[_NAME]

@@ -179,9 +179,7 @@ def test_prints_become_log_lines(caplog):
     assert caplog.messages == ["one", "two"]
 
 
-def test_a_training_on_a_cpu_does_without_torchs_compiler():
-    code = """
-import subprocess
+STAND_IN = """
 import sys
 import torch
 from fedfactory.devices import prepare
@@ -191,14 +189,23 @@ weight = torch.nn.Parameter(torch.ones(3))
 optimiser = torch.optim.Adam([weight], lr=0.1)
 weight.square().sum().backward()
 optimiser.step()
-assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
 assert abs(weight[0].item() - 0.9) < 1e-6
 # What looks through all modules, as torch does for its own operators, leaves the stand-in alone.
 import inspect
 inspect.getmodule(sys._getframe())
 assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
-# What a later torch may ask besides is answered by the real one.
-import torch._dynamo
-assert torch._dynamo.config is sys.modules["torch._dynamo.config"]
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "import torch._dynamo; assert torch._dynamo.config is sys.modules['torch._dynamo.config']",
+        "from torch._dynamo import utils; assert utils.__spec__.origin and utils is torch._dynamo.utils",
+        "import torch._dynamo.utils as utils; assert utils is sys.modules['torch._dynamo'].utils",
+        "import torchvision",
+        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2",
+    ],
+)
+def test_a_training_on_a_cpu_does_without_torchs_compiler_and_others_get_the_real_one(asked):
+    subprocess.run([sys.executable, "-c", f"{STAND_IN}\n{asked}\noptimiser.step()"], check=True)

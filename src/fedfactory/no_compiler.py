@@ -2,14 +2,15 @@
 
 Every optimiser of torch asks the compiler to leave it alone, and imports it for that: more than a second of each
 training, and of each prediction of nnU-Net. There is no switch. The stand-in answers these questions, and gives way to
-the real module when anything else is asked of it. It is no package: a process that wants to compile must not call this.
+the real module when anything else is asked of it, or one of its submodules is imported.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,8 @@ _NAME = "torch._dynamo"
 
 
 class _StandIn(ModuleType):
+    # A package without files: submodules are asked of the finder below.
+    __path__: Sequence[str] = ()
     OptimizedModule = type("OptimizedModule", (), {"__doc__": "What a compiled network is an instance of: none here."})
 
     @staticmethod
@@ -29,14 +32,47 @@ class _StandIn(ModuleType):
         return fn if fn is not None else lambda function: function
 
     def __getattr__(self, name: str) -> Any:
-        # Python asks every module whether it is a package, and inspect asks for its file.
+        # inspect asks every module for its file.
         if name.startswith("__"):
             raise AttributeError(name)
-        if sys.modules.get(_NAME) is self:
-            del sys.modules[_NAME]
-        return getattr(importlib.import_module(_NAME), name)
+        return getattr(_real(), name)
+
+
+class _GiveWay:
+    """Finds submodules of the compiler while the stand-in is there: the real package comes first."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not name.startswith(f"{_NAME}.") or not isinstance(sys.modules.get(_NAME), _StandIn):
+            return None
+        package = _real()
+        # The package has imported most of its submodules itself: they must not be executed a second time.
+        loaded = sys.modules.pop(name, None)
+        return PathFinder.find_spec(name, package.__path__) if loaded is None else ModuleSpec(name, _Loaded(loaded))
+
+
+class _Loaded:
+    """Loads a module that has been loaded."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
 
 
 def do_without_compiler() -> None:
     """Put the stand-in where torch looks for its compiler, unless that is loaded already."""
-    sys.modules.setdefault(_NAME, _StandIn(_NAME))
+    if _NAME not in sys.modules:
+        sys.modules[_NAME] = _StandIn(_NAME)
+        sys.meta_path.insert(0, _GiveWay)
+
+
+def _real() -> ModuleType:
+    if isinstance(sys.modules.get(_NAME), _StandIn):
+        del sys.modules[_NAME]
+        sys.meta_path.remove(_GiveWay)
+    return importlib.import_module(_NAME)

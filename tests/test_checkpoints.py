@@ -95,7 +95,7 @@ def test_a_script_says_what_the_disk_said(tmp_path):
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
-SCHEDULE = Schedule(steps=60, decay_at=0.5, clip=10.0, ema=0.9, validations=6)
+SCHEDULE = Schedule(steps=240, decay_at=0.5, clip=10.0, ema=0.9, validations=6)
 
 
 def learn(folder, result) -> None:

@@ -64,7 +64,9 @@ def parse(dry_run: str) -> list[Job]:
             found = re.search(rf"^    {key}: (.*)$", block, re.M)
             files[key] = tuple(found.group(1).split(", ")) if found else ()
         shell = re.search(r"^Shell command: (.*)$", block, re.M)
-        jobs.append(Job(rule, files["input"], files["output"], shell.group(1) if shell else ""))
+        # A job without a command, which only waits for others, is printed with None.
+        command = shell.group(1) if shell and shell.group(1) != "None" else ""
+        jobs.append(Job(rule, files["input"], files["output"], command))
     return jobs
 
 

@@ -5,7 +5,7 @@ from fedfactory.no_compiler import do_without_compiler
 
 
 def make_deterministic(device: str) -> None:
-    """Ask torch for the same bytes in every run: a must on the CPU.
+    """Ask torch for the same bytes in every run: a must on the CPU, where it also does without its compiler.
 
     On a GPU a few operations (bilinear resampling backwards) have no such kernel; torch then warns, once for each.
     """

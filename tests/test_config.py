@@ -36,12 +36,13 @@ def edit(project: Path, name: str, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new, 1))
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
-def test_shipped_configurations_hold_every_cell(name):
+@pytest.mark.parametrize(("name", "targets"), [("demo", 9), ("paper", 9), ("test", 6)])
+def test_shipped_configurations_hold_every_cell(name, targets):
     file = ROOT / f"config/{name}.yaml"
     config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)
-    assert len(config.cells()) == 9 * len(config.methods) * len(config.seeds)
-    assert config.setups["mm"].targets == ("pet", "ct", "t2w")
+    assert len(config.cells()) == targets * len(config.methods) * len(config.seeds)
+    assert config.setups["ms"].targets == ("siemens", "ge", "canon")
+    assert name == "test" or config.setups["mm"].targets == ("pet", "ct", "t2w")
 
 
 def test_paper_matches_the_setups_of_the_publication():

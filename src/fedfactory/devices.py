@@ -14,7 +14,7 @@ _FAST = "FEDFACTORY_CUDA_FAST"
 
 
 def make_deterministic(device: str) -> None:
-    """Ask torch for the same bytes in every run: a must on the CPU.
+    """Ask torch for the same bytes in every run: a must on the CPU, where it also does without its compiler.
 
     On a GPU a few operations (bilinear resampling backwards) have no such kernel; torch then warns, once for each. With
     ``cuda-fast`` nothing is asked of a GPU, and cuDNN tries which kernels are fastest.

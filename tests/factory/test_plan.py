@@ -21,12 +21,15 @@ def config(name: str = "demo", **factory) -> Config:
     return load_config(values, [file], ROOT)
 
 
-def test_every_shipped_configuration_plans_three_factories():
-    for name in ("demo", "paper"):
+def test_every_shipped_configuration_plans_a_factory_for_every_setup():
+    for name in ("demo", "paper", "test"):
         plan = FactoryPlan(config(name))
-        assert plan.clients("mm") == ("pet", "ct", "pdw"), "T2w takes no part"
+        assert plan.clients("mo") == ("swi", "octa", "oasis"), "IXI takes no part"
         assert FactoryParameters.from_json(json.loads(plan.json("ms"))) == plan.parameters["ms"]
         assert not plan.parameters["ms"].training.flip, "the heart has a side"
+        if name == "test":
+            continue
+        assert plan.clients("mm") == ("pet", "ct", "pdw"), "T2w takes no part"
         assert plan.partner("mm", "pet") == "pdw" and plan.partner("mm", "pdw") == "pet"
 
 

@@ -146,7 +146,7 @@ def _start(task: PartyTask, rounds: Rounds) -> _Client:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "fedfactory.federation.site", PARTIES[task.kind]])
     ours, theirs = context.Pipe()
-    # Read by the libraries when the child loads them; the number of threads changes the last bits of a sum.
+    # Read by the libraries when the fork server loads them; the number of threads changes the last bits of a sum.
     settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +11,7 @@ from fedfactory.devices import make_deterministic
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
 from fedfactory.federation.message import pack, unpack
-from fedfactory.federation.parent import die_with_parent
+from fedfactory.federation.parent import die_with_fork_server
 from fedfactory.federation.party import PartyTask, open_party
 
 
@@ -24,10 +22,8 @@ def serve(pipe: Connection, task: str) -> None:
         pipe: to the aggregator.
         task: :class:`PartyTask` as JSON.
     """
-    # Nothing is written any more once the aggregator is gone, and with it the process that this one was forked from.
-    die_with_parent(os.getppid())
-    if not multiprocessing.parent_process().is_alive():
-        return
+    # Nothing is written any more once the aggregator is gone.
+    die_with_fork_server()
     try:
         try:
             _Site(PartyTask(**json.loads(task))).serve(pipe)

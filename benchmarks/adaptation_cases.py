@@ -60,8 +60,8 @@ class Scale:
     size: int
 
 
-def scale_of(name: str) -> Scale:
-    """The demo's parameters of a setup, or those of the paper with batches of two."""
+def scale_of(name: str, small_batches: bool = True) -> Scale:
+    """The demo's parameters of a setup, or those of the paper, with batches of two or its own."""
     file = ROOT / "config" / ("paper.yaml" if name == PAPER else "demo.yaml")
     config, setup = load_config(yaml.safe_load(file.read_text()), [file], ROOT), "mm" if name == PAPER else name
     cells = {method: parameters[setup] for method, parameters in AdaptationCells(config).parameters.items()}
@@ -69,7 +69,7 @@ def scale_of(name: str) -> Scale:
         cells["ours"].source,
         {pairs: cells[method].target for pairs, method in METHODS.items() if method in cells},
     )
-    if name == PAPER:
+    if name == PAPER and small_batches:
         source = replace(source, batch=2)
         # The paper has no pairs: one is added to see what it would cost.
         batches = {pairs: BatchParameters(source=1, labelled=1, unlabelled=0, pairs=int(pairs)) for pairs in METHODS}

@@ -1,19 +1,23 @@
 """What a GPU does with the code that the CPU runs: `python benchmarks/gpu.py --out docs/benchmarks`.
 
-``gpu_steps``: every step of the adaptation with the demo's parameters, and rounds of the demo's factories, on both
-devices: how far losses and gradients are apart (without TF32, which cuDNN uses in a training, so that it is the code
-that is compared), and whether the GPU gives the same bytes twice. ``gpu_paper``: seconds and peak memory of the steps
-at 512 pixels, batches of two, as a training runs them, in both precisions where there are two.
+``gpu_steps``: every step of the adaptation with the demo's parameters, rounds of the demo's factories, and steps of
+the other rows, on both devices: how far losses and gradients, weights or masks are apart (without TF32, which cuDNN
+uses in a training, so that it is the code that is compared), and whether the GPU gives the same bytes twice.
+``gpu_paper``: seconds and peak memory of the steps at 512 pixels as a training runs them, ours in batches of two and in
+the paper's, in both precisions where there are two.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from adaptation_cases import PAPER, STEPS, Case, scale_of
+from method_cases import CASES, NNUNET, SETUP, NnunetNetwork
+from method_cases import Case as MethodCase
 from tables import write
 from torch import Tensor
 
@@ -59,8 +63,8 @@ class Rounds:
         self._number += 1
         return found
 
-    def weights(self) -> Tensor:
-        """All of them, in one row, on the CPU."""
+    def result(self) -> Tensor:
+        """All weights, in one row, on the CPU."""
         return torch.cat([p.detach().flatten().cpu() for p in self.model.parameters()])
 
 
@@ -77,13 +81,12 @@ def steps_row(setup: str, kind: str, cases: dict[str, Case]) -> Row:
     return row(setup, kind, expected, found, wanted, gradients, torch.equal(gradients, again))
 
 
-def rounds_row(setup: str, precision: str) -> Row:
-    """A few rounds of a factory on both devices; the losses of the first one are compared, the weights of the last."""
-    p = factory_parameters(setup, precision)
-    runs = [Rounds(p, device) for device in ("cpu", "cuda", "cuda")]
+def runs_row(setup: str, name: str, make: Callable[[str], MethodCase]) -> Row:
+    """A few rounds on both devices; the losses of the first one are compared, and what comes out of the last."""
+    runs = [make(device) for device in ("cpu", "cuda", "cuda")]
     losses = [[run.run() for _ in range(_ROUNDS)][0] for run in runs]
-    expected, found, again = (run.weights() for run in runs)
-    return row(setup, f"{_ROUNDS} rounds, {precision}", *losses[:2], expected, found, torch.equal(found, again))
+    expected, found, again = (run.result() for run in runs)
+    return row(setup, f"{name}, {_ROUNDS} times", *losses[:2], expected, found, torch.equal(found, again))
 
 
 def row(
@@ -94,7 +97,7 @@ def row(
         "setup": setup,
         "step": name,
         "largest difference of a loss": max(abs(found[k] - losses[k]) for k in losses),
-        "relative difference of gradients or weights": float((got - wanted).norm() / wanted.norm()),
+        "relative difference of gradients, weights or masks": float((got - wanted).norm() / wanted.norm()),
         "the GPU twice the same": "yes" if same else "no",
     }
 
@@ -112,8 +115,8 @@ def timed(run: Callable[[], object]) -> Row:
     return {"s": seconds, "peak GiB": torch.cuda.max_memory_allocated() / 2**30}
 
 
-def paper() -> list[Row]:
-    """Steps at 512 pixels."""
+def factory_times() -> list[Row]:
+    """Of the factory at 512 pixels."""
     rows = []
     for precision in PRECISIONS:
         p = factory_parameters(PAPER, precision)
@@ -121,12 +124,28 @@ def paper() -> list[Row]:
         passes = p.training.r1_every
         rounds = Rounds(replace(p, federation=replace(p.federation, local_steps=passes)), "cuda")
         rows.append({"step": f"factory, {passes} passes", "precision": precision} | timed(rounds.run))
-        del rounds
-    case = Case(scale_of(PAPER), "cuda")
-    for kind in STEPS:
-        name = kind if kind == "source" else f"target, {kind}"
-        rows.append({"step": name, "precision": "float32"} | timed(lambda kind=kind: case.step(kind)))
     return rows
+
+
+def adaptation_times() -> list[Row]:
+    """Of the source branch's and the adaptation's steps at 512 pixels."""
+    rows = []
+    for small_batches, kinds, batch in (
+        (True, STEPS, ""),
+        (False, ("source", "intra", "inter"), ", the paper's batch"),
+    ):
+        case = Case(scale_of(PAPER, small_batches), "cuda")
+        for kind in kinds:
+            name = kind if kind == "source" else f"target, {kind}"
+            rows.append({"step": name + batch, "precision": "float32"} | timed(partial(case.step, kind)))
+        del case
+    return rows
+
+
+def other_times() -> list[Row]:
+    """Of the other rows' steps at 512 pixels."""
+    rows = [{"step": name, "precision": "float32"} | timed(make(PAPER, "cuda").run) for name, make in CASES.items()]
+    return [*rows, {"step": NNUNET, "precision": "float16"} | timed(NnunetNetwork("cuda").run)]
 
 
 def main() -> None:
@@ -141,10 +160,14 @@ def main() -> None:
     for setup in SETUPS:
         cases = {device: Case(scale_of(setup), device) for device in ("cpu", "cuda")}
         rows += [steps_row(setup, kind, cases) for kind in STEPS]
-        rows += [rounds_row(setup, precision) for precision in PRECISIONS]
+        for precision in PRECISIONS:
+            p = factory_parameters(setup, precision)
+            rows.append(runs_row(setup, f"factory, {precision}", lambda device, p=p: Rounds(p, device)))
+    for name, make in CASES.items():
+        rows.append(runs_row(SETUP, name, lambda device, make=make: make("demo", device)))
     write(rows, arguments.out, "gpu_steps", where)
     torch.backends.cudnn.allow_tf32 = True
-    write(paper(), arguments.out, "gpu_paper", where)
+    write(factory_times() + adaptation_times() + other_times(), arguments.out, "gpu_paper", where)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,87 @@
-"""How planning and scheduling grow: `python benchmarks/scale.py --out docs/benchmarks`.
+"""How planning, scheduling and preparation grow: `python benchmarks/scale.py --out docs/benchmarks`.
 
-plan: dry runs of the paper's configuration with five seeds, and of a synthetic one with 10 000 cells; wall seconds and
-memory of the one Snakemake process.
+plan: dry runs of the paper's configuration on fixture trees (every release's layout, eight phantom subjects a client),
+with one seed and with five, and of a synthetic configuration with 10 000 cells; wall seconds and memory of Snakemake.
 schedule: jobs that only sleep, on 64 pretended cores, with the scheduler and the timers of profiles/default: how many
 of the 64 are busy on the average once all have started.
+prepare: one client's data of 20, 200 and 500 volumes: wall seconds and memory of the job of prepare_client.
 """
 
 import argparse
+import csv
+import json
+import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from tables import write
 
+from fedfactory.config import load_config
+from fedfactory.jobs import adapter_options, client_task
+from fedfactory.phantoms import write_site
+from fedfactory.phantoms.layouts import MNMS_TABLE, write_mnms_table
+
+SETUPS = ("ms", "mm", "mo")
+VOLUMES = (20, 200, 500)
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 
 
-def planned(name: str, files: list[Path]) -> dict[str, str | float]:
-    """One dry run, in a process of its own, so that its memory can be told."""
+def measured(command: Sequence[str | Path]) -> tuple[str, dict[str, float]]:
+    """Run a command; return what it said, its wall seconds, and the memory of the largest process so far.
+
+    Commands that take more memory come later.
+    """
     start = time.monotonic()
-    command = [str(SNAKEMAKE), "--dry-run", "--quiet", "--cores", "1", "--configfile", *map(str, files)]
-    # The largest child so far counts, and the runs are ordered by size.
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - start
     if done.returncode:
         raise SystemExit(done.stdout + done.stderr)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
-    return {
-        "what": name,
-        "cells": int(counts["score"]),
-        "jobs": int(counts["total"]),
-        "s": seconds,
-        "GiB": memory,
-    }
+    return done.stdout + done.stderr, {"s": seconds, "GiB": memory}
+
+
+def fixture_trees(root: Path) -> None:
+    """A data root in which every client of the three setups has its release's folders, file names and tables."""
+    rows = []
+    for setup in SETUPS:
+        clients = yaml.safe_load((ROOT / f"config/setups/{setup}.yaml").read_text())["clients"]
+        for client, entry in clients.items():
+            release = root / entry["raw"]
+            write_site(setup, client, release, seed=0, subjects=8)
+            if setup == "ms":
+                # One table for all vendors.
+                with (release / MNMS_TABLE).open(newline="") as file:
+                    rows += csv.DictReader(file)
+    write_mnms_table(root / "MnMs", rows)
 
 
 def plans(folder: Path) -> list[dict[str, str | float]]:
-    """The paper's run with five seeds, and a synthetic one with 10 000 cells."""
-    seeds = folder / "seeds.yaml"
+    """The paper's run with one seed and with five, and a synthetic one with 10 000 cells."""
+    fixture_trees(folder / "data")
+    own, seeds = folder / "own.yaml", folder / "seeds.yaml"
+    own.write_text(yaml.safe_dump({"data": {"root": str(folder / "data")}}))
     seeds.write_text(yaml.safe_dump({"seeds": list(range(112))}))
-    return [
-        planned("config/paper.yaml, one seed", [ROOT / "config/paper.yaml"]),
-        planned("config/paper.yaml, five seeds", [ROOT / "config/paper.yaml", ROOT / "config/five_seeds.yaml"]),
-        planned("config/demo.yaml, 112 seeds", [ROOT / "config/demo.yaml", seeds]),
-    ]
+    paper, five, demo = (ROOT / "config" / name for name in ("paper.yaml", "five_seeds.yaml", "demo.yaml"))
+    rows = []
+    for name, files in (
+        ("paper.yaml, one seed", (paper, own)),
+        ("paper.yaml, five seeds", (paper, five, own)),
+        ("demo.yaml, 112 seeds", (demo, seeds)),
+    ):
+        said, cost = measured([SNAKEMAKE, "--dry-run", "--quiet", "--cores", "1", "--configfile", *files])
+        counts = dict(re.findall(r"^(\w+) +(\d+)$", said, re.M))
+        rows.append({"configuration": name, "cells": int(counts["score"]), "jobs": int(counts["total"]), **cost})
+    return rows
 
 
 def busy(folder: Path, cores: int, jobs: int, seconds: int) -> dict[str, str | float]:
@@ -87,17 +117,48 @@ def busy(folder: Path, cores: int, jobs: int, seconds: int) -> dict[str, str | f
     }
 
 
+def preparations(folder: Path) -> list[dict[str, str | float]]:
+    """One client of MM whose volumes are copies of twenty phantoms."""
+    first = folder / "first"
+    write_site("mm", "ct", first, seed=0, subjects=20, size=128, slices=32)
+    subjects = sorted(first.iterdir())
+    file = ROOT / "config/paper.yaml"
+    config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)
+    task = json.loads(client_task(config, "mm", "ct")) | {"image_size": 128}
+    rows = []
+    for count in VOLUMES:
+        raw, out = folder / f"raw{count}", folder / f"out{count}"
+        for number in range(count):
+            shutil.copytree(subjects[number % len(subjects)], raw / f"cermep_ct_{number:03d}", copy_function=os.link)
+        command = [sys.executable, ROOT / "workflow_scripts/prepare_client.py", "--adapter", "synthstrip"]
+        command += ["--options", adapter_options(config, "mm", "ct"), "--task", json.dumps(task), "--raw", raw]
+        command += ["--out", out / "data", "--truth", out / "truth", "--preview", out / "preview.npz"]
+        out.mkdir()
+        rows.append({"volumes": count, **measured([*command, "--log", out / "log"])[1]})
+        shutil.rmtree(out)
+    return rows
+
+
+PARTS = {
+    "plan": plans,
+    "schedule": lambda folder: [busy(folder, cores=64, jobs=320, seconds=60)],
+    "prepare": preparations,
+}
+
+
 def main() -> None:
     """Measure and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=("plan", "schedule"))
+    parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
+    if arguments.only is None:
+        # A process for each: the memory that is told is that of the largest child so far.
+        for name in PARTS:
+            subprocess.run([sys.executable, __file__, "--out", arguments.out, "--only", name], check=True)
+        return
     with tempfile.TemporaryDirectory() as temporary:
-        if arguments.only != "schedule":
-            write(plans(Path(temporary)), arguments.out, "scale_plan")
-        if arguments.only != "plan":
-            write([busy(Path(temporary), cores=64, jobs=320, seconds=60)], arguments.out, "scale_schedule")
+        write(PARTS[arguments.only](Path(temporary)), arguments.out, f"scale_{arguments.only}")
 
 
 if __name__ == "__main__":

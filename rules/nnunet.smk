@@ -46,9 +46,9 @@ rule nnunet_train:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: NNUNET.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=NNUNET.memory,
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -56,7 +56,7 @@ rule nnunet_train:
         device=CONFIG.device,
         parameters=method_parameters,
     shell:
-        "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device}"
+        "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 
 
@@ -75,9 +75,9 @@ rule nnunet_finetune:
         method=jobs.any_of(NNUNET.tuned),
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: NNUNET.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=NNUNET.memory,
         runtime=lambda wildcards, attempt: 720 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -86,7 +86,7 @@ rule nnunet_finetune:
         parameters=method_parameters,
     shell:
         "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
-        " --parameters {params.parameters:q} --device {params.device}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 
 

@@ -5,6 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedfactory import checkpoints
 from fedfactory.progress import Progress
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def checkpoint_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a kill hits one in the making, or comes right after it."""
+    monkeypatch.setattr(checkpoints, "_INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoints, "_SHARE", 0.0)
 
 
 @pytest.fixture

@@ -118,10 +118,8 @@ def learn(folder, result) -> None:
     result.with_suffix(".partial").replace(result)
 
 
-def test_a_training_is_the_same_bytes_after_kills_at_any_moment(tmp_path, monkeypatch, one_thread):
+def test_a_training_is_the_same_bytes_after_kills_at_any_moment(tmp_path, checkpoint_at_every_step, one_thread):
     """Killed again and again, at random moments of which many lie in the middle of a checkpoint."""
-    monkeypatch.setattr(training, "_INTERVAL", 0.0)
-    monkeypatch.setattr(training, "_SHARE", 0.0)
     context = multiprocessing.get_context("fork")
     learn(tmp_path / "whole", tmp_path / "whole.pt")
     chance = random.Random(0)

@@ -10,11 +10,13 @@ from fedfactory.data.store import ClientView
 from fedfactory.devices import resolve
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
+from fedfactory.training_files import checkpoints_of
 from fedfactory.training_script import add_training_arguments, training_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Fine-tune one model on the target's own data."""
+    checkpoints = checkpoints_of(arguments, "", [arguments.source_model, arguments.data])
     view = ClientView(arguments.data)
     finetune(
         arguments.source_model,
@@ -23,14 +25,17 @@ def main(arguments: argparse.Namespace) -> None:
         NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
         training_seed(arguments),
         resolve(arguments.device),
+        checkpoints,
         arguments.out,
         Progress(f"fine-tune {arguments.cell} seed {arguments.seed}"),
     )
+    checkpoints.remove()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source-model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

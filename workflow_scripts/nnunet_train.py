@@ -9,23 +9,28 @@ from fedfactory.baselines.nnunet.training import train
 from fedfactory.devices import resolve
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
+from fedfactory.training_files import checkpoints_of
 from fedfactory.training_script import add_training_arguments, training_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one source model."""
+    checkpoints = checkpoints_of(arguments, "", [arguments.plan])
     train(
         arguments.plan,
         NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
         training_seed(arguments),
         resolve(arguments.device),
+        checkpoints,
         arguments.out,
         Progress(f"train {arguments.cell} seed {arguments.seed}"),
     )
+    checkpoints.remove()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plan", type=Path, required=True, help="folder made by nnunet_plan")
+    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -1,1 +1,1 @@
-"""What happens when things go wrong: `python -m benchmarks.faults --out docs/benchmarks`; docs/reliability.md shows it."""
+"""What happens when things go wrong: `python -m benchmarks.faults`; docs/reliability.md shows it."""

@@ -47,8 +47,7 @@ def main() -> None:
 
 def _base(folder: Path) -> Sandbox:
     """The finished tiny run that all faults start from."""
-    box = Sandbox.__new__(Sandbox) if folder.exists() else Sandbox(folder)
-    box.folder, box.whole = folder, {}
+    box = Sandbox(folder)
     status, said = box.run()
     if status:
         raise SystemExit(said)

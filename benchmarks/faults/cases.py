@@ -19,7 +19,9 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.faults.remote import Federation
 from benchmarks.faults.sandbox import CELL, RUN, Sandbox, sentence
+from fedfactory.federation.ledger import IN, OUT, read_ledger
 
 FACTORY = f"{RUN}/mo/factory/seed0"
 SOURCE = f"{RUN}/mo/oasis"
@@ -122,7 +124,8 @@ def _client_killed(box: Sandbox) -> Outcome:
     box.forget(f"{FACTORY}/model")
     process = box.start(f"{FACTORY}/model")
     box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
-    box.kill("multiprocessing", "spawn_main")
+    # The first one is the server that the clients are forked from.
+    os.kill(box.processes("multiprocessing.forkserver")[-1], signal.SIGKILL)
     process.wait()
     return Outcome(sentence(box.said()), again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint"))
 
@@ -341,33 +344,97 @@ def _hostile_value(box: Sandbox) -> Outcome:
     return Outcome(f"{first} / {sentence(second)}", "nothing")
 
 
-@fault("a node of Fed-BioMed killed while it trains", "SIGKILL to one site's node in the first round")
-def _node_killed(box: Sandbox) -> Outcome:
-    return _node(box, signal.SIGKILL, deadline=120)
+SITE_RECORDS = f"{FACTORY}/.model.work/sites"
 
 
-@fault("a node of Fed-BioMed that hangs", "SIGSTOP to one site's node in the first round, deadline 20 s")
-def _node_hangs(box: Sandbox) -> Outcome:
-    return _node(box, signal.SIGSTOP, deadline=20)
+def _at(number: int, *directions: str) -> Callable[[Sandbox], str | None]:
+    """A site whose border was crossed in these directions in a round, and in no other."""
+
+    def seen(box: Sandbox) -> str | None:
+        for file in box.folder.glob(f"{SITE_RECORDS}/*/ledger.csv"):
+            if {row["direction"] for row in read_ledger(file) if int(row["round"]) == number} == set(directions):
+                return file.parent.name
+        return None
+
+    return seen
 
 
-def _node(box: Sandbox, sent: int, deadline: int) -> Outcome:
+def _running(box: Sandbox) -> str | None:
+    """A site whose node has started, and was asked for nothing."""
+    return "octa" if box.processes("nodes/octa") else None
+
+
+# Rounds 0 to 2 train the factory, round 3 refines it.
+PHASES = {
+    "before the first round": (_running, signal.SIGKILL, 600),
+    "while it trains": (_at(0, IN), signal.SIGKILL, 600),
+    "after its answer": (_at(0, IN, OUT), signal.SIGKILL, 600),
+    "in the refinement": (_at(3, IN), signal.SIGKILL, 600),
+    "and comes back late": (_at(0, IN), signal.SIGSTOP, 20),
+}
+
+
+def _node_lost(seen: Callable[[Sandbox], str | None], sent: int, deadline: int) -> Callable[[Sandbox], Outcome]:
+    def work(box: Sandbox) -> Outcome:
+        target = f"{FACTORY}/model"
+        # Rounds that last long enough to be hit.
+        federation = {"engine": "fedbiomed", "local_steps": 40, "refinement_steps": 40, "deadline": deadline}
+        (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": federation}}))
+        box.forget(target)
+        arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
+        process = box.start(*arguments)
+        site = box.wait(lambda: seen(box))
+        os.kill(box.processes(f"nodes/{site}")[0], sent)
+        process.wait()
+        happened = sentence(box.said())
+        status, said = box.run(*arguments)
+        lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
+        return Outcome(happened.replace(f"{box.folder}/", ""), lost)
+
+    return work
+
+
+for _phase, (_seen, _sent, _deadline) in PHASES.items():
+    _made = (
+        "SIGKILL to one site's node"
+        if _sent == signal.SIGKILL
+        else f"SIGSTOP to one site's node, deadline {_deadline} s"
+    )
+    FAULTS.append(Fault(f"node of Fed-BioMed lost {_phase}", _made, _node_lost(_seen, _sent, _deadline)))
+
+
+@fault("aggregator of Fed-BioMed killed", "SIGKILL to the researcher while a site trains")
+def _researcher_killed(box: Sandbox) -> Outcome:
     target = f"{FACTORY}/model"
-    federation = {"engine": "fedbiomed", "local_steps": 40, "deadline": deadline}
-    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": federation}}))
+    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": {"engine": "fedbiomed"}}}))
     box.forget(target)
     arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
     process = box.start(*arguments)
-    rounds = f"{FACTORY}/.model.work/**/ledger.csv"
-    box.wait(lambda: any(",in," in p.read_text() or "into" in p.read_text() for p in box.folder.glob(rounds)), 200)
-    (node, *_) = box.wait(lambda: box.processes("nodes/"))
-    os.kill(node, sent)
+    box.wait(lambda: _at(1, IN)(box))
+    os.kill(box.processes("fedbiomed.researcher")[0], signal.SIGKILL)
     process.wait()
     happened = sentence(box.said())
     status, said = box.run(*arguments)
-    return Outcome(
-        happened, "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
-    )
+    lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
+    return Outcome(happened.replace(f"{box.folder}/", ""), lost)
+
+
+@fault("certificate mismatch", "nodes of sites keep running while the coordinator's certificate is made anew")
+def _certificate(box: Sandbox) -> Outcome:
+    target = f"{FACTORY}/model"
+    box.forget(target)
+    with Federation(box, target, deadline=40) as federation:
+        process = federation.start()
+        federation.approve()
+        box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/fedbiomed/round000001-*.pt")))
+        box.end(process)
+        federation.new_certificate()
+        _, said = federation.run()
+        federation.stop_nodes()
+        federation.start_nodes()
+        status, after = federation.run()
+    lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(after)}"
+    return Outcome(sentence(said).replace(f"{box.folder}/", ""), f"{lost}, once the nodes were restarted")
 
 
 class _Command:

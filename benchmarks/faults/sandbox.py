@@ -21,23 +21,25 @@ RUN = "results/test"
 
 
 class Sandbox:
-    """A project of its own.
+    """A project of its own: that which lies in the folder, or a copy of another sandbox or of this project.
 
     Attributes:
         folder: the project.
         whole: digests of all files of the finished run that it was copied from.
+        settings: environment variables of everything that runs in it.
     """
 
     def __init__(self, folder: Path, like: Sandbox | None = None) -> None:
         self.folder = folder
         if like is not None:
             shutil.copytree(like.folder, folder, copy_function=shutil.copy2, symlinks=True)
-        else:
+        elif not folder.exists():
             folder.mkdir(parents=True)
             for part in PARTS:
                 copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
                 copy(ROOT / part, folder / part)
         self.whole: dict[str, str] = like.whole if like is not None else {}
+        self.settings: dict[str, str] = {}
 
     def digests(self) -> dict[str, str]:
         """Digest of every result; logs and costs differ from run to run."""
@@ -62,15 +64,16 @@ class Sandbox:
     def _command(self, *arguments: str, cores: int = 2) -> list[str]:
         return [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores), *TINY, *arguments]
 
-    def _environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.folder / "src")}
+    def environment(self) -> dict[str, str]:
+        """Of a process in it."""
+        return os.environ | {"PYTHONPATH": str(self.folder / "src")} | self.settings
 
     def run(self, *arguments: str, command: Sequence[str] = (), prefix: Sequence[str] = ()) -> tuple[int, str]:
         """Run Snakemake, or another command, to its end; return status and output."""
         done = subprocess.run(
             [*prefix, *(command or self._command(*arguments))],
             cwd=self.folder,
-            env=self._environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -86,7 +89,7 @@ class Sandbox:
         return subprocess.Popen(
             self._command(*arguments),
             cwd=self.folder,
-            env=self._environment(),
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -121,10 +124,10 @@ class Sandbox:
         return found
 
     def kill(self, *words: str, after: float = 0.0) -> None:
-        """Kill the first process with these words, some time after it was seen."""
-        (first, *_) = self.wait(lambda: self.processes(*words))
+        """Kill the last process with these words (not the shell around it), some time after it was seen."""
+        (*_, last) = self.wait(lambda: self.processes(*words))
         time.sleep(after)
-        os.kill(first, signal.SIGKILL)
+        os.kill(last, signal.SIGKILL)
 
     def end(self, process: subprocess.Popen[str]) -> None:
         """Kill Snakemake and all its jobs."""

@@ -11,6 +11,7 @@ import logging
 import pickle
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 # A kill can come between the files that two parties of a federation write for one round: both have the one before.
 _KEPT = 2
 _DIGITS = 16
+# Seconds between checkpoints, at least; and no more than one second in fifty is spent on them.
+_INTERVAL, _SHARE = 20.0, 50.0
 _NAME = re.compile(r"round(\d+)-([0-9a-f]{16})\.pt")
 
 
@@ -127,3 +130,21 @@ class Checkpoints:
             log.warning("%s is damaged: its content is not what was written; the state before it is taken", file)
             return False
         return True
+
+
+class Clock:
+    """When the next checkpoint is due, where steps take unequal times."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        """Whether to save now; call :meth:`done` afterwards."""
+        self._started = time.monotonic()
+        return self._started - self._last > max(_INTERVAL, _SHARE * self._cost)
+
+    def done(self) -> None:
+        """A checkpoint was saved, since :meth:`due` was asked."""
+        self._last = time.monotonic()
+        self._cost = self._last - self._started

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fedfactory.checkpoints import Checkpoints
+from fedfactory.checkpoints import Checkpoints, Clock
 from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import Schedule
 from fedfactory.progress import Progress
@@ -23,8 +22,6 @@ from fedfactory.seeds import derive_seed
 _DECAY = 0.3
 # Losses are logged as means over this share of the steps.
 _ROWS = 40
-# Seconds between checkpoints, at least; and no more than one second in fifty is spent on them.
-_INTERVAL, _SHARE = 20.0, 50.0
 
 LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 """Files of a training, and the column of the second that marks the state that was taken."""
@@ -212,7 +209,7 @@ class Training:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             history, best = History.from_plain(state["history"]), state["best"]
-        when, saved = self._validations(), _Clock()
+        when, saved = self._validations(), Clock()
         if start == 0 and 0 in when:
             best = self._judged(0, mean, history, best)
         self._train_mode(True)
@@ -275,23 +272,6 @@ class Training:
     def _train_mode(self, on: bool) -> None:
         for learner in self.learners.values():
             learner.network.train(on)
-
-
-class _Clock:
-    """When a checkpoint is due."""
-
-    def __init__(self) -> None:
-        self._started = self._last = time.monotonic()
-        self._cost = 0.0
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        self._started = now
-        return now - self._last > max(_INTERVAL, _SHARE * self._cost)
-
-    def done(self) -> None:
-        self._last = time.monotonic()
-        self._cost = self._last - self._started
 
 
 @dataclass

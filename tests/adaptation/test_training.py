@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory import training as loop
 from fedfactory.adaptation.encoder import SOURCE, TARGET
 from fedfactory.adaptation.frame import Frame
 from fedfactory.adaptation.learning import training_of
@@ -113,10 +112,8 @@ def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
 
 
 @pytest.mark.parametrize("validation", ["full", "none"])
-def test_an_adaptation_is_the_same_after_a_kill(adaptation, monkeypatch, validation):
+def test_an_adaptation_is_the_same_after_a_kill(adaptation, checkpoint_at_every_step, validation):
     p = replace(TARGET_PARAMETERS, validation=validation)
-    monkeypatch.setattr(loop, "_INTERVAL", 0.0)
-    monkeypatch.setattr(loop, "_SHARE", 0.0)
     translator, branch, history = adaptation(p, name="whole")
     for steps in (2, 5):
         with pytest.raises(Killed):

@@ -42,10 +42,10 @@ def stores(tmp_path_factory):
     return {name: str(write_discs(folder / name, seed)) for seed, name in enumerate(("first", "second", "third"))}
 
 
-def run(stores, folder, kind="feddg", workers=2, progress=None, **changes):
+def run(stores, folder, kind="feddg", workers=2, progress=None, device="cpu", **changes):
     parameters, clients, train = TRAININGS[kind]
     cell = FederatedCell(
-        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device="cpu",
+        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device=device,
         stores={name: stores[name] for name in clients if name in stores}, identity="test", work=folder / "work",
         workers=workers,
     )  # fmt: skip

@@ -16,17 +16,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from fedfactory.baselines.nnunet import finetuning, training
 from fedfactory.baselines.nnunet.environment import serial_pools
-from fedfactory.baselines.nnunet.finetuning import _best, finetune
+from fedfactory.baselines.nnunet.finetuning import _best
 from fedfactory.baselines.nnunet.inference import load_segmenter
 from fedfactory.baselines.nnunet.model import adapted
 from fedfactory.baselines.nnunet.parameters import NnunetParameters
 from fedfactory.baselines.nnunet.planning import plan
-from fedfactory.baselines.nnunet.training import train
+from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
+from tests.conftest import ROOT, KillAt, Killed
+from tests.federation.conftest import wait_until
 
 CLASSES = ["core", "shell"]
 SOURCE = {
@@ -79,6 +83,18 @@ def transfer(*schedules: dict, **changes: object) -> NnunetParameters:
 def few_shot(seed: int = 70) -> Case:
     parts = [blob("x", seed + i) for i in range(3)]
     return Case("few", np.stack([p.images[2] for p in parts]), np.stack([p.labels[2] for p in parts]))
+
+
+def checkpoints_of(out: Path) -> Checkpoints:
+    return Checkpoints(out.with_name(f".{out.name}.work"), "x")
+
+
+def train(plan_dir: Path, parameters: NnunetParameters, seed: int, device: str, out: Path, progress: Recorder) -> None:
+    training.train(plan_dir, parameters, seed, device, checkpoints_of(out), out, progress)
+
+
+def finetune(base: Path, few: Case, validation: list[Case], p: NnunetParameters, out: Path, progress: Recorder) -> None:
+    finetuning.finetune(base, few, validation, p, 5, "cpu", checkpoints_of(out), out, progress)
 
 
 TRAIN = [blob(f"train_{i}", i) for i in range(3)]
@@ -345,7 +361,7 @@ def test_finetune_needs_nothing_but_the_model(trained: Path, tmp_path: Path) -> 
     progress = Recorder()
     schedules = [{"epochs": 2, "initial_lr": 1e-3}, STANDSTILL]
     for out in ("one", "two"):
-        finetune(base, few_shot(), VALIDATION, transfer(*schedules), 5, "cpu", tmp_path / out, progress)
+        finetune(base, few_shot(), VALIDATION, transfer(*schedules), tmp_path / out, progress)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert [done for done, _, _ in progress.updates] == [1, 2, 3, 1, 2, 3]
     assert {total for _, total, _ in progress.updates} == {3}
@@ -358,10 +374,59 @@ def test_finetune_needs_nothing_but_the_model(trained: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["nnUNetTrainer", "nnUNetTrainerDA5"])
+def test_a_killed_training_goes_on_as_if_there_had_been_no_kill(
+    plan_dir: Path, tmp_path: Path, checkpoint_at_every_step: None, trainer: str
+) -> None:
+    parameters = source(trainer=trainer, epochs=4, iterations_per_epoch=3, checkpoint="best")
+    whole, again = Recorder(), Recorder()
+    train(plan_dir, parameters, 3, "cpu", tmp_path / "whole", whole)
+    with pytest.raises(Killed):
+        train(plan_dir, parameters, 3, "cpu", tmp_path / "killed", KillAt(2))
+    train(plan_dir, parameters, 3, "cpu", tmp_path / "killed", again)
+    assert again.updates == whole.updates[2:]
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_workers_load_and_none_outlives_a_killed_training(plan_dir: Path, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from tests.baselines.test_nnunet import Recorder, source, train
+parameters = source(epochs={{epochs}}, workers=2)
+train(Path({str(plan_dir)!r}), parameters, 3, "cpu", Path({str(tmp_path / "model")!r}), Recorder())
+"""
+    subprocess.run([sys.executable, "-c", code.format(epochs=1)], cwd=ROOT, check=True)
+    assert (tmp_path / "model/weights.pt").exists()
+    job = subprocess.Popen([sys.executable, "-c", code.format(epochs=1000)], cwd=ROOT)
+    # Two for the training, one for its validation.
+    wait_until(lambda: len(psutil.Process(job.pid).children()) == 3, 60)
+    workers = psutil.Process(job.pid).children()
+    job.kill()
+    job.wait()
+    psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+def test_a_killed_fine_tuning_keeps_its_finished_schedules(
+    trained: Path, tmp_path: Path, checkpoint_at_every_step: None
+) -> None:
+    parameters = transfer({"epochs": 2, "initial_lr": 1e-3}, {"epochs": 3, "initial_lr": 1e-3})
+    again = Recorder()
+    finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "whole", Recorder())
+    with pytest.raises(Killed):
+        finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "killed", KillAt(3))
+    finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "killed", again)
+    assert [done for done, _, _ in again.updates] == [4, 5]
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+@pytest.mark.slow
 def test_finetune_transfers_all_weights(trained: Path, tmp_path: Path) -> None:
     import torch
 
-    finetune(trained, few_shot(), [], transfer(STANDSTILL), 5, "cpu", tmp_path / "model", Recorder())
+    finetune(trained, few_shot(), [], transfer(STANDSTILL), tmp_path / "model", Recorder())
     before, after = (torch.load(m / "weights.pt", weights_only=True) for m in (trained, tmp_path / "model"))
     assert before.keys() == after.keys() and any("seg_layers" in key for key in after)
     for key in before:
@@ -378,7 +443,7 @@ def test_only_validation_chooses_the_schedule(trained: Path, tmp_path: Path) -> 
     chosen = {}
     for name, validation in {"liked": [liked], "disliked": [disliked], "none": []}.items():
         parameters = transfer(RUIN, STANDSTILL)
-        finetune(trained, few_shot(), validation, parameters, 5, "cpu", tmp_path / name, Recorder())
+        finetune(trained, few_shot(), validation, parameters, tmp_path / name, Recorder())
         chosen[name] = json.loads((tmp_path / name / "model.json").read_text())
     assert chosen["liked"]["chosen_schedule"] == 1
     assert chosen["disliked"]["chosen_schedule"] == 0
@@ -390,7 +455,7 @@ def test_wrong_kind_of_parameters(tmp_path: Path) -> None:
     with pytest.raises(FedFactoryError, match="use finetune"):
         train(tmp_path, transfer(STANDSTILL), 0, "cpu", tmp_path / "m", Recorder())
     with pytest.raises(FedFactoryError, match="use train"):
-        finetune(tmp_path, few_shot(), [], source(), 0, "cpu", tmp_path / "m", Recorder())
+        finetune(tmp_path, few_shot(), [], source(), tmp_path / "m", Recorder())
 
 
 def test_missing_folders_are_named(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def sam(one_thread):
 
 @pytest.fixture
 def slices():
+    return discs()
+
+
+def discs():
     """Bright and dark discs on grey: images (4, 32, 32) and labels."""
     y, x = np.mgrid[:32, :32]
     stream = np.random.default_rng(0)

@@ -152,7 +152,6 @@ _STEPS: dict[str, Callable[[Mapping[str, Any], Job], int]] = {
     # One step at every client that takes part.
     "feddg_train": lambda p, job: _rounds(p) * len(job.inputs),
     "fedmedgan_train": lambda p, job: _rounds(p) * len(job.inputs),
-    "sam_tune": lambda p, job: p["tuning"]["schedule"]["steps"],
 }
 
 

@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import torch
 
 from fedfactory.baselines.nnunet.environment import without
+from fedfactory.baselines.nnunet.resume import restore, state_of
+from fedfactory.checkpoints import Checkpoints, Clock
 from fedfactory.errors import FedFactoryError
 
 # nnU-Net's logger draws with it, which is switched off here; it would bring widgets and IPython, a second of every job.
@@ -32,7 +34,8 @@ class Settings:
 
     Attributes:
         epochs, iterations, validation_iterations, initial_lr: length and learning rate.
-        on_epoch: called after each epoch with its figures, keys epoch, train_loss, val_loss, val_pseudo_dice and lr.
+        on_epoch: called after each epoch with its figures (:meth:`BenchmarkTrainer.figures`).
+        checkpoints: where the training can go on from; its last state stays there.
     """
 
     epochs: int
@@ -40,19 +43,21 @@ class Settings:
     validation_iterations: int
     initial_lr: float
     on_epoch: Callable[[dict[str, float]], None]
+    checkpoints: Checkpoints
 
 
 class BenchmarkTrainer:
     """Mixin in front of a trainer class of nnunetv2: sets the length of the run and keeps its by-products away.
 
-    Network, loss, optimiser, sampling and augmentation are the trainer's own. Checkpoints stay in memory, since
-    nnU-Net's are pickles of arbitrary objects.
+    Network, loss, optimiser, sampling and augmentation are the trainer's own. Its best and its final weights stay in
+    memory, and what a resumed training needs is written by us: nnU-Net's files are pickles of arbitrary objects.
     """
 
     settings: ClassVar[Settings]
 
     def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict, device: torch.device) -> None:
         self.snapshots: dict[str, dict[str, torch.Tensor]] = {}
+        self._clock = Clock()
         super().__init__(plans, configuration, fold, dataset_json, device)
         # After super(), so that they also win over trainers that set a length of their own.
         self.num_epochs = self.settings.epochs
@@ -91,13 +96,25 @@ class BenchmarkTrainer:
             state = self.network.state_dict()
             self.snapshots[name] = {key: value.detach().cpu().clone() for key, value in state.items()}
 
+    def on_train_start(self) -> None:
+        """Stock, then go on from the last checkpoint."""
+        super().on_train_start()
+        checkpoints = self.settings.checkpoints
+        if epochs := checkpoints.rounds():
+            restore(self, checkpoints.load(epochs[-1]))
+
     def on_epoch_end(self) -> None:
-        """Stock, then report the figures of the epoch."""
-        epoch = self.current_epoch
+        """Stock, then leave a checkpoint where one is due, and report the figures of the epoch."""
         super().on_epoch_end()
+        if self._clock.due() or self.current_epoch == self.num_epochs:
+            self.settings.checkpoints.save(self.current_epoch, state_of(self))
+            self._clock.done()
+        self.settings.on_epoch(self.figures(self.current_epoch - 1))
+
+    def figures(self, epoch: int) -> dict[str, float]:
+        """Figures of a finished epoch: epoch, train_loss, val_loss, val_pseudo_dice and lr."""
         names = {"train_loss": "train_losses", "val_loss": "val_losses", "val_pseudo_dice": "mean_fg_dice", "lr": "lrs"}
-        figures = {name: float(self.logger.get_value(key, step=epoch)) for name, key in names.items()}
-        self.settings.on_epoch({"epoch": epoch, **figures})
+        return {"epoch": epoch, **{name: float(self.logger.get_value(key, step=epoch)) for name, key in names.items()}}
 
 
 def make_trainer(

@@ -58,6 +58,14 @@ class NnunetCells:
         """Command-line switch of the prediction."""
         return "--mirroring" if self.parameters[wildcards.method].test_time_mirroring else ""
 
+    def threads(self, wildcards: Any) -> int:
+        """Cores of a training."""
+        return 1 + self.parameters[wildcards.method].workers
+
+    def memory(self, wildcards: Any, attempt: int) -> int:
+        """MB of a training, more after a failure."""
+        return (4000 + 500 * self.parameters[wildcards.method].workers) * attempt
+
     def _source_model(self, wildcards: Any, method: str) -> str:
         source = self._config.setups[wildcards.setup].source
         return self._config.layout.cell(wildcards.setup, source, method, wildcards.seed, "model")

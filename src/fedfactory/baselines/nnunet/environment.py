@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from unittest import mock
 import numpy as np
 
 from fedfactory.devices import is_fast
+from fedfactory.federation.parent import die_with_parent
 from fedfactory.linelog import LineLog
 from fedfactory.no_compiler import do_without_compiler
 
@@ -27,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 @contextmanager
 def nnunet_environment(
-    raw: Path | None = None, preprocessed: Path | None = None, results: Path | None = None
+    raw: Path | None = None, preprocessed: Path | None = None, results: Path | None = None, workers: int = 0
 ) -> Iterator[None]:
     """nnU-Net's environment variables, for the duration of the block; import nnunetv2 inside it.
 
@@ -36,17 +38,25 @@ def nnunet_environment(
     (it becomes the default of function arguments): 1, for one thread.
 
     Prints inside the block go to the log of this module instead of the terminal.
+
+    Args:
+        raw: folder of the raw data; None where nothing may read them.
+        preprocessed: folder of the preprocessed data.
+        results: folder of the results.
+        workers: processes for augmentation, none of which outlives this one.
     """
     folders = {"nnUNet_raw": raw, "nnUNet_preprocessed": preprocessed, "nnUNet_results": results}
     variables = {name: str(folder) for name, folder in folders.items() if folder is not None}
     variables |= {
         "nnUNet_def_n_proc": "1",
-        # No augmentation workers: their batches arrive in an order that depends on the load of the machine.
-        "nnUNet_n_proc_DA": "0",
+        # Batches of workers arrive in an order that depends on the load of the machine.
+        "nnUNet_n_proc_DA": str(workers),
         "nnUNet_compile": "f",
         "nnUNet_wandb_enabled": "0",
     }
     do_without_compiler()
+    if workers:
+        os.register_at_fork(after_in_child=partial(die_with_parent, os.getpid()))
     with mock.patch.dict(os.environ, variables), redirect_stdout(LineLog(_LOG)):
         for name in (*folders.keys() - variables.keys(), "nnUNet_extTrainer"):
             os.environ.pop(name, None)

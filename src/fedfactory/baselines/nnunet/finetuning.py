@@ -15,6 +15,7 @@ from fedfactory.baselines.nnunet.model import Model, adapted, card, read_model, 
 from fedfactory.baselines.nnunet.parameters import NnunetParameters, Schedule
 from fedfactory.baselines.nnunet.planning import preprocess_for
 from fedfactory.baselines.nnunet.training import in_words, run_training
+from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.files import new_folder
@@ -40,6 +41,7 @@ def finetune(
     parameters: NnunetParameters,
     seed: int,
     device: str,
+    checkpoints: Checkpoints,
     out: Path,
     progress: Progress,
 ) -> None:
@@ -56,6 +58,7 @@ def finetune(
         parameters: of a fine-tuned model (`base` and `schedules` set).
         seed: decides sampling and augmentation; the same for every schedule.
         device: "cpu" or "cuda".
+        checkpoints: where the fine-tuning can go on from; every schedule has a folder of its own in theirs.
         out: model folder to write, as `train` does; model.json lists the schedules with their validation Dice and names
             the chosen one, training.csv holds the epochs of all of them.
         progress: updated once per epoch, counting the epochs of all schedules.
@@ -78,8 +81,18 @@ def finetune(
         results = []
         for index, schedule in enumerate(parameters.schedules):
             report = _Report(parameters.schedules, index, progress)
+            own = Checkpoints(checkpoints.folder / f"schedule{index}", str(schedule))
             run = run_training(
-                plans, source.dataset_json, preprocessed, parameters, schedule, seed, device, report, source.weights
+                plans,
+                source.dataset_json,
+                preprocessed,
+                parameters,
+                schedule,
+                seed,
+                device,
+                own,
+                report,
+                source.weights,
             )
             model = Model(
                 plans, source.dataset_json, card(parameters, source.dataset_json, run.mirroring_axes), run.weights

@@ -39,6 +39,8 @@ class NnunetParameters:
         features_per_stage: channels of each resolution, finest first; None means the planned network. A list shorter
             than planned cuts the deepest stages off, a longer one is an error.
         test_time_mirroring: average the prediction over flips, as stock nnU-Net does.
+        workers: processes that load and augment slices, beside the training. 0 lets the training do it, for which a GPU
+            waits; with more, batches depend on how fast each worker is, and two trainings are not equal.
         checkpoint: "final" (stock) or "best" by the moving average of nnU-Net's validation pseudo-Dice.
         base: name of the method whose source model is fine-tuned, None for source training.
         schedules: the fine-tuning runs among which the target's validation volumes choose.
@@ -51,6 +53,7 @@ class NnunetParameters:
     batch_size: int | None = None
     features_per_stage: tuple[int, ...] | None = None
     test_time_mirroring: bool = True
+    workers: int = 0
     checkpoint: str = "final"
     base: str | None = None
     schedules: tuple[Schedule, ...] = ()
@@ -107,6 +110,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _natural(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("a whole number of at least 0")
+    return value
+
+
 def _rate(value: Any) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:
@@ -153,6 +162,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "batch_size": _count,
     "features_per_stage": _features,
     "test_time_mirroring": _flag,
+    "workers": _natural,
     "checkpoint": _checkpoint,
     "base": _text,
     "schedules": _schedules,

@@ -12,12 +12,21 @@ from fedfactory.baselines.nnunet.environment import deterministic, nnunet_enviro
 from fedfactory.baselines.nnunet.model import Model, adapted, card, write_model
 from fedfactory.baselines.nnunet.parameters import NnunetParameters, Schedule
 from fedfactory.baselines.nnunet.planning import CONFIGURATION, read_plan
+from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_folder
 from fedfactory.progress import Progress
 
 
-def train(plan_dir: Path, parameters: NnunetParameters, seed: int, device: str, out: Path, progress: Progress) -> None:
+def train(
+    plan_dir: Path,
+    parameters: NnunetParameters,
+    seed: int,
+    device: str,
+    checkpoints: Checkpoints,
+    out: Path,
+    progress: Progress,
+) -> None:
     """Train an nnU-Net on the volumes that `plan` preprocessed.
 
     Args:
@@ -25,11 +34,12 @@ def train(plan_dir: Path, parameters: NnunetParameters, seed: int, device: str, 
         parameters: of a source model (`base` not set).
         seed: decides initialisation, sampling and augmentation.
         device: "cpu" or "cuda".
+        checkpoints: where the training can go on from.
         out: model folder to write: plans.json, dataset.json, model.json, weights.pt (a state dict of tensors) and
             training.csv.
         progress: updated once per epoch.
 
-    On the CPU the same inputs give the same bytes in `out`.
+    On the CPU and without workers the same inputs give the same bytes in `out`, also after a kill.
 
     Raises:
         FedFactoryError: unknown trainer, a network that does not fit the plans, or parameters of a fine-tuned model.
@@ -43,7 +53,7 @@ def train(plan_dir: Path, parameters: NnunetParameters, seed: int, device: str, 
     def report(figures: Mapping[str, float]) -> None:
         progress.update(int(figures["epoch"]) + 1, schedule.epochs, in_words(figures))
 
-    run = run_training(plans, dataset_json, Path(plan_dir), parameters, schedule, seed, device, report)
+    run = run_training(plans, dataset_json, Path(plan_dir), parameters, schedule, seed, device, checkpoints, report)
     model = Model(plans, dataset_json, card(parameters, dataset_json, run.mirroring_axes), run.weights)
     with new_folder(Path(out)) as folder:
         write_model(folder, model, [{"schedule": 0, **row} for row in run.rows])
@@ -72,10 +82,11 @@ def run_training(
     schedule: Schedule,
     seed: int,
     device: str,
+    checkpoints: Checkpoints,
     report: Callable[[Mapping[str, float]], None],
     weights: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Run one nnU-Net training in this process.
+    """Run one nnU-Net training in this process, or go on with it.
 
     Args:
         plans: content of an nnU-Net plans file; the network comes from it.
@@ -85,18 +96,13 @@ def run_training(
         schedule: epochs and learning rate.
         seed: see `train`.
         device: see `train`.
+        checkpoints: of this training alone; with that of its last epoch, nothing is trained.
         report: called after each epoch with a row of `Run.rows`.
         weights: state dict to start from, all of it; None for nnU-Net's initialisation.
     """
-    rows: list[dict[str, float]] = []
-
-    def on_epoch(figures: dict[str, float]) -> None:
-        rows.append(figures)
-        report(figures)
-
     with (
         tempfile.TemporaryDirectory(prefix="fedfactory-nnunet-") as results,
-        nnunet_environment(preprocessed=preprocessed, results=Path(results)),
+        nnunet_environment(preprocessed=preprocessed, results=Path(results), workers=parameters.workers),
         deterministic(seed, device),
     ):
         from fedfactory.baselines.nnunet import _trainer
@@ -106,7 +112,8 @@ def run_training(
             iterations=parameters.iterations_per_epoch,
             validation_iterations=parameters.validation_iterations,
             initial_lr=schedule.initial_lr,
-            on_epoch=on_epoch,
+            on_epoch=report,
+            checkpoints=checkpoints,
         )
         trainer = _trainer.make_trainer(parameters.trainer, settings, plans, CONFIGURATION, dataset_json, device)
         trainer.initialize()
@@ -115,7 +122,7 @@ def run_training(
         trainer.run_training()
     return Run(
         weights=trainer.snapshots[f"checkpoint_{parameters.checkpoint}"],
-        rows=rows,
+        rows=[trainer.figures(epoch) for epoch in range(schedule.epochs)],
         mirroring_axes=trainer.inference_allowed_mirroring_axes,
     )
 

@@ -82,8 +82,8 @@ def again(box: Sandbox, *targets: str, lost: str) -> str:
 STAGES = (
     ("prepare_client", "mo/octa", f"{CELL}/data", "the job"),
     ("nnunet_plan", "mo/oasis", f"{SOURCE}/nnunet_plan", "the job"),
-    ("nnunet_train", "mo/oasis", f"{SOURCE}/nnunet/seed0/model", "the job: nnU-Net's short trainings start anew"),
-    ("nnunet_finetune", "mo/octa", f"{CELL}/nnunet_tl/seed0/model", "the job: nnU-Net's short trainings start anew"),
+    ("nnunet_train", "mo/oasis", f"{SOURCE}/nnunet/seed0/model", "epochs since the last checkpoint"),
+    ("nnunet_finetune", "mo/octa", f"{CELL}/nnunet_tl/seed0/model", "epochs since the last checkpoint"),
     ("nnunet_predict", "mo/octa", f"{CELL}/nnunet/seed0/predictions", "the job"),
     ("factory_train", "mo", f"{FACTORY}/model", "rounds since the last checkpoint"),
     ("factory_quality", "mo/octa", f"{CELL}/factory_quality/seed0.csv", "the job"),

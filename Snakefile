@@ -13,6 +13,11 @@ if not workflow.overwrite_configfiles:
 report: "report/workflow.rst"
 
 
+# On one machine jobs that need a GPU take turns (gpu=1 in profiles/default); on a cluster its scheduler counts GPUs.
+resource_scopes:
+    gpu="local",
+
+
 include: "rules/common.smk"
 include: "rules/phantoms.smk"
 include: "rules/clients.smk"

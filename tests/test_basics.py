@@ -11,7 +11,7 @@ import pytest
 from fedfactory import codedigest
 from fedfactory.devices import resolve
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import inside, new_file, new_folder
+from fedfactory.files import claimed, inside, new_file, new_folder
 from fedfactory.linelog import LineLog
 from fedfactory.paths import Layout
 from fedfactory.progress import Progress
@@ -57,6 +57,27 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
     assert target.read_text() == "old"
+
+
+def test_one_job_at_a_time_makes_a_file(tmp_path):
+    target = tmp_path / "folder/model"
+    code = f"""
+import time
+from pathlib import Path
+from fedfactory.files import claimed
+with claimed(Path({str(target)!r})):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(FedFactoryError, match=rf"being made by another job \(process {other.pid} on "), claimed(target):
+        pass
+    other.kill()
+    other.wait()
+    with claimed(target):
+        pass
+    assert not list(target.parent.iterdir())
 
 
 @pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "a\\..\\x"])

@@ -1,11 +1,18 @@
 """Files that are either whole or absent, and paths that stay where they belong."""
 
+import fcntl
+import logging
+import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from fedfactory.errors import FedFactoryError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -15,7 +22,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Yields a temporary folder beside ``path`` (same file system, so the final rename is atomic). An existing folder at
     ``path`` is replaced; after an error it is as it was before and the temporary folder is gone.
     """
-    # One fixed name: the next job clears what a killed one left. Snakemake never runs two jobs for one path.
+    # One fixed name: the next job clears what a killed one left. Two jobs never write one path, see claimed().
     temporary = path.with_name(f".{path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -42,6 +49,53 @@ def new_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Let no other job make what lies at ``path``, on this machine or on another one, while the block runs.
+
+    Snakemake starts a job once; but one that it left in a cluster's queue when it was killed may still run. A killed
+    process holds nothing: the lock is the kernel's.
+
+    Raises:
+        FedFactoryError: another job makes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark = path.with_name(f".{path.name}.lock")
+    with _locked(mark, path) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        if job := os.environ.get("SLURM_JOB_ID"):
+            file.write(f", job {job} of Slurm")
+        file.flush()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+def _locked(mark: Path, path: Path) -> TextIO:
+    while True:
+        file = mark.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read() or "another process"
+            file.close()
+            raise FedFactoryError(
+                f"{path} is being made by another job ({who}); wait for it, or cancel it and start this one again"
+            ) from None
+        except OSError as error:
+            log.warning(
+                "%s: this file system knows no locks (%s); see that no other job makes it", path, error.strerror
+            )
+            return file
+        # Whoever held it may have removed the file between the two calls.
+        if mark.exists() and os.path.samestat(os.fstat(file.fileno()), mark.stat()):
+            return file
+        file.close()
 
 
 def inside(root: Path, relative: str, key: str) -> Path:

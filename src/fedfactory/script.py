@@ -9,10 +9,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.files import claimed
 from fedfactory.linelog import LineLog
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ _MEMORY = re.compile("can't allocate memory|out of memory")
 def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]) -> None:
     """Parse the command line, run ``work`` and leave with an exit status.
 
-    Adds the argument ``--log``. Whatever libraries print goes to that file with the log's own lines; the terminal shows
-    progress and, if the work fails, the reason: a sentence for bad input, the last line of the traceback and the place
-    of the log for a defect.
+    Adds the argument ``--log``; what ``--out`` names, if the script has it, no other job makes meanwhile. Whatever
+    libraries print goes to the log with its own lines; the terminal shows progress and, if the work fails, the reason:
+    a sentence for bad input, the last line of the traceback and the place of the log for a defect.
     """
     parser.add_argument("--log", type=Path, required=True, help="file for the log")
     arguments = parser.parse_args()
@@ -53,7 +54,7 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
-        with redirect_stdout(LineLog(log)):
+        with redirect_stdout(LineLog(log)), claimed(arguments.out) if "out" in arguments else nullcontext():
             work(arguments)
     except FedFactoryError as error:
         _fail(str(error))

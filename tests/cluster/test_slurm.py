@@ -22,7 +22,7 @@ HERE = (
     *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
 )
 # A training that asks for the pretend GPU, and lasts long enough to be hit.
-GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 4, iterations_per_epoch: 10}}}\n"
+GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 30, iterations_per_epoch: 10}}}\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,26 +64,31 @@ class Run:
         assert self.process.wait(seconds) == 0, self.log.read_text()
 
 
-def job_of(rule: str, state: str = "RUNNING") -> dict[str, str]:
-    """What Slurm says of a job of a rule, if there is one in that state."""
-    shown = subprocess.run(
-        ["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True, check=False
-    ).stdout
-    for line in shown.splitlines():
-        fields = dict(re.findall(r"(\S+?)=(\S*)", line))
-        if f"rule_{rule}" in line and fields["JobState"] == state:
-            return fields
-    return {}
+def jobs_of(rule: str, *states: str) -> list[dict[str, str]]:
+    """What Slurm says of the jobs of a rule that are in one of the states."""
+    shown = subprocess.run(["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True, check=False)
+    lines = [line for line in shown.stdout.splitlines() if f"rule_{rule}" in line]
+    jobs = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines]
+    return [job for job in jobs if job["JobState"] in states]
+
+
+def running(rule: str) -> dict[str, str] | None:
+    """The first job of a rule that runs."""
+    return next(iter(jobs_of(rule, "RUNNING")), None)
 
 
 def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(fresh: Project):
-    """A GPU is asked for; a job that the scheduler kills is submitted again with more; the controller may restart."""
-    run = Run(fresh, CELL)
-    first = run.until(lambda: job_of("nnunet_train"))
+    """GPUs are asked for, and one training does not wait here for the other's; a job that the scheduler kills is
+    submitted again with more; the controller may restart.
+    """
+    run = Run(fresh, CELL, CELL.replace("nnunet", "nnunet_daug"))
+    first = run.until(lambda: running("nnunet_train"))
     assert any("gpu" in value for key, value in first.items() if key.startswith(("Tres", "ReqTRES"))), first
+    both = run.until(lambda: jobs if len(jobs := jobs_of("nnunet_train", "RUNNING", "PENDING")) == 2 else None)
+    (other,) = (job["JobId"] for job in both if job["JobId"] != first["JobId"])
     subprocess.run(["scancel", first["JobId"]], check=True)
-    second = run.until(lambda: job_of("nnunet_train"))
-    assert second["JobId"] != first["JobId"]
+    known = {first["JobId"], other}
+    second = run.until(lambda: next((j for j in jobs_of("nnunet_train", "RUNNING") if j["JobId"] not in known), None))
     memory, time_limit = (
         [re.search(pattern, fields[key]).group(1) for fields in (first, second)]
         for key, pattern in (("ReqTRES", r"mem=(\d+)"), ("TimeLimit", r"(.*)"))
@@ -97,12 +102,22 @@ def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(fresh: P
     assert "Error in rule nnunet_train" in run.log.read_text() or "failed: nnunet_train" in run.log.read_text()
 
 
-def test_snakemake_itself_may_be_killed_and_started_again(fresh: Project, finished: Project):
+def test_snakemake_itself_may_be_killed_and_started_again(fresh: Project):
+    """What it left in the queue keeps a second job for the same result away; cancelled, the same command goes on."""
     run = Run(fresh, CELL)
-    training = run.until(lambda: job_of("nnunet_train"))
+    training = run.until(lambda: running("nnunet_train"))
+    out = fresh.folder / "results/test/mo/oasis/nnunet/seed0/model"
+    run.until(out.with_name(".model.lock").exists)
     run.process.kill()
     run.process.wait()
     fresh.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
-    again = Run(fresh, CELL)
-    again.finish()
-    assert job_of("nnunet_train", "COMPLETED")["JobId"] == training["JobId"], "the job that ran was waited for"
+    script = fresh.folder / "workflow_scripts/nnunet_train.py"
+    second = subprocess.run(
+        [sys.executable, script, "--plan", "x", "--parameters", "{}", "--device", "cpu", "--code", "x", "--cell", "x"]
+        + ["--seed", "0", "--out", out, "--log", "log"],
+        cwd=fresh.folder, env=os.environ | {"PYTHONPATH": str(fresh.folder / "src")}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert f"job {training['JobId']} of Slurm" in second.stderr
+    subprocess.run(["scancel", training["JobId"]], check=True)
+    Run(fresh, CELL).finish()

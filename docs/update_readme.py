@@ -57,6 +57,8 @@ def main() -> None:
     fill(ROOT / "README.md", {**tables, "factory": factories()})
     measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
     fill(ROOT / "docs/adaptation.md", measured)
+    faults = (ROOT / "docs/benchmarks/faults.md").read_text(encoding="utf-8")
+    fill(ROOT / "docs/reliability.md", {"faults": faults})
     trivial = (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")
     fill(ROOT / "docs/methods.md", {"trivial": trivial, "foundation": foundation()})
     pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from fedfactory import jobs
 from fedfactory.codedigest import code_digest as digest_of
 from fedfactory.config import load_config
+from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 
 FOLDER = Path(workflow.basedir)
@@ -47,9 +48,12 @@ if Path(jobs.__file__).parent != FOLDER / "src" / "fedfactory":
     )
 
 CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
+RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
 ENVIRONMENT = "../envs/fedfactory.yaml"
 SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
+# MB of a client's store, where real releases say how large it becomes: (setup, client).
+STORE_MB = partial(store_mb, RELEASES, CONFIG)
 GPU_PER_TRAINING = 0 if CONFIG.device == "cpu" else 1
 
 

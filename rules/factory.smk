@@ -49,7 +49,7 @@ rule factory_train:
         ENVIRONMENT
     threads: lambda wildcards: FACTORY.workers(wildcards.setup)
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.training_memory(wildcards.setup) * attempt,
+        mem_mb=lambda wildcards, attempt: FACTORY.training_memory(wildcards.setup, STORE_MB) * attempt,
         runtime=lambda wildcards, attempt: 5760 * attempt,
         gpu=GPU_PER_TRAINING,
     params:

@@ -1,7 +1,6 @@
 # FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row carries a
 # mark. What clients exchange are models and the amplitudes of low frequencies.
 from fedfactory.baselines.feddg.cells import FedDGCells
-from fedfactory.federation.memory import federated_memory
 
 FEDDG = checked(FedDGCells, CONFIG)
 
@@ -23,7 +22,7 @@ rule feddg_train:
     # Targets side by side keep all cores busy; the clients of one take turns.
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: federated_memory(len(input), FEDDG.size(wildcards)) * attempt,
+        mem_mb=lambda wildcards, attempt: FEDDG.memory(wildcards, STORE_MB) * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:

@@ -1,7 +1,6 @@
 # FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's look,
 # and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries a mark.
 from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
-from fedfactory.federation.memory import federated_memory
 
 FEDMEDGAN = checked(FedMedGanCells, CONFIG)
 
@@ -23,8 +22,7 @@ rule fedmedgan_train:
     # Targets side by side keep all cores busy; the clients of one take turns.
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: federated_memory(len(input), CONFIG.preprocessing["image_size"])
-        * attempt,
+        mem_mb=lambda wildcards, attempt: FEDMEDGAN.memory(wildcards, STORE_MB) * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -32,7 +30,7 @@ rule fedmedgan_train:
         device=CONFIG.device,
         parameters=method_parameters,
         stores=FEDMEDGAN.stores,
-        size=CONFIG.preprocessing["image_size"],
+        size=FEDMEDGAN.size,
     shell:
         "python $SCRIPTS/fedmedgan_train.py --stores {params.stores:q} --parameters {params.parameters:q}"
         " --size {params.size} --device {params.device} --code {params.code} --workers {threads}"

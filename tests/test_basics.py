@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory import codedigest
+from fedfactory import codedigest, files
 from fedfactory.devices import resolve
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import claimed, inside, new_file, new_folder
@@ -59,11 +59,13 @@ def test_file_appears_whole_or_not_at_all(tmp_path):
     assert target.read_text() == "old"
 
 
-def test_one_job_at_a_time_makes_a_file(tmp_path):
+def test_one_job_at_a_time_makes_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PATIENCE", 0.0)
     target = tmp_path / "folder/model"
     code = f"""
 import time
 from pathlib import Path
+from fedfactory import files
 from fedfactory.files import claimed
 with claimed(Path({str(target)!r})):
     print("held", flush=True)

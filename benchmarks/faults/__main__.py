@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.faults.cases import FAULTS
+from benchmarks.faults.cases import FAULTS, Outcome
 from benchmarks.faults.sandbox import Sandbox
 from benchmarks.tables import write
 
@@ -31,7 +31,11 @@ def main() -> None:
         for fault in chosen:
             start = time.monotonic()
             folder = Path(temporary) / "box"
-            outcome = fault.work(Sandbox(folder, base))
+            try:
+                outcome = fault.work(Sandbox(folder, base))
+            except Exception as error:
+                # One that cannot be made here must not lose the others.
+                outcome = Outcome(f"**not made**: {type(error).__name__}: {error}", "")
             shutil.rmtree(folder)
             rows.append(
                 {
@@ -41,8 +45,8 @@ def main() -> None:
                     "what was lost": outcome.lost,
                 }
             )
+            write(rows, arguments.out, "faults")
             print(f"{fault.name} ({time.monotonic() - start:.0f} s): {outcome.happened} | {outcome.lost}", flush=True)
-    write(rows, arguments.out, "faults")
 
 
 def _base(folder: Path) -> Sandbox:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import http.server
 import os
 import pickle
+import shutil
 import signal
+import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from benchmarks.faults.remote import Federation
 from benchmarks.faults.sandbox import CELL, RUN, Sandbox, sentence
@@ -58,6 +64,7 @@ class Fault:
 
 
 FAULTS: list[Fault] = []
+NO_HIT = Outcome("**nothing: the fault did not hit**", "nothing")
 
 
 def fault(name: str, made: str) -> Callable[[Callable[[Sandbox], Outcome]], Callable[[Sandbox], Outcome]]:
@@ -70,6 +77,11 @@ def fault(name: str, made: str) -> Callable[[Callable[[Sandbox], Outcome]], Call
     return add
 
 
+def failed(box: Sandbox, status: int, said: str) -> str:
+    """What a command said when the fault hit it."""
+    return sentence(said).replace(f"{box.folder}/", "") if status else NO_HIT.happened
+
+
 def again(box: Sandbox, *targets: str, lost: str) -> str:
     """Run once more without the fault; what comes out must be the bytes of the run that nobody disturbed."""
     status, said = box.run(*targets)
@@ -78,45 +90,45 @@ def again(box: Sandbox, *targets: str, lost: str) -> str:
     return lost if box.equals_whole() else f"**other bytes** than without the fault; {lost}"
 
 
-# Rule, its script's other words, what it makes, and the target that is asked for.
+# Rule, what it makes, and what a kill costs.
 STAGES = (
-    ("prepare_client", "mo/octa", f"{CELL}/data", "the job"),
-    ("nnunet_plan", "mo/oasis", f"{SOURCE}/nnunet_plan", "the job"),
-    ("nnunet_train", "mo/oasis", f"{SOURCE}/nnunet/seed0/model", "epochs since the last checkpoint"),
-    ("nnunet_finetune", "mo/octa", f"{CELL}/nnunet_tl/seed0/model", "epochs since the last checkpoint"),
-    ("nnunet_predict", "mo/octa", f"{CELL}/nnunet/seed0/predictions", "the job"),
-    ("factory_train", "mo", f"{FACTORY}/model", "rounds since the last checkpoint"),
-    ("factory_quality", "mo/octa", f"{CELL}/factory_quality/seed0.csv", "the job"),
-    ("feddg_train", "mo/octa", f"{CELL}/feddg/seed0/model", "rounds since the last checkpoint"),
-    ("fedmedgan_train", "mo/octa", f"{CELL}/fedmedgan/seed0/model", "rounds since the last checkpoint"),
-    ("source_branch", "mo/oasis", f"{SOURCE}/ours/seed0/branch", "steps since the last checkpoint"),
-    ("synthetic_source", "mo/oasis", f"{SOURCE}/ours/seed0/synthetic", "the job"),
-    ("adapt", "mo/octa", f"{CELL}/ours/seed0/model", "steps since the last checkpoint"),
-    ("adapt_predict", "mo/octa", f"{CELL}/ours/seed0/predictions", "the job"),
-    ("sam_pretrain", "", f"{RUN}/foundation/sam", "steps since the last checkpoint"),
-    ("sam_tune", "mo/octa", f"{CELL}/sam/seed0/model", "steps since the last checkpoint"),
-    ("universeg_predict", "mo/octa", f"{CELL}/universeg/seed0/predictions", "the job"),
-    ("score", "mo/octa", f"{CELL}/nnunet/seed0/scores.csv", "the job"),
+    ("prepare_client", f"{CELL}/data", "the job"),
+    ("nnunet_plan", f"{SOURCE}/nnunet_plan", "the job"),
+    ("nnunet_train", f"{SOURCE}/nnunet/seed0/model", "epochs since the last checkpoint"),
+    ("nnunet_finetune", f"{CELL}/nnunet_tl/seed0/model", "epochs since the last checkpoint"),
+    ("nnunet_predict", f"{CELL}/nnunet/seed0/predictions", "the job"),
+    ("factory_train", f"{FACTORY}/model", "rounds since the last checkpoint"),
+    ("factory_quality", f"{CELL}/factory_quality/seed0.csv", "the job"),
+    ("feddg_train", f"{CELL}/feddg/seed0/model", "rounds since the last checkpoint"),
+    ("fedmedgan_train", f"{CELL}/fedmedgan/seed0/model", "rounds since the last checkpoint"),
+    ("source_branch", f"{SOURCE}/ours/seed0/branch", "steps since the last checkpoint"),
+    ("synthetic_source", f"{SOURCE}/ours/seed0/synthetic", "the job"),
+    ("adapt", f"{CELL}/ours/seed0/model", "steps since the last checkpoint"),
+    ("adapt_predict", f"{CELL}/ours/seed0/predictions", "the job"),
+    ("sam_pretrain", f"{RUN}/foundation/sam", "steps since the last checkpoint"),
+    ("sam_tune", f"{CELL}/sam/seed0/model", "steps since the last checkpoint"),
+    ("universeg_predict", f"{CELL}/universeg/seed0/predictions", "the job"),
+    ("score", f"{CELL}/nnunet/seed0/scores.csv", "the job"),
 )
+# Seconds after its start; the longest one that is not too late for the tiny run's jobs is taken.
+MOMENTS = (4.0, 2.0, 1.0, 0.5, 0.2)
 
 
 def _killed(rule: str, output: str, lost: str) -> Callable[[Sandbox], Outcome]:
     def work(box: Sandbox) -> Outcome:
-        box.forget(output)
-        process = box.start(output)
-        # After the imports, and before the end.
-        box.kill(f"{rule}.py", "--log", after=1.5)
-        process.wait()
-        happened = sentence(box.said())
-        return Outcome(happened, again(box, output, lost=lost))
+        for moment in MOMENTS:
+            box.forget(output)
+            process = box.start(output)
+            box.kill(f"{rule}.py", "--log", after=moment)
+            if status := process.wait():
+                return Outcome(failed(box, status, box.said()), again(box, output, lost=lost))
+        return NO_HIT
 
     return work
 
 
-for _rule, _, _output, _lost in STAGES:
-    FAULTS.append(
-        Fault(f"job of {_rule} killed", "SIGKILL, a second and a half after its start", _killed(_rule, _output, _lost))
-    )
+for _rule, _output, _lost in STAGES:
+    FAULTS.append(Fault(f"job of {_rule} killed", "SIGKILL while it works", _killed(_rule, _output, _lost)))
 
 
 @fault("a client's process killed in a round", "SIGKILL to one of the factory's three clients after a checkpoint")
@@ -126,8 +138,8 @@ def _client_killed(box: Sandbox) -> Outcome:
     box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
     # The first one is the server that the clients are forked from.
     os.kill(box.processes("multiprocessing.forkserver")[-1], signal.SIGKILL)
-    process.wait()
-    return Outcome(sentence(box.said()), again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint"))
+    happened = failed(box, process.wait(), box.said())
+    return Outcome(happened, again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint"))
 
 
 @fault("power cut", "SIGKILL to Snakemake and all its jobs at once, then --unlock")
@@ -148,8 +160,8 @@ def _time_limit(box: Sandbox) -> Outcome:
     (job, *_) = box.wait(lambda: box.processes("adapt.py", "--log"))
     time.sleep(1.5)
     os.kill(job, signal.SIGTERM)
-    process.wait()
-    return Outcome(sentence(box.said()), again(box, f"{CELL}/ours/seed0/model", lost="steps since the last checkpoint"))
+    happened = failed(box, process.wait(), box.said())
+    return Outcome(happened, again(box, f"{CELL}/ours/seed0/model", lost="steps since the last checkpoint"))
 
 
 @fault("damaged checkpoint", "one bit of the aggregator's newest checkpoint flipped after a kill")
@@ -173,45 +185,45 @@ def _pickle_in_checkpoint(box: Sandbox) -> Outcome:
     content = pickle.dumps(_Command(f"touch {marker}"))
     newest.unlink()
     newest.with_name(f"{newest.stem.split('-')[0]}-{sha256(content).hexdigest()[:16]}.pt").write_bytes(content)
-    _, said = box.run(f"{FACTORY}/model")
+    happened = failed(box, *box.run(f"{FACTORY}/model"))
     if marker.exists():
         return Outcome("**the command ran**", "everything")
     box.forget(f"{FACTORY}/.model.work")
-    return Outcome(sentence(said), again(box, f"{FACTORY}/model", lost="the training, once the folder was removed"))
+    return Outcome(happened, again(box, f"{FACTORY}/model", lost="the training, once the folder was removed"))
 
 
-@fault("full disk while a checkpoint is written", "the factory's folder on a file system of 2 MB")
+@fault("full disk while a checkpoint is written", "the factory's folder on a file system of 400 kB")
 def _full_disk_checkpoint(box: Sandbox) -> Outcome:
     box.forget(FACTORY)
-    with small_disk(box.folder / FACTORY, "2m") as grow:
-        _, said = box.run(f"{FACTORY}/model")
+    with small_disk(box.folder / FACTORY, "400k") as grow:
+        happened = failed(box, *box.run(f"{FACTORY}/model"))
         grow("500m")
         lost = again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint")
-    return Outcome(sentence(said), lost)
+    return Outcome(happened, lost)
 
 
 @fault("full disk while a client is prepared", "the client's folder on a file system of 200 kB")
 def _full_disk_prepare(box: Sandbox) -> Outcome:
     raw = box.folder / CELL / "raw"
-    kept = Path(tempfile.mkdtemp()) / "raw"
-    raw.rename(kept)
+    kept = box.folder / "raw"
+    shutil.move(raw, kept)
     box.forget(CELL)
     with small_disk(box.folder / CELL, "200k") as grow:
         raw.symlink_to(kept)
-        _, said = box.run("--rerun-triggers", "mtime", "--", f"{CELL}/data")
+        happened = failed(box, *box.run("--rerun-triggers", "mtime", "--", f"{CELL}/data"))
         half = [path.name for path in (box.folder / CELL).iterdir() if path.name != "raw"]
         grow("100m")
         lost = again(box, "--rerun-triggers", "mtime", "--", f"{CELL}/data", lost="the job")
-    return Outcome(sentence(said) + (f" (left: {', '.join(half)})" if half else ""), lost)
+    return Outcome(happened + (f" (left: {', '.join(half)})" if half else ""), lost)
 
 
 @fault("results read-only", "the cell's folder without write permission")
 def _read_only(box: Sandbox) -> Outcome:
     box.forget(f"{CELL}/ours/seed0/model")
     (box.folder / CELL / "ours/seed0").chmod(0o555)
-    _, said = box.run(f"{CELL}/ours/seed0/model", prefix=HUMBLE)
+    happened = failed(box, *box.run(f"{CELL}/ours/seed0/model", prefix=HUMBLE))
     (box.folder / CELL / "ours/seed0").chmod(0o755)
-    return Outcome(sentence(said), again(box, f"{CELL}/ours/seed0/model", lost="nothing"))
+    return Outcome(happened, again(box, f"{CELL}/ours/seed0/model", lost="nothing"))
 
 
 def _raw_image(box: Sandbox) -> Path:
@@ -224,14 +236,14 @@ def _bad_image(box: Sandbox, spoil: Callable[[Path], None], prefix: tuple[str, .
     content, mode = image.read_bytes(), image.stat().st_mode
     box.forget(data, f"{RUN}/ms/siemens/truth", f"{RUN}/ms/siemens/preview.npz")
     spoil(image)
-    _, said = box.run("--rerun-triggers", "mtime", "--", data, prefix=prefix)
+    happened = failed(box, *box.run("--rerun-triggers", "mtime", "--", data, prefix=prefix))
     half = (box.folder / data).exists()
     image.chmod(mode)
     image.write_bytes(content)
     lost = again(
         box, "--rerun-triggers", "mtime", "--", data, lost="nothing" if not half else "**half a store was left**"
     )
-    return Outcome(sentence(said).replace(f"{box.folder}/", ""), lost)
+    return Outcome(happened, lost)
 
 
 @fault("damaged image", "one byte of a compressed NIfTI file changed")
@@ -261,19 +273,19 @@ def _missing_label(box: Sandbox) -> Outcome:
     data = f"{RUN}/ms/siemens/data"
     box.forget(data, f"{RUN}/ms/siemens/truth", f"{RUN}/ms/siemens/preview.npz")
     truth.unlink()
-    _, said = box.run("--rerun-triggers", "mtime", "--", data)
+    happened = failed(box, *box.run("--rerun-triggers", "mtime", "--", data))
     truth.write_bytes(content)
     lost = again(box, "--rerun-triggers", "mtime", "--", data, lost="nothing")
-    return Outcome(sentence(said).replace(f"{box.folder}/", ""), lost)
+    return Outcome(happened, lost)
 
 
-@fault("out of memory", "an adaptation that may have 1.2 GB of address space")
+@fault("out of memory", "an adaptation with batches of a million images, in 8 GB of address space")
 def _out_of_memory(box: Sandbox) -> Outcome:
-    box.forget(f"{CELL}/ours/seed0/model")
-    _, said = box.run(f"{CELL}/ours/seed0/model", prefix=("prlimit", "--as=1200000000", "--"))
-    return Outcome(
-        sentence(said), again(box, f"{CELL}/ours/seed0/model", lost="nothing, or steps since the last checkpoint")
-    )
+    target = f"{CELL}/ours/seed0/model"
+    box.forget(target)
+    large = {"methods": {"ours": {"parameters": {"target": {"batch": {"source": 1_000_000}}}}}}
+    happened = failed(box, *_configured(box, large, target, prefix=("prlimit", "--as=8000000000", "--")))
+    return Outcome(happened, again(box, target, lost="nothing, or steps since the last checkpoint"))
 
 
 @fault("two runs in one folder", "a second Snakemake while the first one works")
@@ -281,12 +293,12 @@ def _two_runs(box: Sandbox) -> Outcome:
     box.forget(f"{SOURCE}/nnunet/seed0/model")
     process = box.start(f"{SOURCE}/nnunet/seed0/model")
     box.wait(lambda: box.processes("nnunet_train.py"))
-    _, said = box.run(f"{SOURCE}/nnunet/seed0/model")
+    happened = failed(box, *box.run(f"{SOURCE}/nnunet/seed0/model"))
     process.wait()
-    return Outcome(sentence(said), "nothing" if box.equals_whole() else "**other bytes**")
+    return Outcome(happened, "nothing" if box.equals_whole() else "**other bytes**")
 
 
-@fault("clock jump", "every raw file dated a year ahead, as after a clock that was wrong")
+@fault("clock jump", "files dated a year ahead, as after a clock that was wrong")
 def _clock_jump(box: Sandbox) -> Outcome:
     ahead = time.time() + 365 * 86400
     for path in (box.folder / RUN / "mo").rglob("raw/**/*"):
@@ -298,7 +310,8 @@ def _clock_jump(box: Sandbox) -> Outcome:
 
 @fault("interrupted download", "a server that ends every answer in the middle")
 def _interrupted_download(box: Sandbox) -> Outcome:
-    with half_server() as address:
+    with half_server(box.folder) as address:
+        box.settings = {"SSL_CERT_FILE": str(box.folder / "localhost.pem")}
         return _weights(box, {"url": f"{address}/model.pt", "sha256": sha256(b"x" * 1000).hexdigest(), "bytes": 1000})
 
 
@@ -364,59 +377,74 @@ def _running(box: Sandbox) -> str | None:
     return "octa" if box.processes("nodes/octa") else None
 
 
+# Rounds that last long enough to be hit.
+LONG = {"engine": "fedbiomed", "local_steps": 40, "refinement_steps": 40}
 # Rounds 0 to 2 train the factory, round 3 refines it.
 PHASES = {
-    "before the first round": (_running, signal.SIGKILL, 600),
-    "while it trains": (_at(0, IN), signal.SIGKILL, 600),
-    "after its answer": (_at(0, IN, OUT), signal.SIGKILL, 600),
-    "in the refinement": (_at(3, IN), signal.SIGKILL, 600),
-    "and comes back late": (_at(0, IN), signal.SIGSTOP, 20),
+    "before the first round": _running,
+    "while it trains": _at(0, IN),
+    "after its answer": _at(0, IN, OUT),
+    "in the refinement": _at(3, IN),
 }
 
 
-def _node_lost(seen: Callable[[Sandbox], str | None], sent: int, deadline: int) -> Callable[[Sandbox], Outcome]:
+def _federated(
+    box: Sandbox, seen: Callable[[Sandbox], str | None], accident: Callable[[str], None], **changes: int
+) -> Outcome:
+    """Do something to a federation of nodes on loopback once a moment has come, and run it again."""
+    target = f"{FACTORY}/model"
+    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": LONG | changes}}))
+    box.forget(target)
+    arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
+    process = box.start(*arguments)
+    accident(box.wait(lambda: seen(box)))
+    status = process.wait()
+    if not status:
+        return Outcome("nothing: the round took as much longer", "nothing")
+    happened = failed(box, status, box.said())
+    status, said = box.run(*arguments)
+    return Outcome(
+        happened, "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
+    )
+
+
+def _node_killed(seen: Callable[[Sandbox], str | None]) -> Callable[[Sandbox], Outcome]:
     def work(box: Sandbox) -> Outcome:
-        target = f"{FACTORY}/model"
-        # Rounds that last long enough to be hit.
-        federation = {"engine": "fedbiomed", "local_steps": 40, "refinement_steps": 40, "deadline": deadline}
-        (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": federation}}))
-        box.forget(target)
-        arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
-        process = box.start(*arguments)
-        site = box.wait(lambda: seen(box))
-        os.kill(box.processes(f"nodes/{site}")[0], sent)
-        process.wait()
-        happened = sentence(box.said())
-        status, said = box.run(*arguments)
-        lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
-        return Outcome(happened.replace(f"{box.folder}/", ""), lost)
+        return _federated(box, seen, lambda site: os.kill(box.processes(f"nodes/{site}")[0], signal.SIGKILL))
 
     return work
 
 
-for _phase, (_seen, _sent, _deadline) in PHASES.items():
-    _made = (
-        "SIGKILL to one site's node"
-        if _sent == signal.SIGKILL
-        else f"SIGSTOP to one site's node, deadline {_deadline} s"
+for _phase, _seen in PHASES.items():
+    FAULTS.append(Fault(f"node of Fed-BioMed lost {_phase}", "SIGKILL to one site's node", _node_killed(_seen)))
+
+
+@fault("site that comes back late", "SIGSTOP to one site's node while it trains, SIGCONT ten seconds later")
+def _late(box: Sandbox) -> Outcome:
+    def accident(site: str) -> None:
+        (node, *_) = box.processes(f"nodes/{site}")
+        os.kill(node, signal.SIGSTOP)
+        time.sleep(10)
+        os.kill(node, signal.SIGCONT)
+
+    return _federated(box, _at(0, IN), accident)
+
+
+@fault(
+    "site that comes back too late", "SIGSTOP to one site's node while it trains, for longer than the deadline of 20 s"
+)
+def _too_late(box: Sandbox) -> Outcome:
+    return _federated(
+        box, _at(0, IN), lambda site: os.kill(box.processes(f"nodes/{site}")[0], signal.SIGSTOP), deadline=20
     )
-    FAULTS.append(Fault(f"node of Fed-BioMed lost {_phase}", _made, _node_lost(_seen, _sent, _deadline)))
 
 
 @fault("aggregator of Fed-BioMed killed", "SIGKILL to the researcher while a site trains")
 def _researcher_killed(box: Sandbox) -> Outcome:
-    target = f"{FACTORY}/model"
-    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": {"engine": "fedbiomed"}}}))
-    box.forget(target)
-    arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
-    process = box.start(*arguments)
-    box.wait(lambda: _at(1, IN)(box))
-    os.kill(box.processes("fedbiomed.researcher")[0], signal.SIGKILL)
-    process.wait()
-    happened = sentence(box.said())
-    status, said = box.run(*arguments)
-    lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
-    return Outcome(happened.replace(f"{box.folder}/", ""), lost)
+    def accident(site: str) -> None:
+        os.kill(box.processes("fedbiomed.researcher")[0], signal.SIGKILL)
+
+    return _federated(box, _at(1, IN), accident)
 
 
 @fault("certificate mismatch", "nodes of sites keep running while the coordinator's certificate is made anew")
@@ -429,12 +457,12 @@ def _certificate(box: Sandbox) -> Outcome:
         box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/fedbiomed/round000001-*.pt")))
         box.end(process)
         federation.new_certificate()
-        _, said = federation.run()
+        happened = failed(box, *federation.run())
         federation.stop_nodes()
         federation.start_nodes()
         status, after = federation.run()
     lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(after)}"
-    return Outcome(sentence(said).replace(f"{box.folder}/", ""), f"{lost}, once the nodes were restarted")
+    return Outcome(happened, f"{lost}, once the nodes were restarted")
 
 
 class _Command:
@@ -465,17 +493,18 @@ def _weights(box: Sandbox, entry: dict[str, object]) -> Outcome:
     table.write_text(yaml.safe_dump(values))
     parameters = {"weights": "universeg-v1", "image_size": 128, "features": None, "pretraining": None}
     box.forget(f"{CELL}/universeg")
-    _, said = _configured(
-        box, {"methods": {"universeg": {"parameters": parameters}}}, f"{CELL}/universeg/seed0/predictions"
-    )
+    methods = {"methods": {"universeg": {"parameters": parameters}}}
+    happened = failed(box, *_configured(box, methods, f"{CELL}/universeg/seed0/predictions"))
     left = sorted(path.name for path in (box.folder / "weights").glob("*")) if entry["url"] else []
-    return Outcome(sentence(said).replace(f"{box.folder}/", "") + (f" (left: {left})" if left else ""), "nothing")
+    return Outcome(happened + (f" (left: {', '.join(left)})" if left else ""), "nothing")
 
 
-def _configured(box: Sandbox, values: dict[str, object], target: str = "") -> tuple[int, str]:
+def _configured(
+    box: Sandbox, values: dict[str, object], target: str = "", prefix: tuple[str, ...] = ()
+) -> tuple[int, str]:
     (box.folder / "config/own.yaml").write_text(yaml.safe_dump(values))
     goal = ("--", target) if target else ("--dry-run",)
-    return box.run("--configfile", "config/test.yaml", "config/own.yaml", *goal)
+    return box.run("--configfile", "config/test.yaml", "config/own.yaml", *goal, prefix=prefix)
 
 
 @contextmanager
@@ -490,8 +519,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def half_server() -> Iterator[str]:
-    """A server on loopback that promises 1000 bytes and sends 500."""
+def half_server(folder: Path) -> Iterator[str]:
+    """A server on loopback that promises 1000 bytes and sends 500; its certificate lies in the folder."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -504,8 +533,27 @@ def half_server() -> Iterator[str]:
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(make_certificate(folder))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"https://localhost:{server.server_port}"
     finally:
         server.shutdown()
+
+
+def make_certificate(folder: Path) -> Path:
+    """A certificate for localhost, signed by itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = folder / "localhost.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*plain))
+    return file

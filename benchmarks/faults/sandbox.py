@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ class Sandbox:
                 shutil.rmtree(found) if found.is_dir() else found.unlink()
 
     def _command(self, *arguments: str, cores: int = 2) -> list[str]:
-        return [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores), *TINY, *arguments]
+        return [str(Path(sys.executable).parent / "snakemake"), *TINY, "--cores", str(cores), *arguments]
 
     def environment(self) -> dict[str, str]:
         """Of a process in it."""
@@ -127,7 +128,8 @@ class Sandbox:
         """Kill the last process with these words (not the shell around it), some time after it was seen."""
         (*_, last) = self.wait(lambda: self.processes(*words))
         time.sleep(after)
-        os.kill(last, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(last, signal.SIGKILL)
 
     def end(self, process: subprocess.Popen[str]) -> None:
         """Kill Snakemake and all its jobs."""
@@ -138,6 +140,7 @@ class Sandbox:
 
 def sentence(said: str) -> str:
     """The sentence with which a command ended, for the table."""
-    errors = re.findall(r"(?:error|Error|Exception)[^\n:]*: ([^\n]+)", said)
-    text = errors[-1] if errors else said.strip().splitlines()[-1]
-    return re.sub(r"\s+", " ", text).strip()
+    for pattern in (r"fedfactory: error: ([^\n]+)", r"failed: ([^\n]+)", r"(?:error|Error|Exception)[^\n:]*: ([^\n]+)"):
+        if found := re.findall(pattern, said):
+            return re.sub(r"\s+", " ", found[-1]).strip()
+    return re.sub(r"\s+", " ", said.strip().splitlines()[-1]).strip()

@@ -49,6 +49,8 @@ class Checkpoints:
         if folder.exists() and not (mark.is_file() and mark.read_text() == identity):
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for partial in folder.glob(".partial-round*"):
+            partial.unlink()
         with new_file(mark) as file:
             file.write_text(identity)
 
@@ -57,7 +59,7 @@ class Checkpoints:
         return sorted(self._files())
 
     def rounds(self) -> list[int]:
-        """Rounds that can be continued from, ascending; every file is read and compared with its digest."""
+        """Rounds that can be continued from, ascending; every file is compared with its digest, damaged ones go."""
         return [number for number, file in sorted(self._files().items()) if self._whole(file)]
 
     def save(self, round_number: int, state: Mapping[str, Any]) -> None:
@@ -128,6 +130,7 @@ class Checkpoints:
             return False
         if not file.stem.endswith(digest[:_DIGITS]):
             log.warning("%s is damaged: its content is not what was written; the state before it is taken", file)
+            file.unlink()
             return False
         return True
 

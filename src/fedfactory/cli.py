@@ -118,7 +118,7 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
     config = load_config(_values(arguments.configfile), arguments.configfile, project)
     if arguments.gpus < 1:
         raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
-    costs = Costs.read(project, arguments.measured or Path(config.layout.root))
+    costs = Costs.read(project, arguments.measured or Path(config.layout.root), not config.phantom)
     plan = make_plan(dry_run(project, arguments.configfile), config, costs, read_releases(project))
     size = f"{len(config.methods)} methods, {sum(len(s.targets) for s in config.setups.values())} targets"
     title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"

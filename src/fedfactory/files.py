@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,9 @@ from typing import TextIO
 from fedfactory.errors import FedFactoryError
 
 log = logging.getLogger(__name__)
+
+# Seconds until another job's claim is believed.
+_PATIENCE = 120.0
 
 
 @contextmanager
@@ -56,7 +60,8 @@ def claimed(path: Path) -> Iterator[None]:
     """Let no other job make what lies at ``path``, on this machine or on another one, while the block runs.
 
     Snakemake starts a job once; but one that it left in a cluster's queue when it was killed may still run. A killed
-    process holds nothing: the lock is the kernel's.
+    process holds nothing: the lock is the kernel's. A network file system may take a minute to notice that a node is
+    gone, so that the lock is waited for.
 
     Raises:
         FedFactoryError: another job makes it.
@@ -76,11 +81,16 @@ def claimed(path: Path) -> Iterator[None]:
 
 
 def _locked(mark: Path, path: Path) -> TextIO:
+    end = time.monotonic() + _PATIENCE
     while True:
         file = mark.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() < end:
+                file.close()
+                time.sleep(1)
+                continue
             file.seek(0)
             who = file.read() or "another process"
             file.close()

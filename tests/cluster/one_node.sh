@@ -14,8 +14,17 @@ refuse() {
 [ "$(id -u)" = 0 ] || refuse "installing and starting its daemons needs root"
 command -v apt-get >/dev/null || refuse "its packages are taken from Debian's archive, and there is no apt-get"
 
+# Never touch a machine that belongs to a real cluster.
+if [ -e /etc/slurm/slurm.conf ] && ! grep -q "^ClusterName=fedfactory" /etc/slurm/slurm.conf; then
+    refuse "/etc/slurm/slurm.conf belongs to another cluster"
+fi
+
+installed() {
+    command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null
+}
+
 install() {
-    command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null && return
+    installed && return
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >/dev/null 2>&1 || true
     apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins \
@@ -60,6 +69,7 @@ CONF
 }
 
 start() {
+    installed || refuse "it is not installed (tests/cluster/one_node.sh install)"
     configure
     pgrep -x munged >/dev/null || setpriv --reuid munge --regid munge --clear-groups munged || refuse "munged does not start"
     pgrep -x slurmctld >/dev/null || slurmctld -c

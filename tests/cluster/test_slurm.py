@@ -28,8 +28,8 @@ GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 30, iterations_per_
 @pytest.fixture(scope="module", autouse=True)
 def slurm() -> Iterator[None]:
     done = subprocess.run([NODE, "start"], capture_output=True, text=True, check=False)
-    if done.returncode == 3 or not Path("/usr/sbin/slurmctld").exists():
-        pytest.skip(done.stderr.strip() or "no Slurm here: it is not installed (tests/cluster/one_node.sh install)")
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     yield
     subprocess.run(["scancel", "--user", "root"], check=False)
@@ -111,13 +111,21 @@ def test_snakemake_itself_may_be_killed_and_started_again(fresh: Project):
     run.process.kill()
     run.process.wait()
     fresh.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
-    script = fresh.folder / "workflow_scripts/nnunet_train.py"
+    # Without the two minutes' patience.
+    code = (
+        "import runpy; from fedfactory import files; files._PATIENCE = 0;"
+        "runpy.run_path('workflow_scripts/nnunet_train.py', run_name='__main__')"
+    )
+    options = {"plan": "x", "parameters": "{}", "device": "cpu", "code": "x", "cell": "x", "seed": 0, "out": out}
+    options["log"] = fresh.folder / "log"
     second = subprocess.run(
-        [sys.executable, script, "--plan", "x", "--parameters", "{}", "--device", "cpu", "--code", "x", "--cell", "x"]
-        + ["--seed", "0", "--out", out, "--log", "log"],
-        cwd=fresh.folder, env=os.environ | {"PYTHONPATH": str(fresh.folder / "src")}, capture_output=True, text=True,
+        [sys.executable, "-c", code, *(f"--{name}={value}" for name, value in options.items())],
+        cwd=fresh.folder,
+        env=os.environ | {"PYTHONPATH": str(fresh.folder / "src")},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert f"job {training['JobId']} of Slurm" in second.stderr
     subprocess.run(["scancel", training["JobId"]], check=True)
     Run(fresh, CELL).finish()

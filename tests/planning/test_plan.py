@@ -67,7 +67,10 @@ def test_a_run_with_finished_jobs_is_planned_from_what_they_took(tmp_path):
     costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30], "score": [2]}))
     assert costs.of(job("adapt"))[0] == 20
     assert "mean of the finished jobs" in costs.of(job("score"))[1]
-    assert costs.of(job("nnunet_train"))[1] == "a short job", "no figure of another scale stands beside them"
+    parameters = {"epochs": 2, "iterations_per_epoch": 5}
+    assert costs.of(job("nnunet_train", parameters=parameters))[1].startswith("assumed: "), "not finished yet"
+    demo = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30]}), paper_scale=False)
+    assert demo.of(job("nnunet_train"))[1] == "a short job", "no figure of another scale stands beside the demo's"
 
 
 def test_hours_add_up_and_the_longest_chain_is_found(tmp_path):

@@ -1,5 +1,6 @@
 """What is said where a GPU, its driver or its memory is missing."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -58,13 +59,22 @@ def test_a_machine_without_a_gpu(driver, monkeypatch, device, ready):
     assert found == ready and len(lines) == 1
 
 
-@pytest.mark.parametrize(("free", "ready"), [(10.5, True), (7, False)])
-def test_memory_is_compared_with_what_the_steps_took(monkeypatch, free, ready):
-    """The paper's cards had 11 GB, and every step of the paper's fits; 7 are too few for the larger of the target's."""
+@pytest.mark.parametrize(("free", "batch", "ready"), [(40, 8, True), (10.5, 8, False), (10.5, 2, True)])
+def test_memory_is_compared_with_what_the_steps_took(monkeypatch, free, batch, ready):
+    """The paper's batches need 30 GiB for FedMed-GAN and 22 for the source branch; smaller ones fit a card of 11 GB."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GeForce RTX 2080 Ti")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (free * 2**30, 11 * 2**30))
-    lines, found = preflight(ROOT, paper("cuda"))
+    config = paper("cuda")
+    ours, gan = (copy.deepcopy(config.methods[name].parameters) for name in ("ours", "fedmedgan"))
+    ours["source"]["batch"] = batch
+    if batch == 2:
+        gan["batch"], ours["target"]["batch"] = 1, {"source": 1, "labelled": 1, "unlabelled": 0}
+    methods = {
+        "ours": replace(config.methods["ours"], parameters=ours),
+        "fedmedgan": replace(config.methods["fedmedgan"], parameters=gan),
+    }
+    lines, found = preflight(ROOT, replace(config, methods=config.methods | methods))
     assert found == ready
-    assert ("target, inter at 512 pixels took 7.6 GiB" in "\n".join(lines)) != ready
+    assert ("ours: source, the paper's batch would take 21.6 GiB" in "\n".join(lines)) != ready

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedfactory.config import read_yaml
+from fedfactory.config import Config, read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import inside
 from fedfactory.parameters import STRICT, Count, Natural, read
@@ -72,6 +72,25 @@ class ReleaseTable:
     __pydantic_config__ = STRICT
     releases: dict[str, Release]
     clients: dict[str, dict[str, Expected]]
+
+
+# A slice in a store: float32 image and uint8 label of every pixel.
+_BYTES_PER_PIXEL = 5
+
+
+def store_mb(table: ReleaseTable, config: Config, setup: str, client: str) -> float:
+    """About how many MB a client's store takes, by what a complete release holds; 0 for phantoms and unknown clients.
+
+    Args:
+        table: what releases hold.
+        config: the run.
+        setup: a setup.
+        client: one of its clients.
+    """
+    expected = table.clients.get(setup, {}).get(client)
+    if expected is None or config.phantom:
+        return 0.0
+    return expected.volumes * expected.slices * config.preprocessing["image_size"] ** 2 * _BYTES_PER_PIXEL / 1e6
 
 
 def read_releases(project: Path) -> ReleaseTable:

@@ -32,8 +32,8 @@ class ClientSurvey:
         volumes: volumes found.
         labelled: those with a label map.
         split: volumes for training, validation and test, as the workflow will split them.
-        shapes: smallest and largest matrix (x, y, z).
-        spacings: smallest and largest voxel size in mm.
+        shapes: smallest and largest matrix (x, y, z), each axis for itself.
+        spacings: smallest and largest voxel size in mm, likewise.
         problems: sentences; with any of them the client's jobs would fail.
     """
 
@@ -129,7 +129,12 @@ def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase]
         spacings.append(tuple(round(size, 3) for size in spacing))
         progress.update(number, len(cases), case.name)
     if shapes:
-        found.shapes, found.spacings = (min(shapes), max(shapes)), (min(spacings), max(spacings))
+        found.shapes, found.spacings = _range(shapes), _range(spacings)
+
+
+def _range(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+    axes = list(zip(*values, strict=True))
+    return tuple(map(min, axes)), tuple(map(max, axes))
 
 
 _HEAD = ("client", "subjects", "volumes", "labelled", "train/validation/test", "in the paper", "matrix", "voxel in mm")

@@ -32,20 +32,28 @@ def training_images(
         raise ValueError(f"the factory uses no images of split {split!r}")
     if size < 1 or size & (size - 1):
         raise FedFactoryError(f"{view.folder}: the factory's images need a power of two as edge, not {size} pixels")
-    images, positions = [], []
     wanted = [row for row in view.rows if row.split == split]
+    count = sum(row.position_bin >= 0 for row in wanted)
+    if not count:
+        raise FedFactoryError(f"{view.folder}: no slice of the split '{split}' shows the organ; add subjects")
+    found, positions = np.zeros(0, np.float32), []
+    # A release fills a computer's memory once, not twice.
     for volume in view.unlabelled_images(split):
         rows = [row for row in wanted if row.case == volume.name]
         kept = [number for number, row in enumerate(rows) if row.position_bin >= 0]
-        images.append(np.asarray(volume.images[kept], dtype=np.float32))
+        images = np.asarray(volume.images[kept], dtype=np.float32)
+        if images.shape[1] != images.shape[2]:
+            raise FedFactoryError(
+                f"{view.folder}: images of {images.shape[1]} x {images.shape[2]} pixels are not square"
+            )
+        if not (np.isfinite(images).all() and abs(images).max(initial=0) <= 1):
+            raise FedFactoryError(
+                f"{view.folder}: images leave [-1, 1]; make the store again with the rule prepare_client"
+            )
+        if not positions:
+            found = np.empty((count, *images.shape[1:]), np.float32)
+        found[len(positions) : len(positions) + len(kept)] = images
         positions += [rows[number].position_bin for number in kept]
-    if not positions:
-        raise FedFactoryError(f"{view.folder}: no slice of the split '{split}' shows the organ; add subjects")
-    found = np.concatenate(images)
-    if found.shape[1] != found.shape[2]:
-        raise FedFactoryError(f"{view.folder}: images of {found.shape[1]} x {found.shape[2]} pixels are not square")
-    if not (np.isfinite(found).all() and found.min() >= -1 and found.max() <= 1):
-        raise FedFactoryError(f"{view.folder}: images leave [-1, 1]; make the store again with the rule prepare_client")
     if copies > 1:
         from fedfactory.variation import deformed
 

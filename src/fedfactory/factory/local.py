@@ -38,7 +38,7 @@ class Site:
 
     Attributes:
         index: the client's place k in the label embedding.
-        images: (N, 1, S, S) float32 in [-1, 1].
+        images: (N, 1, S, S) float32 in [-1, 1], on the CPU: a release can be larger than a card's memory.
         positions: (N,) int64, slice-position bins.
         key: (key_size,) float32, the client's CLIP key.
         encode: the key's encoder, (B, 1, S, S) -> (B, key_size), L2-normalised; needed in refinement rounds only.
@@ -145,6 +145,10 @@ class _Step:
     def training(self) -> TrainingParameters:
         return self.parameters.training
 
+    @property
+    def _device(self) -> torch.device:
+        return self.site.key.device
+
     def schedule(self, steps: int) -> Iterator[Callable[[], dict[str, float]]]:
         """Passes of some steps; counters run on from round to round, so that lazy passes come due in short rounds."""
         for number in range(steps):
@@ -250,19 +254,18 @@ class _Step:
 
     def _real(self, count: int) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.site.images), (count,))
-        return self.site.images[chosen], self.site.positions[chosen]
+        return self.site.images[chosen].to(self._device), self.site.positions[chosen]
 
     def _positions(self, count: int) -> Tensor:
         """Slice positions for generated images, distributed as the client's own."""
         return self.site.positions[torch.randint(len(self.site.positions), (count,))]
 
     def _client(self, count: int) -> tuple[Tensor, Tensor]:
-        device = self.site.images.device
-        return torch.full((count,), self.site.index, device=device), self.site.key.expand(count, -1)
+        return torch.full((count,), self.site.index, device=self._device), self.site.key.expand(count, -1)
 
     def _latent(self, count: int) -> Tensor:
         # Drawn on the CPU: a GPU's stream of random numbers is another one.
-        return torch.randn(count, self.parameters.network.latent).to(self.site.images.device)
+        return torch.randn(count, self.parameters.network.latent).to(self._device)
 
     def _fake(self, count: int, positions: Tensor, use_key: bool) -> Tensor:
         client, key = self._client(count)

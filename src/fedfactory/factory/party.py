@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from fedfactory.factory.local import LOSS_COLUMNS, LocalState, Site, local_round
@@ -35,8 +36,9 @@ class FactoryParty:
         self._model = FactoryModel(parameters.network).to(device)
         self._state = LocalState(self._model, parameters.training)
         self.allowlist = factory_allowlist(parameters, self._model.state_dict())
-        content = site.images.cpu().numpy().tobytes() + site.key.cpu().numpy().tobytes()
-        self.fingerprint = hashlib.sha256(content).hexdigest()
+        content = hashlib.sha256(np.ascontiguousarray(site.images))
+        content.update(site.key.cpu().numpy())
+        self.fingerprint = content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
         """What later stages need of a client besides the model: its name and its key."""

@@ -1,7 +1,7 @@
 """Which factories a run has and how each is trained, worked out from the configuration for rules/factory.smk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedfactory.config import Config
@@ -82,9 +82,9 @@ class FactoryPlan:
         sampled = self.parameters[setup].federation.clients_per_round
         return min(self._config.factory.get("workers", sampled), sampled)
 
-    def training_memory(self, setup: str) -> int:
-        """Memory in MB of a training: every client has a process."""
-        return len(self.clients(setup)) * self.process_memory(setup)
+    def training_memory(self, setup: str, store_mb: Callable[[str, str], float]) -> int:
+        """Memory in MB of a training: every client has a process, which holds its images."""
+        return round(sum(self.process_memory(setup) + store_mb(setup, client) for client in self.clients(setup)))
 
     def process_memory(self, setup: str) -> int:
         """Memory in MB of a process that trains or renders.

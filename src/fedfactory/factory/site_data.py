@@ -27,7 +27,7 @@ def load_site(
         key: its key file.
         encoder: parameters of the key's encoder; loaded only if there are refinement rounds.
         parameters: of the factory.
-        device: where the images go.
+        device: where everything but the images goes.
 
     Raises:
         FedFactoryError: no training image, bad values, or a key of another encoder or length.
@@ -48,7 +48,7 @@ def load_site(
         check_maker(found.encoder, found.digest, encode)
     return Site(
         index=parameters.clients.index(client),
-        images=torch.from_numpy(images)[:, None].to(device),
+        images=torch.from_numpy(images)[:, None],
         positions=torch.from_numpy(fill_positions(positions, parameters.network.position_bins)).to(device),
         key=found.values.to(device),
         encode=encode,

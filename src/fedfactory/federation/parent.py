@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from functools import partial
 
 _PR_SET_PDEATHSIG = 1
 
@@ -18,6 +19,18 @@ def die_with_parent(parent: int) -> None:
     _be_killed_with_parent()
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def let_children_die_with_this_process() -> None:
+    """The same for all processes that are forked from this one from now on, by whatever library."""
+    os.register_at_fork(after_in_child=partial(_die_with, os.getpid()))
+
+
+def _die_with(parent: int) -> None:
+    _be_killed_with_parent()
+    if os.getppid() != parent:
+        # An exception would be ignored here.
+        os._exit(1)
 
 
 def die_with_fork_server() -> None:

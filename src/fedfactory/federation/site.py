@@ -52,6 +52,8 @@ class _Site:
         self._checkpoints = Checkpoints(self._work / "state", f"{task.identity} {self._party.fingerprint}")
 
     def serve(self, pipe: Connection) -> None:
+        import torch
+
         pipe.send_bytes(json.dumps({"rounds": self._checkpoints.rounds()}).encode())
         while True:
             order = json.loads(pipe.recv_bytes())
@@ -65,6 +67,9 @@ class _Site:
             else:
                 message = {field: pipe.recv_bytes() for field in order["fields"]}
                 answer = self._answer(order["round"], order["phase"], message)
+            if self._task.device == "cuda":
+                # Clients share a card: what this one needed for its round is the next one's.
+                torch.cuda.empty_cache()
             pipe.send_bytes(json.dumps({"fields": list(answer)}).encode())
             for data in answer.values():
                 pipe.send_bytes(data)

@@ -81,20 +81,23 @@ class Costs:
         seconds: rule -> seconds of a unit, by that table.
         finished: rule -> mean seconds of its finished jobs.
         run: folder of the run that has them; None without one.
+        paper_scale: whether the table's figures, of 512 pixels, hold for this run.
     """
 
     table: CostTable
     seconds: Mapping[str, float]
     finished: Mapping[str, float]
     run: Path | None
+    paper_scale: bool
 
     @classmethod
-    def read(cls, project: Path, run: Path | None) -> Costs:
+    def read(cls, project: Path, run: Path | None, paper_scale: bool = True) -> Costs:
         """Read the table, the benchmarks that it names, and what the jobs of a run took.
 
         Args:
             project: folder of the Snakefile.
             run: a run's folder; None for none.
+            paper_scale: see the attribute.
 
         Raises:
             FedFactoryError: a bad table, or a benchmark that lacks a row.
@@ -105,15 +108,14 @@ class Costs:
         except FedFactoryError as error:
             raise FedFactoryError(f"{FILE}: {error}") from None
         finished = _finished(run) if run is not None else {}
-        return cls(table, seconds, finished, run if finished else None)
+        return cls(table, seconds, finished, run if finished else None, paper_scale)
 
     def of(self, job: Job) -> tuple[float, str]:
         """Seconds of a job, and in words where they come from."""
         if job.rule in self.finished:
             return self.finished[job.rule], f"mean of the finished jobs in {self.run}"
         cost = self.table.rules.get(job.rule)
-        # With figures of a run at hand, one of another scale would stand beside them.
-        if cost is None or self.finished:
+        if cost is None or not self.paper_scale:
             return _SHORT, "a short job"
         units = steps(job) if cost.unit == "step" else 1
         if cost.measured:
@@ -175,6 +177,13 @@ def _finished(run: Path) -> dict[str, float]:
     """Mean wall seconds of the finished jobs of a run, by rule."""
     found: dict[str, list[float]] = {}
     for file in (run / "benchmarks").rglob("*.jsonl"):
-        record = json.loads(file.read_text().splitlines()[-1])
+        lines = file.read_text().splitlines()
+        if not lines:
+            # Of a job that was killed.
+            continue
+        try:
+            record = json.loads(lines[-1])
+        except ValueError as error:
+            raise FedFactoryError(f"{file}: its last line is no JSON ({error}); remove the file") from error
         found.setdefault(record["rule_name"], []).append(record["s"])
     return {rule: mean(seconds) for rule, seconds in found.items()}

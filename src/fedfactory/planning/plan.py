@@ -10,12 +10,10 @@ from pathlib import Path
 
 from fedfactory.audit import Job, parse
 from fedfactory.config import Config
-from fedfactory.data.releases import ReleaseTable
+from fedfactory.data.releases import ReleaseTable, store_mb
 from fedfactory.errors import FedFactoryError
 from fedfactory.planning.costs import Costs
 
-# A slice in a store: float32 image and uint8 label of every pixel.
-_BYTES_PER_PIXEL = 5
 _LINES = 12
 
 
@@ -125,13 +123,9 @@ def _longest_chain(jobs: Sequence[Job], seconds: Mapping[int, float]) -> float:
 
 def _disk_mb(job: Job, config: Config, costs: Costs, table: ReleaseTable) -> float:
     if job.rule == "prepare_client":
-        expected = table.clients.get(job.wildcards["setup"], {}).get(job.wildcards["client"])
-        if expected is None or config.phantom:
-            return 0.0
-        pixels = expected.volumes * expected.slices * config.preprocessing["image_size"] ** 2
-        return pixels * _BYTES_PER_PIXEL / 1e6
+        return store_mb(table, config, job.wildcards["setup"], job.wildcards["client"])
     cost = costs.table.rules.get(job.rule)
-    return float(cost.disk_mb) if cost and not costs.finished else 0.0
+    return float(cost.disk_mb) if cost and not config.phantom else 0.0
 
 
 _HEAD = ("stage", "jobs", "GPU h", "core h", "longest h", "memory GB", "disk GB", "hours from")

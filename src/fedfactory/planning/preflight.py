@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fedfactory.config import Config
 from fedfactory.devices import why_no_gpu
 
 # Peak memory of the steps at 512 pixels, as measured on a GPU.
 _MEASURED = Path("docs/benchmarks/gpu_paper.csv")
+_PIXELS = 512
 _GIB = 2**30
+_PARTS = ("source", "labelled", "unlabelled", "pairs")
+# Rules of a method -> measured steps, and how many times the measured batch its own is.
+_STEPS: dict[str, dict[str, Callable[[Mapping[str, Any]], float]]] = {
+    "nnunet": {"nnU-Net's network, a step of 12 slices": lambda p: (p.get("batch_size") or 12) / 12},
+    "adaptation": {
+        "source, the paper's batch": lambda p: p["source"]["batch"] / 8,
+        "target, inter, the paper's batch": lambda p: sum(p["target"]["batch"].get(part, 0) for part in _PARTS) / 4,
+    },
+    "feddg": {"FedDG, a client's step": lambda p: p["batch"] / 5},
+    # Measured with both clients in one process; here they have a process each, on one card.
+    "fedmedgan": {"FedMed-GAN, a step at both clients": lambda p: p["batch"] / 4},
+    "sam": {"SAM, 12 slices": lambda p: 1.0},
+    "universeg": {"UniverSeg, 12 slices": lambda p: 1.0},
+}
+_FACTORY = "factory, 16 passes"
 
 
 def preflight(project: Path, config: Config) -> tuple[list[str], bool]:
@@ -36,18 +54,32 @@ def preflight(project: Path, config: Config) -> tuple[list[str], bool]:
         free, total = (value / _GIB for value in torch.cuda.mem_get_info(index))
         name = torch.cuda.get_device_name(index)
         lines.append(f"GPU {index}: {name}, {free:.1f} of {total:.1f} GiB free, torch {torch.__version__}")
-        short = [(step, peak) for step, peak in _peaks(project) if peak > free]
+        short = [(step, peak) for step, peak in needed_memory(project, config) if peak > free]
         ready = ready and not short
-        lines += [
-            f"  {step} at 512 pixels took {peak:.1f} GiB when measured: too much for this card" for step, peak in short
-        ]
+        lines += [f"  {step} would take {peak:.1f} GiB: too much for this card" for step, peak in short]
     if not ready:
-        lines.append("lower 'batch' and raise 'accumulate' of these trainings, or ask for a larger card (gpu_model)")
+        lines.append(
+            "lower 'batch' and raise 'accumulate' of these trainings, or ask for a larger card: docs/cluster.md"
+        )
     return lines, ready
 
 
-def _peaks(project: Path) -> list[tuple[str, float]]:
-    """Step and peak GiB of the paper's own steps."""
+def needed_memory(project: Path, config: Config) -> list[tuple[str, float]]:
+    """What the run's trainings need on a GPU: (setup-independent name of a step, GiB), scaled by batch and pixels.
+
+    A step's memory grows no faster than its batch, so that these are upper bounds for larger ones; smaller ones also
+    hold the weights, which do not shrink.
+    """
     with (project / _MEASURED).open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["precision"] == "float32" and "pairs" not in row["step"]]
-    return [(row["step"], float(row["peak GiB"])) for row in rows]
+        peaks = {(row["step"], row["precision"]): float(row["peak GiB"]) for row in csv.DictReader(file)}
+    pixels = (config.preprocessing["image_size"] / _PIXELS) ** 2
+    found = []
+    if config.factory:
+        training = config.factory["training"]
+        share = training["batch"] / 2 * (config.factory["network"]["image_size"] / _PIXELS) ** 2
+        found.append(("factory", share * peaks[_FACTORY, training["precision"]]))
+    for method in config.methods.values():
+        for step, share in _STEPS.get(method.rules, {}).items():
+            (peak,) = (value for (name, _), value in peaks.items() if name == step)
+            found.append((f"{method.name}: {step}", pixels * share(method.parameters) * peak))
+    return found

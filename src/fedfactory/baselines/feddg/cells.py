@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fedfactory.baselines.feddg.parameters import FedDGParameters
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.row import FederatedRow
 from fedfactory.parameters import check_setups, for_setup
 
 
-class FedDGCells:
+class FedDGCells(FederatedRow):
     """The methods of a run with ``rules: feddg``.
 
     Attributes:
@@ -24,7 +24,7 @@ class FedDGCells:
         Raises:
             FedFactoryError: bad parameters.
         """
-        self._config = config
+        super().__init__(config)
         self.parameters = {}
         for method in config.methods.values():
             if method.rules != "feddg":
@@ -51,14 +51,6 @@ class FedDGCells:
         entry = self._config.setups[setup]
         return [name for name in (entry.source, *entry.targets) if name != target]
 
-    def inputs(self, wildcards: Any) -> list[str]:
-        """Stores of all clients that take part; each is opened by its client's own process."""
-        return list(self._stores(wildcards).values())
-
-    def stores(self, wildcards: Any) -> str:
-        """Each client's own store, as JSON."""
-        return json.dumps(self._stores(wildcards))
-
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the network reads."""
         return self.parameters[wildcards.method][wildcards.setup].image_size
@@ -66,7 +58,3 @@ class FedDGCells:
     def classes(self, wildcards: Any) -> int:
         """Foreground classes of the setup."""
         return len(self._config.setups[wildcards.setup].classes)
-
-    def _stores(self, wildcards: Any) -> dict[str, str]:
-        clients = self.clients(wildcards.setup, wildcards.client)
-        return {client: self._config.layout.client(wildcards.setup, client, "data") for client in clients}

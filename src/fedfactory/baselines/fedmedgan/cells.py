@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.baselines.nnunet.cells import NnunetCells
 from fedfactory.config import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.row import FederatedRow
 
 
-class FedMedGanCells:
+class FedMedGanCells(FederatedRow):
     """The methods of a run with ``rules: fedmedgan``.
 
     Attributes:
@@ -24,7 +24,7 @@ class FedMedGanCells:
         Raises:
             FedFactoryError: bad parameters, or a ``base`` that is no nnU-Net trained on the source.
         """
-        self._config = config
+        super().__init__(config)
         self._nnunet = NnunetCells(config)
         self.parameters = {}
         for method in config.methods.values():
@@ -44,13 +44,13 @@ class FedMedGanCells:
                 )
             self.parameters[method.name] = p
 
-    def inputs(self, wildcards: Any) -> list[str]:
-        """Stores of both clients, which their own processes open; the source's first."""
-        return list(self._stores(wildcards).values())
+    def clients(self, setup: str, target: str) -> list[str]:
+        """Both clients, the source first."""
+        return [self._config.setups[setup].source, target]
 
-    def stores(self, wildcards: Any) -> str:
-        """Both clients' stores as JSON."""
-        return json.dumps(self._stores(wildcards))
+    def size(self, wildcards: Any) -> int:
+        """Edge of the images that the networks read: that of the stores."""
+        return self._config.preprocessing["image_size"]
 
     def source_model(self, wildcards: Any) -> str:
         """The source model that segments translated images."""
@@ -62,7 +62,3 @@ class FedMedGanCells:
         """Command-line switch of that model's prediction."""
         base = self._nnunet.parameters[self.parameters[wildcards.method].base]
         return "--mirroring" if base.test_time_mirroring else ""
-
-    def _stores(self, wildcards: Any) -> dict[str, str]:
-        source = self._config.setups[wildcards.setup].source
-        return {name: self._config.layout.client(wildcards.setup, name, "data") for name in (source, wildcards.client)}

@@ -59,8 +59,9 @@ class NnunetCells:
         return "--mirroring" if self.parameters[wildcards.method].test_time_mirroring else ""
 
     def threads(self, wildcards: Any) -> int:
-        """Cores of a training."""
-        return 1 + self.parameters[wildcards.method].workers
+        """Cores of a training: its own, those of its workers, and of half as many for its validation."""
+        workers = self.parameters[wildcards.method].workers
+        return 1 + workers + (workers + 1) // 2
 
     def memory(self, wildcards: Any, attempt: int) -> int:
         """MB of a training, more after a failure."""

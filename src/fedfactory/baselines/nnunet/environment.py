@@ -11,7 +11,6 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from unittest import mock
 import numpy as np
 
 from fedfactory.devices import is_fast
-from fedfactory.federation.parent import die_with_parent
+from fedfactory.federation.parent import let_children_die_with_this_process
 from fedfactory.linelog import LineLog
 from fedfactory.no_compiler import do_without_compiler
 
@@ -56,7 +55,7 @@ def nnunet_environment(
     }
     do_without_compiler()
     if workers:
-        os.register_at_fork(after_in_child=partial(die_with_parent, os.getpid()))
+        let_children_die_with_this_process()
     with mock.patch.dict(os.environ, variables), redirect_stdout(LineLog(_LOG)):
         for name in (*folders.keys() - variables.keys(), "nnUNet_extTrainer"):
             os.environ.pop(name, None)

@@ -160,7 +160,13 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
         with Processes(federation.logs, federation.home / "tmp") as processes:
             _start(federation, identity, processes)
             _wait(federation, processes, progress)
-        server.load_state_dict(checkpoints.load(checkpoints.rounds()[-1]))
+        if rounds := checkpoints.rounds():
+            server.load_state_dict(checkpoints.load(rounds[-1]))
+        if not server.finished:
+            raise FedFactoryError(
+                f"{checkpoints.folder}: the last checkpoint was damaged after the training; start the job again, it goes "
+                f"on from round {server.round_number}"
+            )
     return server
 
 

@@ -13,6 +13,8 @@ rule prepare_client:
         LAYOUT.log("prepare_client", "{setup}", "{client}"),
     benchmark:
         LAYOUT.benchmark("prepare_client", "{setup}", "{client}")
+    # Factories and source models wait for it, and take longest.
+    priority: 30
     conda:
         ENVIRONMENT
     threads: 1

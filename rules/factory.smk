@@ -15,6 +15,8 @@ rule factory_key:
         LAYOUT.log("factory_key", "{setup}", "{client}"),
     benchmark:
         LAYOUT.benchmark("factory_key", "{setup}", "{client}")
+    # Seconds, for which the longest jobs wait.
+    priority: 30
     conda:
         ENVIRONMENT
     threads: 1

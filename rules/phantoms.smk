@@ -9,6 +9,7 @@ rule phantom_site:
         LAYOUT.log("phantom_site", "{setup}", "{client}"),
     benchmark:
         LAYOUT.benchmark("phantom_site", "{setup}", "{client}")
+    priority: 30
     conda:
         ENVIRONMENT
     threads: 1

@@ -138,9 +138,15 @@ class Sandbox:
         self.run("--unlock")
 
 
+_SENTENCES = (
+    r"fedfactory: error: ([^\n]+)",
+    r"WorkflowError in [^\n]*:\n([^\n]+)",
+    r"(failed: [^\n]+)",
+    r"(?:error|Error|Exception)[^\n:]*: ([^\n]+)",
+)
+
+
 def sentence(said: str) -> str:
     """The sentence with which a command ended, for the table."""
-    for pattern in (r"fedfactory: error: ([^\n]+)", r"failed: ([^\n]+)", r"(?:error|Error|Exception)[^\n:]*: ([^\n]+)"):
-        if found := re.findall(pattern, said):
-            return re.sub(r"\s+", " ", found[-1]).strip()
-    return re.sub(r"\s+", " ", said.strip().splitlines()[-1]).strip()
+    found = next((texts for pattern in _SENTENCES if (texts := re.findall(pattern, said))), said.strip().splitlines())
+    return re.sub(r"\s+", " ", found[-1]).strip()

@@ -41,6 +41,21 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what its job needs on the way: no copy of data leaves the run's folder.
+
+    It is gone when the block ends; what a killed job left is cleared by the next one.
+    """
+    folder = path.with_name(f".{path.name}.scratch")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Write a file that appears at ``path`` only when the block ends without an error.
 

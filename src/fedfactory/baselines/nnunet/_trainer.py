@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from fedfactory.baselines.nnunet.environment import without
 from fedfactory.baselines.nnunet.resume import restore, state_of
 from fedfactory.checkpoints import Checkpoints, Clock
 from fedfactory.errors import FedFactoryError
+from fedfactory.stand_ins import without
 
-# nnU-Net's logger draws with it, which is switched off here; it would bring widgets and IPython, a second of every job.
-with without("seaborn"):
+# For nnU-Net's plots, its split into folds and its own validation, none of which is used here: a second of every job.
+with without("seaborn", "sklearn.model_selection", "nnunetv2.evaluation.evaluate_predictions"):
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 _LOG = logging.getLogger(__name__)

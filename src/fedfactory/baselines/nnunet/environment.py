@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
@@ -112,19 +111,6 @@ def serial_pools(*modules: ModuleType) -> Iterator[None]:
             name, stand_in = ("Pool", _SerialPool) if hasattr(module, "Pool") else ("multiprocessing", serial)
             stack.enter_context(mock.patch.object(module, name, stand_in))
         yield
-
-
-@contextmanager
-def without(module: str) -> Iterator[None]:
-    """Inside the block a module that is not imported yet is empty; whoever imports it there must not use it."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = ModuleType(module)
-    try:
-        yield
-    finally:
-        del sys.modules[module]
 
 
 @contextmanager

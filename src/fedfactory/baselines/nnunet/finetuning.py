@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from fedfactory.baselines.nnunet.training import in_words, run_training
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_validation_dice
-from fedfactory.files import new_folder
+from fedfactory.files import new_folder, scratch_folder
 from fedfactory.progress import Progress
 
 if TYPE_CHECKING:
@@ -74,8 +73,8 @@ def finetune(
     source = read_model(source_model)
     plans = adapted(source.plans, parameters)
     train_cases, validation_cases = _cases(few_shot, validation)
-    with tempfile.TemporaryDirectory(prefix="fedfactory-nnunet-") as work:
-        preprocessed = Path(work) / "preprocessed"
+    with scratch_folder(Path(out)) as work:
+        preprocessed = work / "preprocessed"
         preprocessed.mkdir()
         preprocess_for(plans, source.dataset_json, train_cases, validation_cases or train_cases, preprocessed)
         results = []

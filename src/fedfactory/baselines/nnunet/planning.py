@@ -17,7 +17,7 @@ import numpy as np
 
 from fedfactory.baselines.nnunet.environment import deterministic, nnunet_environment
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import new_folder
+from fedfactory.files import new_folder, scratch_folder
 
 if TYPE_CHECKING:
     from fedfactory.data.store import Volume
@@ -54,11 +54,11 @@ def plan(
     _check_split(train, validation)
     with (
         new_folder(out) as folder,
-        tempfile.TemporaryDirectory(prefix=f".{out.name}-raw-", dir=out.parent) as raw,
-        nnunet_environment(raw=Path(raw), preprocessed=folder),
+        scratch_folder(out) as raw,
+        nnunet_environment(raw=raw, preprocessed=folder),
         deterministic(0, "cpu"),
     ):
-        voxels = _write_raw(volumes, dataset_json, Path(raw), expected=[*train, *validation])
+        voxels = _write_raw(volumes, dataset_json, raw, expected=[*train, *validation])
         from fedfactory.baselines.nnunet import _planner
 
         _planner.fingerprint_and_plan(DATASET, PLANS, voxels)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from segment_anything.modeling import Sam
 from torch import nn
 
 from fedfactory.baselines.foundation.model import read_card, write_pretrained
 from fedfactory.baselines.foundation.pretraining import pretrain
-from fedfactory.baselines.sam.network import build
+from fedfactory.baselines.sam.network import Sam, build
 from fedfactory.baselines.sam.parameters import ORACLE, VIT_B, Normalisation, SamArchitecture, SamParameters
 from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks
 from fedfactory.checkpoints import Checkpoints

@@ -6,12 +6,16 @@ from functools import partial
 
 import numpy as np
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fedfactory.baselines.sam.parameters import ORACLE, Normalisation, Prompt, SamArchitecture
 from fedfactory.images import resize
+from fedfactory.stand_ins import without
+
+# For the package's own predictor, which is not used here: a second and a half of every job.
+with without("torchvision.ops.boxes", "torchvision.transforms.functional"):
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 _NORMALISATION: dict[Normalisation, tuple[list[float], list[float]]] = {
     "imagenet": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),

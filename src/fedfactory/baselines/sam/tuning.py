@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from fedfactory.baselines.foundation.pretraining import Episodes
-from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, decode, prompt_embeddings
+from fedfactory.baselines.sam.network import Sam, as_read, box_embeddings, boxes_of, decode, prompt_embeddings
 from fedfactory.baselines.sam.parameters import ORACLE, Prompt, TuningParameters
 from fedfactory.checkpoints import Checkpoints
 from fedfactory.data.store import Volume

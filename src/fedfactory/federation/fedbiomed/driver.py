@@ -164,8 +164,8 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
             server.load_state_dict(checkpoints.load(rounds[-1]))
         if not server.finished:
             raise FedFactoryError(
-                f"{checkpoints.folder}: the last checkpoint was damaged after the training; start the job again, it goes "
-                f"on from round {server.round_number}"
+                f"{checkpoints.folder}: the last checkpoint was damaged after the training; start the job again, it "
+                f"goes on from round {server.round_number}"
             )
     return server
 

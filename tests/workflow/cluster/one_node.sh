@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node on this machine, for tests/cluster: controller, node and a pretend GPU, on loopback.
+# A Slurm cluster of one node on this machine, for tests/workflow/cluster: controller, node and a pretend GPU, on loopback.
 #   one_node.sh install    packages, from Debian's archive (as root)
 #   one_node.sh start      daemons; those that run are left alone
 #   one_node.sh stop       daemons
@@ -57,7 +57,7 @@ MinJobAge=3600
 ReturnToService=2
 MpiDefault=none
 GresTypes=gpu
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=$(nproc --all) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
     # A pretend GPU: Slurm counts it, nobody computes on it.
@@ -69,7 +69,7 @@ CONF
 }
 
 start() {
-    installed || refuse "it is not installed (tests/cluster/one_node.sh install)"
+    installed || refuse "it is not installed (tests/workflow/cluster/one_node.sh install)"
     configure
     pgrep -x munged >/dev/null || setpriv --reuid munge --regid munge --clear-groups munged || refuse "munged does not start"
     pgrep -x slurmctld >/dev/null || slurmctld -c
@@ -82,9 +82,11 @@ start() {
 }
 
 stop() {
-    pkill -x slurmd || true
-    pkill -x slurmctld || true
-    pkill -x munged || true
+    local daemon
+    for daemon in slurmd slurmctld munged; do
+        # A start must not take a dying one for one that runs.
+        while pkill -x "$daemon"; do sleep 0.2; done
+    done
 }
 
 case "${1:-}" in

@@ -14,6 +14,7 @@ data bring one, else the label); for test volumes nothing may be selected by it.
 
 import csv
 import json
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,6 +85,7 @@ class StoreWriter:
         self._labels[start : start + len(rows)] = labels
         self._geometries[rows[0].case] = geometry
         self.rows += rows
+        self._let_go()
 
     def rescale(self, low: float, high: float) -> None:
         """Clip to [low, high] and map to [-1, 1] in place; NaN (padding) becomes -1."""
@@ -92,6 +94,12 @@ class StoreWriter:
             scaled = (np.clip(block, low, high) - low) * (2 / (high - low)) - 1
             # Rounding may end a hair outside the promised range.
             self._images[start : start + 256] = np.nan_to_num(np.clip(scaled, -1, 1), nan=-1.0)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Give written pages back to the system, which writes them to the disk in its own time."""
+        for array in (self._images, self._labels):
+            array.base.madvise(mmap.MADV_DONTNEED)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels written so far."""

@@ -6,6 +6,7 @@ file systems). Takes about 20 minutes.
 """
 
 import argparse
+import csv
 import re
 import shutil
 import tempfile
@@ -21,13 +22,13 @@ def main() -> None:
     """Run all faults, or those whose name matches."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the table")
-    parser.add_argument("--only", default="", help="regular expression for names of faults")
+    parser.add_argument("--only", default="", help="regular expression for names of faults; other rows stay")
     parser.add_argument("--finished", type=Path, help="a finished sandbox to start from; made if it is not there")
     arguments = parser.parse_args()
     chosen = [fault for fault in FAULTS if re.search(arguments.only, fault.name)]
     with tempfile.TemporaryDirectory() as temporary:
         base = _base(arguments.finished or Path(temporary) / "finished")
-        rows = []
+        rows = {} if not arguments.only else _rows(arguments.out / "faults.csv")
         for fault in chosen:
             start = time.monotonic()
             folder = Path(temporary) / "box"
@@ -37,16 +38,22 @@ def main() -> None:
                 # One that cannot be made here must not lose the others.
                 outcome = Outcome(f"**not made**: {type(error).__name__}: {error}", "")
             shutil.rmtree(folder)
-            rows.append(
-                {
-                    "fault": fault.name,
-                    "how it was made": fault.made,
-                    "what happened": outcome.happened,
-                    "what was lost": outcome.lost,
-                }
-            )
-            write(rows, arguments.out, "faults")
+            rows[fault.name] = {
+                "fault": fault.name,
+                "how it was made": fault.made,
+                "what happened": outcome.happened,
+                "what was lost": outcome.lost,
+            }
+            # In the order of the list, whichever were made again.
+            write([rows[fault.name] for fault in FAULTS if fault.name in rows], arguments.out, "faults")
             print(f"{fault.name} ({time.monotonic() - start:.0f} s): {outcome.happened} | {outcome.lost}", flush=True)
+
+
+def _rows(file: Path) -> dict[str, dict[str, str]]:
+    if not file.exists():
+        return {}
+    with file.open(newline="") as table:
+        return {row["fault"]: row for row in csv.DictReader(table)}
 
 
 def _base(folder: Path) -> Sandbox:

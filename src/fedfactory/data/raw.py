@@ -86,6 +86,8 @@ def _readable(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except PermissionError as error:
+        raise FedFactoryError(f"{path}: may not be read; correct its permissions") from error
     except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, IndexError) as error:
         raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
     except ImageFileError as error:

@@ -15,6 +15,7 @@ data bring one, else the label); for test volumes nothing may be selected by it.
 import csv
 import json
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,8 +76,8 @@ class StoreWriter:
         self._folder = folder
         self._geometries: dict[str, Geometry] = {}
         shape = (count, size, size)
-        self._images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float32, shape)
-        self._labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
+        self._images = _reserved(folder / "images.npy", np.float32, shape)
+        self._labels = _reserved(folder / "labels.npy", np.uint8, shape)
 
     def add(self, rows: Sequence[SliceRow], geometry: Geometry, images: np.ndarray, labels: np.ndarray) -> None:
         """Append one volume."""
@@ -119,6 +120,15 @@ class StoreWriter:
             "geometry": {name: geometry.to_json() for name, geometry in self._geometries.items()},
         }
         (self._folder / "store.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _reserved(file: Path, kind: type, shape: tuple[int, ...]) -> np.memmap:
+    """An array of zeros on the disk, with all its room: a mapped file that finds none later ends the process."""
+    array = np.lib.format.open_memmap(file, "w+", kind, shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as content:
+            os.posix_fallocate(content.fileno(), 0, file.stat().st_size)
+    return array
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ HERE = (
     *("--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "3"),
 )
 # A training that asks for the pretend GPU, and lasts long enough to be hit.
-GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 30, iterations_per_epoch: 10}}}\n"
+GPU = "device: auto\nmethods: {nnunet: {parameters: {epochs: 15, iterations_per_epoch: 10}}}\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,6 +35,16 @@ def slurm() -> Iterator[None]:
     yield
     subprocess.run(["scancel", "--user", "root"], check=False)
     subprocess.run([NODE, "stop"], check=False)
+
+
+@pytest.fixture
+def untrained(finished: Project, tmp_path: Path) -> Project:
+    """The finished tiny run without its source models of MO."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(finished.folder, project.folder, symlinks=True)
+    for model in (project.folder / "results/test/mo/oasis").glob("nnunet*/seed0/model"):
+        shutil.rmtree(model)
+    return project
 
 
 class Run:
@@ -82,11 +93,11 @@ def memory_of(job: dict[str, str]) -> int:
     return int(re.search(r"mem=(\d+)M", job.get("ReqTRES") or job["TRES"]).group(1))
 
 
-def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(fresh: Project):
+def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(untrained: Project):
     """GPUs are asked for, and one training does not wait here for the other's; a job that the scheduler kills is
     submitted again with more; the controller may restart.
     """
-    run = Run(fresh, CELL, CELL.replace("nnunet", "nnunet_daug"))
+    run = Run(untrained, CELL, "results/test/mo/oasis/nnunet_daug/seed0/model")
     first = run.until(lambda: running("nnunet_train"))
     assert any("gpu" in value for key, value in first.items() if key.startswith(("Tres", "ReqTRES"))), first
     both = run.until(lambda: jobs if len(jobs := jobs_of("nnunet_train", "RUNNING", "PENDING")) == 2 else None)
@@ -101,34 +112,34 @@ def test_a_cell_is_made_on_the_cluster_whatever_happens_to_its_training(fresh: P
     time.sleep(5)
     subprocess.run(["slurmctld"], check=True)
     run.finish()
-    assert (fresh.folder / CELL).exists()
+    assert (untrained.folder / CELL).exists()
     assert "Error in rule nnunet_train" in run.log.read_text() or "failed: nnunet_train" in run.log.read_text()
 
 
-def test_snakemake_itself_may_be_killed_and_started_again(fresh: Project):
+def test_snakemake_itself_may_be_killed_and_started_again(untrained: Project):
     """What it left in the queue keeps a second job for the same result away; cancelled, the same command goes on."""
-    run = Run(fresh, CELL)
+    run = Run(untrained, CELL)
     training = run.until(lambda: running("nnunet_train"))
-    out = fresh.folder / "results/test/mo/oasis/nnunet/seed0/model"
+    out = untrained.folder / "results/test/mo/oasis/nnunet/seed0/model"
     run.until(out.with_name(".model.lock").exists)
     run.process.kill()
     run.process.wait()
-    fresh.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
+    untrained.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
     # Without the two minutes' patience.
     code = (
         "import runpy; from fedfactory import files; files._PATIENCE = 0;"
         "runpy.run_path('workflow_scripts/nnunet_train.py', run_name='__main__')"
     )
     options = {"plan": "x", "parameters": "{}", "device": "cpu", "code": "x", "cell": "x", "seed": 0, "out": out}
-    options["log"] = fresh.folder / "log"
+    options["log"] = untrained.folder / "log"
     second = subprocess.run(
         [sys.executable, "-c", code, *(f"--{name}={value}" for name, value in options.items())],
-        cwd=fresh.folder,
-        env=os.environ | {"PYTHONPATH": str(fresh.folder / "src")},
+        cwd=untrained.folder,
+        env=os.environ | {"PYTHONPATH": str(untrained.folder / "src")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert f"job {training['JobId']} of Slurm" in second.stderr
     subprocess.run(["scancel", training["JobId"]], check=True)
-    Run(fresh, CELL).finish()
+    Run(untrained, CELL).finish()

@@ -17,6 +17,7 @@ from fedfactory.paths import Layout
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
+from fedfactory.stand_ins import without
 from tests.conftest import ROOT
 
 
@@ -158,6 +159,19 @@ def test_progress_redraws_a_bar_on_a_terminal(capsys, monkeypatch):
     assert text.count("\r") == 2
     assert text.count("\n") == 1
     assert "[############............] train x: 1/2 loss 1" in text
+
+
+def test_a_module_that_is_left_out_refuses_and_comes_back():
+    assert "zipapp" not in sys.modules, "choose a module that nobody imports"
+    with without("zipapp", "json"):
+        import json
+        import zipapp as left_out
+    assert json.loads("1") == 1, "what was imported before stays"
+    with pytest.raises(RuntimeError, match="zipapp.create_archive was left out"):
+        left_out.create_archive("x")
+    import zipapp
+
+    assert zipapp is not left_out and zipapp.create_archive.__doc__
 
 
 def test_cuda_without_a_gpu_is_told():

@@ -56,6 +56,20 @@ def test_a_damaged_file_is_seen_and_the_one_before_is_taken(tmp_path, damage, ca
     assert again.rounds() == [1, 2]
 
 
+def test_damaged_files_of_later_rounds_take_no_place_from_new_ones(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "x")
+    for number in (1, 50, 60):
+        checkpoints.save(number, state(number))
+    for file in files(tmp_path):
+        (tmp_path / file).write_bytes(b"")
+    (tmp_path / ".partial-round000061").write_bytes(b"of a killed job")
+    again = Checkpoints(tmp_path, "x")
+    assert again.rounds() == [] and files(tmp_path) == []
+    for number in (1, 2):
+        again.save(number, state(number))
+    assert again.rounds() == [1, 2]
+
+
 def test_a_full_disk_is_a_sentence_and_the_last_state_survives(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, "x")
     checkpoints.save(1, state(1))

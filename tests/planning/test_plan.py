@@ -2,15 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from fedfactory.audit import Job
+from fedfactory.baselines.feddg.cells import FedDGCells
 from fedfactory.cli import main
 from fedfactory.config import load_config, read_yaml
-from fedfactory.data.releases import read_releases
+from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.plan import FactoryPlan
 from fedfactory.planning.costs import Costs, steps
 from fedfactory.planning.plan import make_plan, report
 from tests.conftest import ROOT
@@ -91,6 +95,21 @@ def test_hours_add_up_and_the_longest_chain_is_found(tmp_path):
     assert prepared.disk_gb == pytest.approx(250 * 11 * 512**2 * 5 / 1e9)
     said = report("title", plan, gpus=2)
     assert "4 jobs, 4.0 GPU hours" in said and "with 2 GPUs at least 2.5 hours" in said
+
+
+def test_memory_grows_with_what_a_release_holds():
+    table, config = read_releases(ROOT), paper()
+    oasis = table.clients["mo"]["oasis"]
+    size = store_mb(table, config, "mo", "oasis")
+    assert size == pytest.approx(oasis.volumes * oasis.slices * 512**2 * 5 / 1e6)
+    factory, row = FactoryPlan(config), FedDGCells(config)
+    none, all_ = (lambda setup, client: 0.0), (lambda setup, client: store_mb(table, config, setup, client))
+    stores = sum(store_mb(table, config, "mo", client) for client in factory.clients("mo"))
+    assert factory.training_memory("mo", all_) - factory.training_memory("mo", none) == pytest.approx(stores, abs=1)
+    cell = SimpleNamespace(setup="mo", client="octa", method="feddg", seed="0")
+    assert row.memory(cell, all_) > row.memory(cell, none) + 3 * size - 1
+    demo = replace(config, data={**config.data, "source": "phantom"})
+    assert store_mb(table, demo, "mo", "oasis") == 0
 
 
 def test_every_job_with_a_gpu_has_a_cost():

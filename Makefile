@@ -4,7 +4,7 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint lock readme
+.PHONY: demo test test-cluster test-fast lint lock readme
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
@@ -13,7 +13,12 @@ demo: $(VENV)/.complete
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slurm"
+
+# profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
+test-cluster: $(VENV)/.complete
+	tests/workflow/cluster/one_node.sh install || true
+	$(BIN)/pytest -m slurm -rs
 
 test-fast: $(VENV)/.complete
 	$(BIN)/pytest -m "not slow and not workflow"

@@ -79,7 +79,11 @@ def fault(name: str, made: str) -> Callable[[Callable[[Sandbox], Outcome]], Call
 
 def failed(box: Sandbox, status: int, said: str) -> str:
     """What a command said when the fault hit it."""
-    return sentence(said).replace(f"{box.folder}/", "") if status else NO_HIT.happened
+    return (
+        sentence(said).replace(f"{box.folder}/", "").replace(str(box.folder), "the project")
+        if status
+        else NO_HIT.happened
+    )
 
 
 def again(box: Sandbox, *targets: str, lost: str) -> str:
@@ -341,9 +345,9 @@ def _pickle_weights(box: Sandbox) -> Outcome:
 
 @fault("a path out of the project in the configuration", "run: ../../elsewhere, and a setup's file outside")
 def _hostile_path(box: Sandbox) -> Outcome:
-    _, first = _configured(box, {"run": "../../elsewhere"})
-    _, second = _configured(box, {"setups": ["../outside.yaml"]})
-    return Outcome(f"{sentence(first)} / {sentence(second)}", "nothing")
+    first = failed(box, *_configured(box, {"run": "../../elsewhere"}))
+    second = failed(box, *_configured(box, {"setups": ["../outside.yaml"]}))
+    return Outcome(f"{first} / {second}", "nothing")
 
 
 @fault("a command in the configuration", "a method's label with $(touch executed), and a Python object in YAML")

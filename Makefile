@@ -17,8 +17,7 @@ test: lint
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete
-	tests/workflow/cluster/one_node.sh install || true
-	$(BIN)/pytest -m slurm -rs
+	if tests/workflow/cluster/one_node.sh install; then $(BIN)/pytest -m slurm -rs; fi
 
 test-fast: $(VENV)/.complete
 	$(BIN)/pytest -m "not slow and not workflow"

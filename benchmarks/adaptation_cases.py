@@ -23,7 +23,7 @@ from fedfactory.adaptation.perceptual_networks import Perceptual
 from fedfactory.adaptation.samples import Samples
 from fedfactory.adaptation.source import source_losses
 from fedfactory.adaptation.target import TargetData
-from fedfactory.config import load_config
+from fedfactory.config import Config, load_config
 from fedfactory.factory.model import Card, Factory, write_factory
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
@@ -60,10 +60,15 @@ class Scale:
     size: int
 
 
+def config_of(name: str) -> Config:
+    """The configuration that a scale is of: the paper's, or the demo's."""
+    file = ROOT / "config" / ("paper.yaml" if name == PAPER else "demo.yaml")
+    return load_config(yaml.safe_load(file.read_text()), [file], ROOT)
+
+
 def scale_of(name: str, small_batches: bool = True) -> Scale:
     """The demo's parameters of a setup, or those of the paper, with batches of two or its own."""
-    file = ROOT / "config" / ("paper.yaml" if name == PAPER else "demo.yaml")
-    config, setup = load_config(yaml.safe_load(file.read_text()), [file], ROOT), "mm" if name == PAPER else name
+    config, setup = config_of(name), "mm" if name == PAPER else name
     cells = {method: parameters[setup] for method, parameters in AdaptationCells(config).parameters.items()}
     source, targets = (
         cells["ours"].source,

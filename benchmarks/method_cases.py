@@ -6,8 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import yaml
-from adaptation_cases import PAPER, ROOT
+from adaptation_cases import PAPER, config_of
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ from fedfactory.baselines.sam.tuning import SamSegmenter
 from fedfactory.baselines.universeg.network import PUBLISHED_FEATURES, UniverSeg
 from fedfactory.baselines.universeg.parameters import UniverSegParameters
 from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
-from fedfactory.config import Config, load_config
+from fedfactory.config import Config
 from fedfactory.data.store import Volume
 from fedfactory.federation.message import WEIGHTS
 from fedfactory.federation.party import TRAIN
@@ -44,11 +43,6 @@ class Case(Protocol):
 
     def result(self) -> Tensor:
         """Weights, or masks where nothing is trained: one row on the CPU."""
-
-
-def _config(scale: str) -> Config:
-    file = ROOT / "config" / ("paper.yaml" if scale == PAPER else "demo.yaml")
-    return load_config(yaml.safe_load(file.read_text()), [file], ROOT)
 
 
 def _slices(config: Config, count: int = _SLICES) -> Volume:
@@ -73,7 +67,7 @@ class FedDG:
     """
 
     def __init__(self, scale: str, device: str, steps: int = 2) -> None:
-        config = _config(scale)
+        config = config_of(scale)
         p: FedDGParameters = replace(FedDGCells(config).parameters["feddg"][SETUP], local_steps=steps, bank=4)
         volume = _slices(config)
         images, labels = (part[:, : p.image_size, : p.image_size] for part in (volume.images, volume.labels))
@@ -104,7 +98,7 @@ class FedMedGan:
     """
 
     def __init__(self, scale: str, device: str, steps: int = 2) -> None:
-        config = _config(scale)
+        config = config_of(scale)
         p = FedMedGanParameters.from_mapping(config.methods["fedmedgan"].parameters, "parameters")
         p = replace(p, local_steps=steps, noise=0.0)
         images, names = torch.from_numpy(_slices(config).images)[:, None], ["source", "target"]
@@ -137,7 +131,7 @@ class SamTuning:
     """
 
     def __init__(self, scale: str, device: str) -> None:
-        config = _config(scale)
+        config = config_of(scale)
         p = SamParameters.from_mapping(config.methods["sam"].parameters, "parameters")
         volume = _slices(config, p.tuning.batch)
         torch.manual_seed(0)
@@ -187,12 +181,12 @@ class Slices:
 
 def sam_slices(scale: str, device: str) -> Slices:
     """Segmentation by SAM with untrained decoders."""
-    return Slices(SamTuning(scale, device).segment, _slices(_config(scale)).images)
+    return Slices(SamTuning(scale, device).segment, _slices(config_of(scale)).images)
 
 
 def universeg_slices(scale: str, device: str) -> Slices:
     """Segmentation by UniverSeg with random weights."""
-    config = _config(scale)
+    config = config_of(scale)
     p = UniverSegParameters.from_mapping(config.methods["universeg"].parameters, "parameters")
     classes, volume = len(config.setups[SETUP].classes), _slices(config)
     torch.manual_seed(0)
@@ -210,7 +204,7 @@ class NnunetNetwork:
     """
 
     def __init__(self, device: str) -> None:
-        stages, classes = len(_NNUNET_FEATURES), len(_config(PAPER).setups[SETUP].classes)
+        stages, classes = len(_NNUNET_FEATURES), len(config_of(PAPER).setups[SETUP].classes)
         torch.manual_seed(0)
         self._network = PlainConvUNet(
             input_channels=1,
@@ -229,7 +223,7 @@ class NnunetNetwork:
             nonlin_kwargs={"inplace": True},
             deep_supervision=True,
         ).to(device)
-        volume = _slices(_config(PAPER), _NNUNET_BATCH)
+        volume = _slices(config_of(PAPER), _NNUNET_BATCH)
         self._images = torch.from_numpy(volume.images)[:, None].to(device)
         labels = torch.from_numpy(volume.labels).to(device)
         self._labels = [labels[:, :: 1 << level, :: 1 << level] for level in range(stages - 1)]

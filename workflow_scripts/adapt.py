@@ -101,6 +101,5 @@ if __name__ == "__main__":
         "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
     )
     parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -10,6 +10,7 @@ from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
+from fedfactory.training_script import add_code_argument
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -37,7 +38,7 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="fedfactory.factory.parameters as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--device", choices=DEVICES, required=True)
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    add_code_argument(parser)
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--out", type=Path, required=True, help="folder of the factory")
     run_script(parser, main)

@@ -36,6 +36,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source-model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -49,6 +49,5 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
     parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

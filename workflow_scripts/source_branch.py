@@ -62,6 +62,5 @@ if __name__ == "__main__":
     parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
     parser.add_argument("--data", type=Path, required=True, help="the source's store")
     parser.add_argument("--client", required=True, help="name of the source")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)
     run_script(parser, main)

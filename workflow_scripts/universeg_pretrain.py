@@ -10,6 +10,7 @@ from fedfactory.devices import DEVICES, prepare
 from fedfactory.progress import Progress
 from fedfactory.script import run_script
 from fedfactory.seeds import derive_seed
+from fedfactory.training_script import add_code_argument
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -30,6 +31,6 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
     parser.add_argument("--device", choices=DEVICES, required=True)
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    add_code_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

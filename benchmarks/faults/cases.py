@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import pickle
 import shutil
 import signal
-import ssl
-import subprocess
-import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from benchmarks.faults.remote import Federation
 from benchmarks.faults.sandbox import CELL, RUN, Sandbox, sentence
+from benchmarks.faults.surroundings import half_server, small_disk
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 
 FACTORY = f"{RUN}/mo/factory/seed0"
@@ -79,19 +70,21 @@ def fault(name: str, made: str) -> Callable[[Callable[[Sandbox], Outcome]], Call
 
 def failed(box: Sandbox, status: int, said: str) -> str:
     """What a command said when the fault hit it."""
-    return (
-        sentence(said).replace(f"{box.folder}/", "").replace(str(box.folder), "the project")
-        if status
-        else NO_HIT.happened
-    )
+    if not status:
+        return NO_HIT.happened
+    return sentence(said).replace(f"{box.folder}/", "").replace(str(box.folder), "the project")
+
+
+def recovered(status: int, said: str, lost: str) -> str:
+    """What was lost, if the same command got to its end without the fault."""
+    return f"**not recovered**: {sentence(said)}" if status else lost
 
 
 def again(box: Sandbox, *targets: str, lost: str) -> str:
     """Run once more without the fault; what comes out must be the bytes of the run that nobody disturbed."""
     status, said = box.run(*targets)
-    if status:
-        return f"**not recovered**: {sentence(said)}"
-    return lost if box.equals_whole() else f"**other bytes** than without the fault; {lost}"
+    whole = status or box.equals_whole()
+    return recovered(status, said, lost if whole else f"**other bytes** than without the fault; {lost}")
 
 
 # Rule, what it makes, and what a kill costs.
@@ -399,19 +392,15 @@ def _federated(
 ) -> Outcome:
     """Do something to a federation of nodes on loopback once a moment has come, and run it again."""
     target = f"{FACTORY}/model"
-    (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": LONG | changes}}))
     box.forget(target)
-    arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
+    arguments = (*box.configured({"factory": {"federation": LONG | changes}}), "--", target)
     process = box.start(*arguments)
     accident(box.wait(lambda: seen(box)))
     status = process.wait()
     if not status:
         return Outcome("nothing: the round took as much longer", "nothing")
     happened = failed(box, status, box.said())
-    status, said = box.run(*arguments)
-    return Outcome(
-        happened, "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(said)}"
-    )
+    return Outcome(happened, recovered(*box.run(*arguments), lost="rounds since the last checkpoint"))
 
 
 def _node_killed(seen: Callable[[Sandbox], str | None]) -> Callable[[Sandbox], Outcome]:
@@ -466,9 +455,8 @@ def _certificate(box: Sandbox) -> Outcome:
         happened = failed(box, *federation.run())
         federation.stop_nodes()
         federation.start_nodes()
-        status, after = federation.run()
-    lost = "rounds since the last checkpoint" if status == 0 else f"**not recovered**: {sentence(after)}"
-    return Outcome(happened, f"{lost}, once the nodes were restarted")
+        lost = recovered(*federation.run(), lost="rounds since the last checkpoint, once the nodes were restarted")
+    return Outcome(happened, lost)
 
 
 class _Command:
@@ -508,58 +496,5 @@ def _weights(box: Sandbox, entry: dict[str, object]) -> Outcome:
 def _configured(
     box: Sandbox, values: dict[str, object], target: str = "", prefix: tuple[str, ...] = ()
 ) -> tuple[int, str]:
-    (box.folder / "config/own.yaml").write_text(yaml.safe_dump(values))
     goal = ("--", target) if target else ("--dry-run",)
-    return box.run("--configfile", "config/test.yaml", "config/own.yaml", *goal, prefix=prefix)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A small file system at a folder; yields what makes it larger. Needs root."""
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    try:
-        yield lambda more: subprocess.run(["mount", "-o", f"remount,size={more}", folder], check=True)
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-@contextmanager
-def half_server(folder: Path) -> Iterator[str]:
-    """A server on loopback that promises 1000 bytes and sends 500; its certificate lies in the folder."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"x" * 500)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(make_certificate(folder))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"https://localhost:{server.server_port}"
-    finally:
-        server.shutdown()
-
-
-def make_certificate(folder: Path) -> Path:
-    """A certificate for localhost, signed by itself, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / "localhost.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*plain))
-    return file
+    return box.run(*box.configured(values), *goal, prefix=prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import yaml
 from fedbiomed.common.certificate_manager import generate_certificate
 
 from benchmarks.faults.sandbox import RUN, Sandbox
@@ -38,8 +38,7 @@ class Federation:
         self._nodes: list[subprocess.Popen[bytes]] = []
         self._fedbiomed = str(Path(sys.executable).parent / "fedbiomed")
         federation = {"engine": "fedbiomed", "mode": "remote", "deadline": deadline}
-        (box.folder / "config/own.yaml").write_text(yaml.safe_dump({"factory": {"federation": federation}}))
-        self._arguments = ("--configfile", "config/test.yaml", "config/own.yaml", "--", target)
+        self._arguments = (*box.configured({"factory": {"federation": federation}}), "--", target)
         self._root = box.folder / "researcher"
         box.settings = {
             "FBM_RESEARCHER_COMPONENT_ROOT": str(self._root),
@@ -122,8 +121,14 @@ class Federation:
         (public,), (private,) = (list(folder.glob(f"*.{kind}")) for kind in ("pem", "key"))
         public.unlink()
         private.unlink()
+        # Of the same researcher: nodes know it by the id in the certificate.
+        settings = configparser.ConfigParser()
+        settings.read(self._root / "etc/config.ini")
         new = generate_certificate(
-            root=str(self._root), component_id="another", prefix="new_", subject={"CommonName": "localhost"}
+            root=str(self._root),
+            component_id=settings["default"]["id"],
+            prefix="new_",
+            subject={"CommonName": "localhost"},
         )
         for made, place in zip(new, (private, public), strict=True):
             shutil.move(made, place)

@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
@@ -64,6 +66,11 @@ class Sandbox:
 
     def _command(self, *arguments: str, cores: int = 2) -> list[str]:
         return [str(Path(sys.executable).parent / "snakemake"), *TINY, "--cores", str(cores), *arguments]
+
+    def configured(self, values: Mapping[str, object]) -> tuple[str, ...]:
+        """Options of Snakemake for the tiny run with some values of its own."""
+        (self.folder / "config/own.yaml").write_text(yaml.safe_dump(values))
+        return (*TINY, "config/own.yaml")
 
     def environment(self) -> dict[str, str]:
         """Of a process in it."""

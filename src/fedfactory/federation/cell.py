@@ -98,5 +98,4 @@ def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of a script that trains such a cell."""
     parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
     add_training_arguments(parser)

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 _PR_SET_PDEATHSIG = 1
@@ -16,21 +17,13 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: process id of the parent; this process ends at once if that one is gone already.
     """
-    _be_killed_with_parent()
-    if os.getppid() != parent:
-        sys.exit(1)
+    _die_with(parent, sys.exit)
 
 
 def let_children_die_with_this_process() -> None:
     """The same for all processes that are forked from this one from now on, by whatever library."""
-    os.register_at_fork(after_in_child=partial(_die_with, os.getpid()))
-
-
-def _die_with(parent: int) -> None:
-    _be_killed_with_parent()
-    if os.getppid() != parent:
-        # An exception would be ignored here.
-        os._exit(1)
+    # An exception would be ignored there.
+    os.register_at_fork(after_in_child=partial(_die_with, os.getpid(), os._exit))
 
 
 def die_with_fork_server() -> None:
@@ -38,6 +31,12 @@ def die_with_fork_server() -> None:
     _be_killed_with_parent()
     if not multiprocessing.parent_process().is_alive():
         sys.exit(1)
+
+
+def _die_with(parent: int, leave: Callable[[int], object]) -> None:
+    _be_killed_with_parent()
+    if os.getppid() != parent:
+        leave(1)
 
 
 def _be_killed_with_parent() -> None:

@@ -12,7 +12,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
 from fedfactory.federation.message import pack, unpack
 from fedfactory.federation.parent import die_with_fork_server
-from fedfactory.federation.party import PartyTask, open_party
+from fedfactory.federation.party import TRAIN, PartyTask, open_party
 
 
 def serve(pipe: Connection, task: str) -> None:
@@ -52,8 +52,6 @@ class _Site:
         self._checkpoints = Checkpoints(self._work / "state", f"{task.identity} {self._party.fingerprint}")
 
     def serve(self, pipe: Connection) -> None:
-        import torch
-
         pipe.send_bytes(json.dumps({"rounds": self._checkpoints.rounds()}).encode())
         while True:
             order = json.loads(pipe.recv_bytes())
@@ -67,9 +65,6 @@ class _Site:
             else:
                 message = {field: pipe.recv_bytes() for field in order["fields"]}
                 answer = self._answer(order["round"], order["phase"], message)
-            if self._task.device == "cuda":
-                # Clients share a card: what this one needed for its round is the next one's.
-                torch.cuda.empty_cache()
             pipe.send_bytes(json.dumps({"fields": list(answer)}).encode())
             for data in answer.values():
                 pipe.send_bytes(data)
@@ -92,6 +87,11 @@ class _Site:
         message = {field: unpack(content, fields[field]) for field, content in data.items()}
         self._ledger.record(round_number, self._task.client, IN, message, data)
         answer, losses = self._party.answer(round_number, phase, message)
+        if phase == TRAIN and self._task.device == "cuda":
+            import torch
+
+            # Clients share a card: what this one needed for its round is the next one's.
+            torch.cuda.empty_cache()
         if losses is not None:
             append_row(self._work / LOSSES, self._party.loss_columns, {"round": round_number, **losses})
         packed = {field: pack(arrays) for field, arrays in answer.items()}

@@ -12,15 +12,16 @@ demo: $(VENV)/.complete
 	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
+# Tests run side by side, each computing with one thread; those of one file stay together.
 test: lint
-	$(BIN)/pytest -m "not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadgroup
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete
 	if tests/workflow/cluster/one_node.sh install; then $(BIN)/pytest -m slurm -rs; fi
 
 test-fast: $(VENV)/.complete
-	$(BIN)/pytest -m "not slow and not workflow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow" --numprocesses $(CORES) --dist loadgroup
 
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .

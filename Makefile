@@ -14,14 +14,14 @@ demo: $(VENV)/.complete
 
 # Tests run side by side, each computing with one thread; those of one file stay together.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete
 	if tests/workflow/cluster/one_node.sh install; then $(BIN)/pytest -m slurm -rs; fi
 
 test-fast: $(VENV)/.complete
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow" --numprocesses $(CORES) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow" --numprocesses $(CORES) --dist loadfile
 
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .

@@ -11,15 +11,6 @@ from fedfactory.progress import Progress
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where tests run side by side (`--dist loadgroup`) those of one file share a process, and so their fixtures.
-
-    The finished run, the longest fixture, has a group of its own; what starts without it runs beside.
-    """
-    group = "finished" if "finished" in getattr(item, "fixturenames", ()) else str(item.path.relative_to(ROOT))
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 def write_nifti(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine), path)

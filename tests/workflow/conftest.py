@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fedfactory.audit import Job, parse
 from tests.conftest import ROOT
 
 PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
@@ -51,6 +52,12 @@ class Project:
                     counts[name] = int(count)
         return {name: count for name, count in counts.items() if name not in {"all", "total"}}
 
+    def jobs(self, *arguments: str) -> list[Job]:
+        """All jobs of the run with their commands, by a dry run."""
+        jobs = parse(self.snakemake("--dry-run", "--forceall", "--printshellcmds", *(arguments or TINY)).stderr)
+        assert [job.rule for job in jobs if not job.shell] == ["all"], "commands are looked at as well"
+        return jobs
+
     def bytes_below(self, *parts: str) -> dict[str, bytes]:
         """Contents of the files below a folder of the results, Snakemake's own time stamps left out."""
         folder = self.folder.joinpath("results", *parts)
@@ -67,6 +74,13 @@ def copy_project(folder: Path) -> Project:
         else:
             shutil.copy2(source, folder / part)
     return Project(folder)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Change a file of a copy, once; what is to be changed must be there."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
 
 
 @pytest.fixture(scope="session")

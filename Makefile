@@ -4,7 +4,7 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster test-fast lint lock readme
+.PHONY: demo test test-cluster test-fast lint lock readme docs
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
@@ -32,6 +32,10 @@ lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 # Resolve the lock anew (needs the network); afterwards read the difference and run the tests.
 lock:
 	$(PYTHON) envs/make_lock.py
+
+# The pages of docs/ as a site in build/docs.
+docs: $(VENV)/.complete
+	$(BIN)/sphinx-build -q -W -b html docs build/docs
 
 # Put tables and pictures of a finished demo into README.md, and the benchmarks' tables into docs/adaptation.md.
 readme: $(VENV)/.complete

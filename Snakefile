@@ -35,6 +35,7 @@ for name in sorted({method.rules for method in CONFIG.methods.values()}):
 
 
 include: "rules/evaluation.smk"
+include: "rules/report.smk"
 
 
 rule all:
@@ -43,8 +44,11 @@ rule all:
     input:
         # The cells are named one by one: otherwise a deleted one would go unnoticed while the table exists.
         jobs.cell_files(CONFIG, "scores.csv"),
+        jobs.cell_files(CONFIG, "cell.json"),
         run_file(f"{CONFIG.table}.csv"),
+        run_file(f"{CONFIG.table}_analysis"),
         run_file("gap.csv"),
         jobs.pictures(CONFIG),
+        jobs.page(CONFIG),
         jobs.factory_files(CONFIG),
     localrule: True

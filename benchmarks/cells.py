@@ -19,7 +19,7 @@ from pathlib import Path
 import tables
 
 from fedfactory.config import load_config, read_yaml
-from fedfactory.evaluation.table import read_subject_means
+from fedfactory.evaluation.subjects import read_subjects, seed_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config" / "demo.yaml"
@@ -32,7 +32,7 @@ def cell(folder: Path, seeds: Sequence[int], agreement: bool) -> Values:
     files = [folder / f"seed{seed}" / ("agreement.csv" if agreement else "scores.csv") for seed in seeds]
     if not all(file.is_file() for file in files):
         return None
-    return [agreed(file) if agreement else statistics.fmean(read_subject_means(file).values()) for file in files]
+    return [agreed(file) if agreement else seed_mean(read_subjects(file), "dice") for file in files]
 
 
 def agreed(file: Path) -> float:

@@ -9,7 +9,7 @@ import csv
 import json
 from pathlib import Path
 
-from fedfactory.factory.report import to_markdown
+from fedfactory.rows import to_markdown
 
 
 def collect(run: Path) -> list[dict[str, str]]:

@@ -15,6 +15,8 @@ LOCK = ROOT / "requirements.lock"
 CONDA = ROOT / "envs" / "fedfactory.yaml"
 # torch names the versions of its CUDA libraries itself; listing them would force them on machines without a GPU.
 LEFT_TO_TORCH = ("nvidia-", "cuda-", "triton")
+# Of the same maker, and small: it reads a card's energy.
+OWN = ("nvidia-ml-py",)
 
 
 def resolve(constraints: list[str]) -> list[str]:
@@ -33,7 +35,7 @@ def resolve(constraints: list[str]) -> list[str]:
         found = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
     # A local version such as +cpu names a build; the same release from another index is meant too.
     lines = [f"{entry['name'].lower()}=={entry['version'].split('+')[0]}" for entry in found]
-    return sorted(line for line in lines if not line.startswith(LEFT_TO_TORCH))
+    return sorted(line for line in lines if line.startswith(OWN) or not line.startswith(LEFT_TO_TORCH))
 
 
 def main() -> None:

@@ -2,20 +2,18 @@
 import sys
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
 from fedfactory import jobs
 from fedfactory.codedigest import code_digest as digest_of
+from fedfactory.codedigest import content_digest as digest_of_files
 from fedfactory.config import load_config
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 
 FOLDER = Path(workflow.basedir)
-# Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
-# that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
-OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
-shell.prefix(f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src'; SCRIPTS='{FOLDER}/workflow_scripts'; ")
 
 
 def checked(load, *arguments):
@@ -29,6 +27,11 @@ def checked(load, *arguments):
 def code_digest(script, *modules):
     """Digest of a workflow script and of all package code that it imports; see fedfactory.codedigest."""
     return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
+
+
+def content_digest(*names):
+    """Digest of files of the project that a script reads by itself."""
+    return digest_of_files(*(FOLDER / name for name in names))
 
 
 def method_parameters(wildcards):
@@ -48,9 +51,18 @@ if Path(jobs.__file__).parent != FOLDER / "src" / "fedfactory":
     )
 
 CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
+# Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
+# that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
+OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
+shell.prefix(
+    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_CONFIGURATION={quote(CONFIG.file)};"
+    f" SCRIPTS='{FOLDER}/workflow_scripts'; "
+)
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
 ENVIRONMENT = "../envs/fedfactory.yaml"
+# The paper's own figures, for the tables beside it.
+PAPER = "config/table1_paper.csv"
 SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)

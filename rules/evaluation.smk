@@ -4,7 +4,7 @@ FIGURE2, CELLS = jobs.figure2_spec(CONFIG), jobs.cells_spec(CONFIG)
 
 
 rule score:
-    """Dice of one cell per subject and class, in the space of the raw image."""
+    """Metrics of one cell per case and class, in the space of the raw image."""
     input:
         data=client_file("data"),
         truth=client_file("truth"),
@@ -20,15 +20,38 @@ rule score:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=20,
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=60,
     params:
         code=code_digest("score"),
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
+        ruler=lambda wildcards: jobs.ruler_options(CONFIG, wildcards.setup, wildcards.client),
     shell:
         "python $SCRIPTS/score.py --setup {wildcards.setup} --target {wildcards.client} --method {wildcards.method}"
-        " --seed {wildcards.seed} --orientation {params.orientation} --data {input.data} --truth {input.truth}"
-        " --predictions {input.predictions} --out {output.scores} --panel {output.panel} --log {log}"
+        " --seed {wildcards.seed} --orientation {params.orientation} {params.ruler} --data {input.data}"
+        " --truth {input.truth} --predictions {input.predictions} --out {output.scores} --panel {output.panel} --log {log}"
+
+
+rule provenance:
+    """What made one cell: code, configuration, data, weights, machine and cost of every job behind it."""
+    input:
+        cell_file("scores.csv"),
+    output:
+        cell_file("cell.json"),
+    log:
+        LAYOUT.log("provenance", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("provenance", "{setup}", "{client}", "{method}", "{seed}")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=20,
+    params:
+        code=code_digest("provenance"),
+    shell:
+        "python $SCRIPTS/provenance.py --scores {input} --out {output} --log {log}"
 
 
 rule table1:
@@ -60,6 +83,31 @@ rule table1:
         spec=jobs.table1_spec(CONFIG),
     shell:
         "python $SCRIPTS/table.py --spec {params.spec:q} --out {output.csv} --log {log}"
+
+
+rule analysis:
+    """What the table's figures are worth: intervals, paired tests, ranks, fairness over sites, and conclusions."""
+    input:
+        jobs.cell_files(CONFIG, "scores.csv"),
+    output:
+        directory(run_file(f"{CONFIG.table}_analysis")),
+    log:
+        LAYOUT.log("analysis"),
+    benchmark:
+        LAYOUT.benchmark("analysis")
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        code=code_digest("analysis"),
+        read=content_digest(PAPER),
+        paper=PAPER,
+        spec=jobs.table1_spec(CONFIG),
+    shell:
+        "python $SCRIPTS/analysis.py --spec {params.spec:q} --paper $SCRIPTS/../{params.paper} --out {output} --log {log}"
 
 
 rule gap:

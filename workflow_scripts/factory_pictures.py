@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from fedfactory.data.geometry import as_picture
-from fedfactory.evaluation.figures import read_preview, save
+from fedfactory.evaluation.figures import save
+from fedfactory.evaluation.panels import read_preview
 from fedfactory.factory.gallery import morphing, samples
 from fedfactory.factory.model import Factory
 from fedfactory.factory.pictures import draw_quality, draw_rows
-from fedfactory.factory.report import read_quality, summary, to_markdown, write_rows
+from fedfactory.factory.report import read_quality, summary
 from fedfactory.federation.ledger import read_ledger, totals
 from fedfactory.files import new_file
+from fedfactory.rows import to_markdown, write_rows
 from fedfactory.script import run_script
 
 

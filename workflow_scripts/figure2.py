@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.figures import draw_grid, read_panel, save
+from fedfactory.evaluation.figures import draw_grid, save
+from fedfactory.evaluation.panels import read_panels
 from fedfactory.files import new_file
 from fedfactory.script import run_script
 
@@ -12,7 +13,7 @@ from fedfactory.script import run_script
 def main(arguments: argparse.Namespace) -> None:
     """Draw the panels that the specification names, as PNG and PDF."""
     spec = json.loads(arguments.spec)
-    panels = [[read_panel(Path(file)) for file in row["panels"]] for row in spec["rows"]]
+    panels = [[panel for file in row["panels"] for panel in read_panels(Path(file)).values()] for row in spec["rows"]]
     figure = draw_grid(panels, [row["label"] for row in spec["rows"]], [spec["columns"]])
     for ending in (".png", ".pdf"):
         with new_file(arguments.out.with_suffix(ending)) as path:

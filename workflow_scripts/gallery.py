@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.figures import draw_grid, read_preview, save
+from fedfactory.evaluation.figures import draw_grid, save
+from fedfactory.evaluation.panels import read_preview
 from fedfactory.files import new_file
 from fedfactory.script import run_script
 

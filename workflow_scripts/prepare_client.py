@@ -9,11 +9,13 @@ from fedfactory.data.preprocessing import ClientTask, prepare_client
 from fedfactory.script import run_script
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Find the cases of the release and prepare them."""
+def main(arguments: argparse.Namespace) -> set[Path]:
+    """Find the cases of the release and prepare them; returns the files that were read."""
     task = ClientTask.from_json(json.loads(arguments.task))
     cases = find_cases(arguments.adapter, arguments.raw, json.loads(arguments.options), task.where)
     prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
+    parts = (part for case in cases for part in (case.image, case.label, case.roi) if part)
+    return {path for part in parts for path in part.paths}
 
 
 if __name__ == "__main__":

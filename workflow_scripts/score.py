@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
+from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell, write_panel
 from fedfactory.script import run_script
 
@@ -13,7 +14,8 @@ def main(arguments: argparse.Namespace) -> None:
     view = ClientView(arguments.data)
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
     cell = {key: getattr(arguments, key) for key in ("setup", "target", "method", "seed")}
-    score_cell(cell, view.classes, subjects, arguments.truth, arguments.predictions, arguments.out)
+    ruler = Ruler(arguments.tolerance, arguments.planar)
+    score_cell(cell, view.classes, subjects, arguments.truth, arguments.predictions, ruler, arguments.out)
     # The first test case by name: chosen by nobody's eye.
     write_panel(min(subjects), arguments.truth, arguments.predictions, arguments.orientation, arguments.panel)
 
@@ -25,6 +27,8 @@ if __name__ == "__main__":
     parser.add_argument("--method", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--orientation", choices=("RAS", "native"), required=True)
+    parser.add_argument("--tolerance", type=float, required=True, help="of the normalised surface Dice, in mm")
+    parser.add_argument("--planar", action="store_true", help="volumes are stacks of flat images")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--truth", type=Path, required=True, help="truth of the target's test cases")
     parser.add_argument("--predictions", type=Path, required=True)

@@ -18,8 +18,10 @@ FEDERATIONS: dict[str, Callable[[Clients, Clients, Clients], bool]] = {
 }
 """Rules that are a federation themselves: every client has a process of its own, which alone opens its store. And who
 may take part, by the clients whose stores are read, those whose models are made, and the sources of all setups."""
-TRUTH = ("score", "sam_predict_oracle")
-"""Rules that may read the truth of test volumes; the second is of a row that Table 1 refuses."""
+TRUTH = ("score", "slices", "sam_predict_oracle")
+"""Rules that may read the truth of test volumes: scoring, pictures of it, and a row that Table 1 refuses."""
+PICTURES = ("figure2", "cells", "failures", "page", "all")
+"""Rules that may read what clients release of the truth, for pictures; a method that did would see it."""
 _PRIVATE = r"(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
 
 
@@ -46,6 +48,11 @@ class Job:
     def reads_truth(self) -> bool:
         """Whether the truth of test volumes is among its inputs, or in its command without being made by it."""
         named = re.findall(r"results/\S*/truth\b", " ".join((*self.inputs, self.shell)))
+        return any(name not in self.outputs for name in named)
+
+    def reads_released_truth(self) -> bool:
+        """Whether slices with the truth of test volumes, released for pictures, are read: by inputs or command."""
+        named = re.findall(r"results/\S*/(?:panel\.npz|worst\.npz|slices\.js)", " ".join((*self.inputs, self.shell)))
         return any(name not in self.outputs for name in named)
 
     def private_of(self, run: str) -> Clients:
@@ -132,6 +139,10 @@ def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str], source
     for job in jobs:
         if job.rule not in TRUTH and job.reads_truth():
             found.append(f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads the truth of test volumes")
+        if job.rule not in PICTURES and job.reads_released_truth():
+            found.append(
+                f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads pictures with the truth in them"
+            )
         read, written = job.private_of(run), job.clients(run)
         if any(mark in name for mark in declared for name in job.outputs):
             continue

@@ -12,14 +12,17 @@ from pathlib import Path
 
 _PACKAGE_ROOT = Path(__file__).parent
 _PACKAGE = _PACKAGE_ROOT.name
+# They start a job, watch it and tell of it, and decide nothing about what it writes: weeks of training need not be
+# repeated for another word in a log.
+_WATCHERS = frozenset({"script.py", "linelog.py", "progress.py"})
 
 
 @cache
 def code_digest(script: Path, *modules: str) -> str:
     """Digest a script together with all modules of this package that it imports, directly or not.
 
-    Imports are read from the syntax tree, those inside functions included, so the list cannot be forgotten. Content
-    counts, not the time of a file.
+    Imports are read from the syntax tree, those inside functions included, so the list cannot be forgotten; modules
+    that only watch a job are left out, with what they alone import. Content counts, not the time of a file.
 
     Args:
         script: path of a Python script.
@@ -35,6 +38,15 @@ def code_digest(script: Path, *modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def content_digest(*files: Path) -> str:
+    """Digest of files that a script reads beside its arguments: templates, tables. 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _closure(script: Path, modules: tuple[str, ...] = ()) -> dict[str, bytes]:
     """All files a script depends on, as ``{name independent of where the project lies: content}``."""
     found = {f"script/{script.name}": script.read_bytes()}
@@ -42,7 +54,7 @@ def _closure(script: Path, modules: tuple[str, ...] = ()) -> dict[str, bytes]:
     while todo:
         path = todo.pop()
         name = path.relative_to(_PACKAGE_ROOT).as_posix()
-        if name not in found:
+        if name not in found and name not in _WATCHERS:
             found[name] = path.read_bytes()
             todo |= _imports(path)
     return found

@@ -17,8 +17,10 @@ from fedfactory.paths import RESERVED, Layout
 
 TABLE1 = "table1"
 """Name of the table that stands beside the paper's; ablations have tables of other names."""
+NSD_TOLERANCE_MM = 2.0
+"""Tolerance of the normalised surface Dice where a configuration gives none."""
 # Rule files that are stages of the workflow, not methods.
-_STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation")
+_STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation", "report")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Client:
         adapter: module of :mod:`fedfactory.data.adapters`.
         options: the adapter's options.
         label_values: value in the raw label maps -> stored value (1..C).
+        planar: whether its volumes are stacks of flat images with nothing between them, such as OCTA's projections.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Client:
     adapter: str
     options: Mapping[str, Any]
     label_values: Mapping[int, int]
+    planar: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Config:
         pictures: whether clients release the slices that the gallery, Figure 2 and ``cells.png`` show.
         table: name of the table's files.
         accept_licences: licences of published weights that are accepted, by name.
+        nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
     """
 
@@ -141,6 +146,7 @@ class Config:
     pictures: bool
     table: str
     accept_licences: tuple[str, ...]
+    nsd_tolerance_mm: Mapping[str, float]
     factory: Mapping[str, Any]
 
     @cached_property
@@ -167,6 +173,11 @@ class Config:
             return Path(self.layout.client(setup, client, "raw"))
         key = f"setup {setup}, clients.{client}.raw"
         return inside(Path(self.data["root"]), self.setups[setup].clients[client].raw, key)
+
+    def nsd_tolerance(self, setup: str, client: str) -> float:
+        """Tolerance of the normalised surface Dice for a client in mm: its own, its setup's, or the default."""
+        own, of_setup = (self.nsd_tolerance_mm.get(key) for key in (f"{setup}/{client}", setup))
+        return own or of_setup or NSD_TOLERANCE_MM
 
     def cells(self) -> list[tuple[str, str, str, int]]:
         """All cells of the table as (setup, target, method, seed)."""
@@ -222,11 +233,16 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         pictures=values["pictures"],
         table=values.get("table", TABLE1),
         accept_licences=tuple(values.get("accept_licences", ())),
+        nsd_tolerance_mm=values.get("nsd_tolerance_mm", {}),
         factory=values.get("factory", {}),
     )
-    for setup in loaded.setups.values():
-        for client in setup.clients:
-            loaded.raw_folder(setup.name, client)
+    places = {(setup.name, client) for setup in loaded.setups.values() for client in setup.clients}
+    for setup, client in sorted(places):
+        loaded.raw_folder(setup, client)
+    known = {*loaded.setups, *("/".join(place) for place in places)}
+    for key in loaded.nsd_tolerance_mm:
+        if key not in known:
+            raise FedFactoryError(f"{name}: key 'nsd_tolerance_mm.{key}': is no setup of this run, and no setup/client")
     return loaded
 
 
@@ -339,6 +355,7 @@ def _client(key: str, entry: Mapping[str, Any], classes: Sequence[str], file: st
         adapter=entry["adapter"],
         options=entry.get("options", {}),
         label_values=label_values,
+        planar=entry.get("planar", False),
     )
 
 

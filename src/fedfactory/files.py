@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 
 # Seconds until another job's claim is believed.
 _PATIENCE = 120.0
+# Where this process has put files and folders.
+_written: list[Path] = []
+
+
+def written() -> tuple[Path, ...]:
+    """What :func:`new_file` and :func:`new_folder` have put in its place in this process, oldest first."""
+    return tuple(_written)
 
 
 @contextmanager
@@ -35,6 +42,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
+        _written.append(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -66,6 +74,7 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+        _written.append(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -14,6 +14,53 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.parameters import for_setup
 from fedfactory.weights_choice import TINY
 
+CHARTS = {
+    "box_plots": {
+        "alt": "Box plots of Dice by method, a panel for each target",
+        "caption": "Dice of every test subject (mean over seeds); a dot is a subject, a box the middle half.",
+    },
+    "heat_map": {"alt": "Mean Dice, methods by targets", "caption": "Mean Dice in percent, methods by targets."},
+    "ranks": {
+        "alt": "Mean rank of each method, a diagram for each setup",
+        "caption": "Mean ranks within subjects; a bar joins methods of which no difference is shown (paired Wilcoxon "
+        "tests, corrected by Holm).",
+    },
+    "cost": {
+        "alt": "Mean Dice of each method against its CPU time",
+        "caption": "What a point of Dice costs: CPU time of a cell and of all that it rests on.",
+    },
+    "exchange": {
+        "alt": "Megabytes that each method sends across borders of sites",
+        "caption": "What crosses borders of sites for one cell, by the ledgers of the sites.",
+    },
+    "curves": {
+        "alt": "Validation Dice over the training, a panel for each target",
+        "caption": "Validation Dice over the training, of methods that are validated while they train.",
+    },
+}
+"""Charts of a table with their alternative text and caption."""
+_FIGURES = {
+    "gallery.png": {
+        "alt": "Training slices of every site with their labels",
+        "caption": "Training slices of every site with their labels.",
+    },
+    "figure2.png": {
+        "alt": "Truth and prediction of every method on one target of each setup",
+        "caption": "The first test case of one target per setup (Figure 2 of the paper).",
+    },
+    "failures.png": {
+        "alt": "The worst test subject of every cell, with truth and prediction",
+        "caption": "The worst test subject of each cell with its Dice in percent, in the slice with most truth.",
+    },
+}
+_FACTORY = {
+    "samples": (
+        "samples of the data factory",
+        "Real slices, then one z over the training, several z, and one z over slice positions; a row is a site.",
+    ),
+    "morphing": ("one latent on its way from site to site", "One z on its way from one site's look to another's."),
+}
+
 
 def to_json(value: Any) -> str:
     """JSON for a script's command line."""
@@ -68,6 +115,12 @@ def adapter_options(config: Config, setup: str, client: str) -> str:
     return json.dumps(dict(config.setups[setup].clients[client].options))
 
 
+def ruler_options(config: Config, setup: str, client: str) -> str:
+    """Command-line options that say how surfaces are measured at a client."""
+    planar = " --planar" if config.setups[setup].clients[client].planar else ""
+    return f"--tolerance {config.nsd_tolerance(setup, client)}{planar}"
+
+
 def gallery_spec(config: Config) -> list[dict[str, Any]]:
     """Rows of the gallery: a setup's clients with their previews."""
     return [
@@ -87,11 +140,49 @@ def gallery_spec(config: Config) -> list[dict[str, Any]]:
 
 def table1_spec(config: Config) -> str:
     """Specification of Table 1 as JSON."""
-    caption = (
-        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} "
-        "G: methods that use the few labelled slices M_t of the target."
-    )
-    return _table_spec(config, list(config.methods), lambda setup: setup.targets, caption)
+    return to_json(_table1(config))
+
+
+def page_spec(config: Config) -> dict[str, Any]:
+    """Specification of the page of the results: that of the table, and what is shown with it."""
+    return {
+        **_table1(config),
+        "table": config.table,
+        "pictures": config.pictures,
+        "classes": {setup.name: setup.classes for setup in config.setups.values()},
+        "galleries": _galleries(config),
+    }
+
+
+def page_files(config: Config) -> list[str]:
+    """What the page shows or links to: cells, and pictures."""
+    pictures = [picture["file"] for section in _galleries(config) for picture in section["pictures"]]
+    slices = [config.layout.client(*target, "slices.js") for target in _targets(config)] if config.pictures else []
+    return [*map(config.layout.file, pictures), *slices]
+
+
+def charts(config: Config) -> list[str]:
+    """Files of the charts."""
+    return [config.layout.file(f"charts/{name}.png") for name in CHARTS]
+
+
+def failures_spec(config: Config) -> dict[str, Any]:
+    """Rows (label, file of panels) and methods of the gallery of failures."""
+    return {
+        "rows": [
+            {
+                "label": f"{config.setups[setup].label}: {config.setups[setup].clients[client].label}",
+                "panels": config.layout.client(setup, client, "worst.npz"),
+            }
+            for setup, client in _targets(config)
+        ],
+        "methods": {method.name: method.label for method in config.methods.values()},
+    }
+
+
+def cells_of_target(config: Config, setup: str, client: str) -> dict[str, str]:
+    """Method -> folder of a target's cell, for the first seed: the one that pictures show."""
+    return {method: config.layout.cell(setup, client, method, config.seeds[0]) for method in config.methods}
 
 
 def gap_spec(config: Config) -> str:
@@ -100,7 +191,7 @@ def gap_spec(config: Config) -> str:
         "The gap between sites: Dice in percent of a network trained on the first client of each setup, the source, "
         f"and tested on every client; mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)}"
     )
-    return _table_spec(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption)
+    return to_json(_table_spec(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption))
 
 
 def gap_files(config: Config) -> list[str]:
@@ -127,7 +218,12 @@ def pictures(config: Config) -> list[str]:
     """Gallery, Figure 2 and its like for all targets, if the clients release slices; they belong to Table 1."""
     if not config.pictures or config.table != TABLE1:
         return []
-    return [config.layout.file(name) for name in ("gallery.png", "figure2.png", "cells.png")]
+    return [config.layout.file(name) for name in ("gallery.png", "figure2.png", "cells.png", "failures.png")]
+
+
+def page(config: Config) -> list[str]:
+    """The page of the results, which belongs to Table 1."""
+    return [config.layout.file("index.html")] if config.table == TABLE1 else []
 
 
 def cell_files(config: Config, name: str) -> list[str]:
@@ -175,6 +271,42 @@ def refuse_unknown_cell(config: Config, cell: str) -> str:
     )
 
 
+def _targets(config: Config) -> list[tuple[str, str]]:
+    return [(setup.name, client) for setup in config.setups.values() for client in setup.targets]
+
+
+def _table1(config: Config) -> dict[str, Any]:
+    caption = (
+        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} "
+        "G: methods that use the few labelled slices M_t of the target."
+    )
+    return _table_spec(config, list(config.methods), lambda setup: setup.targets, caption)
+
+
+def _galleries(config: Config) -> list[dict[str, Any]]:
+    """Sections of pictures on the page: id, title, and pictures (file below the run's folder, alt, caption)."""
+    sections = [("charts", "Charts", [{"file": f"charts/{name}.png", **texts} for name, texts in CHARTS.items()])]
+    if config.pictures:
+        sections.insert(0, ("figures", "Slices", [{"file": name, **texts} for name, texts in _FIGURES.items()]))
+    if config.factory:
+        sections.append(
+            (
+                "factories",
+                "Data factories",
+                [
+                    {
+                        "file": f"{setup.name}/factory/seed{config.seeds[0]}/{name}.png",
+                        "alt": f"{setup.label}: {alt}",
+                        "caption": f"{setup.label}. {caption}",
+                    }
+                    for setup in config.setups.values()
+                    for name, (alt, caption) in _FACTORY.items()
+                ],
+            )
+        )
+    return [{"id": id_, "title": title, "pictures": pictures} for id_, title, pictures in sections]
+
+
 def _panels_spec(config: Config, clients: Callable[[Setup], Iterable[str]]) -> dict[str, Any]:
     rows = [
         {
@@ -195,26 +327,26 @@ def _all_scores(config: Config) -> list[str]:
     return list(dict.fromkeys([*cell_files(config, "scores.csv"), *gap_files(config)]))
 
 
-def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: str) -> str:
-    return json.dumps(
-        {
-            "run": config.run,
-            "seeds": config.seeds,
-            "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
-            "rows": [
-                {
-                    "method": m.name,
-                    "label": m.label,
-                    "uses_mt": m.uses_mt,
-                    "centralised": m.centralised,
-                    "extension": m.extension,
-                    "note": " ".join(filter(None, (m.note, _weights_note(m)))),
-                }
-                for m in (config.methods[name] for name in methods)
-            ],
-            "caption": caption,
-        }
-    )
+def _table_spec(config: Config, methods: Sequence[str], clients: Any, caption: str) -> dict[str, Any]:
+    return {
+        "run": config.run,
+        "seeds": config.seeds,
+        "phantom": config.phantom,
+        "reference": config.gap_method,
+        "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
+        "rows": [
+            {
+                "method": m.name,
+                "label": m.label,
+                "uses_mt": m.uses_mt,
+                "centralised": m.centralised,
+                "extension": m.extension,
+                "note": " ".join(filter(None, (m.note, _weights_note(m)))),
+            }
+            for m in (config.methods[name] for name in methods)
+        ],
+        "caption": caption,
+    }
 
 
 def _weights_note(method: Method) -> str:

@@ -7,6 +7,8 @@ import pytest
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
+from fedfactory.evaluation.metrics import Ruler
+from fedfactory.evaluation.panels import read_panels
 from fedfactory.evaluation.scores import score_cell, write_panel
 from tests.conftest import write_nifti
 
@@ -38,7 +40,7 @@ def cell(tmp_path):
 
 
 def score(folder, classes=("LV", "MYO", "RV")):
-    score_cell(CELL, classes, {"a": "s"}, folder / "truth", folder / "predictions", folder / "scores.csv")
+    score_cell(CELL, classes, {"a": "s"}, folder / "truth", folder / "predictions", Ruler(1.5), folder / "scores.csv")
     with (folder / "scores.csv").open() as file:
         return {row["class"]: row["dice"] for row in csv.DictReader(file)}
 
@@ -64,8 +66,9 @@ def test_prediction_in_another_geometry_is_refused(cell, shape, affine):
 
 def test_panel_shows_the_middle_slice_of_the_truth(cell):
     write_panel("a", cell / "truth", cell / "predictions", "RAS", cell / "panel.npz")
-    with np.load(cell / "panel.npz", allow_pickle=False) as panel:
-        canonical = nibabel.as_closest_canonical(nibabel.load(cell / "truth/a_truth.nii.gz")).get_fdata()
-        np.testing.assert_array_equal(panel["truth"], canonical[:, ::-1, 1].T)
-        assert panel["pixel"].tolist() == [1.5, 1.5]
-        assert panel["image"].dtype == np.uint8
+    (panel,) = read_panels(cell / "panel.npz").values()
+    canonical = nibabel.as_closest_canonical(nibabel.load(cell / "truth/a_truth.nii.gz")).get_fdata()
+    np.testing.assert_array_equal(panel.truth, canonical[:, ::-1, 1].T)
+    assert panel.aspect == 1.0
+    assert panel.image.dtype == np.uint8
+    assert (panel.prediction == 1).sum() == 12

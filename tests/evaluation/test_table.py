@@ -1,14 +1,17 @@
 import csv
 import math
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.figures import Panel, draw_grid, save
+from fedfactory.evaluation.figures import draw_grid, save
+from fedfactory.evaluation.panels import Panel
 from fedfactory.evaluation.render import RENDERERS, arrange, to_html, to_latex, to_markdown
-from fedfactory.evaluation.table import Cell, Column, Row, best_cells, read_subject_means, summarise, write_long
+from fedfactory.evaluation.subjects import Subject
+from fedfactory.evaluation.table import Cell, Column, Row, best_cells, summarise, write_long
 
 COLUMNS = [
     Column("ms", "siemens", "MS", "Siemens", True),
@@ -23,35 +26,19 @@ TABLE = {
 }
 
 
-def scores(path, rows):
-    lines = ["setup,target,method,seed,subject,case,class,dice", *(f"ms,ge,m,0,{row}" for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_classes_then_cases_then_subjects(tmp_path):
-    """A missing class of one case must not change the weight of that case in its subject."""
-    path = scores(
-        tmp_path / "s.csv",
-        ["a,a_ED,LV,0.8", "a,a_ED,RV,0.4", "a,a_ES,LV,1.0", "a,a_ES,RV,", "b,b_ED,LV,0.5", "b,b_ED,RV,0.5"],
-    )
-    assert read_subject_means(path) == {"a": pytest.approx(80.0), "b": pytest.approx(50.0)}
-
-
-def test_case_without_any_value(tmp_path):
-    with pytest.raises(FedFactoryError, match="case a_ED has no Dice value"):
-        read_subject_means(scores(tmp_path / "s.csv", ["a,a_ED,LV,"]))
+def subjects(**dice: float) -> dict[str, Subject]:
+    return {name: Subject({"dice": value}, {}) for name, value in dice.items()}
 
 
 def test_mean_and_sample_deviation_over_subjects():
-    cell = summarise([{"a": 80.0, "b": 50.0, "c": 65.0}])
+    cell = summarise([subjects(a=80.0, b=50.0, c=65.0)])
     assert (cell.mean, cell.std, cell.n) == (65.0, pytest.approx(np.std([80, 50, 65], ddof=1)), 3)
     assert math.isnan(cell.seed_std)
-    assert summarise([{"a": 80.0}]).std == 0.0
+    assert summarise([subjects(a=80.0)]).std == 0.0
 
 
 def test_seeds_are_averaged_within_subjects():
-    cell = summarise([{"a": 80.0, "b": 50.0}, {"a": 60.0, "b": 50.0}])
+    cell = summarise([subjects(a=80.0, b=50.0), subjects(a=60.0, b=50.0)])
     assert (cell.mean, cell.n, cell.seeds) == (60.0, 2, 2)
     assert cell.std == pytest.approx(np.std([70, 50], ddof=1))
     assert cell.seed_std == pytest.approx(np.std([65, 55], ddof=1))
@@ -149,3 +136,39 @@ def test_notes_of_methods_stand_below_behind_marks():
     assert [label for label, _, _ in grid.lines] == ["A§", "B†¶", "C", "D§", "E§§"]
     assert grid.notes[-3:] == [f"§ {first}", f"¶ {second}", "§§ Third."]
     assert r"B$^\dagger$\P{}" in to_latex(grid)
+
+
+def test_cells_that_are_significantly_worse_are_marked():
+    grid = arrange(TABLE, COLUMNS, ROWS, "caption", {("ms", "siemens", "nnunet")}, "▼ about tests")
+    assert "0.0±1.2▼" in to_markdown(grid) and "▼ about tests" in to_markdown(grid)
+    assert r"$0.0\pm 1.2^{\blacktriangledown}$" in to_latex(grid)
+    assert to_html(grid).count("▼") == 2
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="no pdflatex here: apt-get install texlive-latex-recommended"
+)
+def test_latex_compiles(tmp_path):
+    rows = [
+        *ROWS,
+        Row("own", "Ours, 100 % & paired_#1", True, False, True, "A note, 5 % of all."),
+        Row("fed", "FedMed-GAN", False, False, False, "Another note."),
+    ]
+    table = TABLE | {(c.setup, c.target, m): Cell(50.0, 1.0, 5, 1, math.nan) for c in COLUMNS for m in ("own", "fed")}
+    grid = arrange(
+        table, COLUMNS, rows, "Dice in percent, mean ± deviation; run 'demo', M_t.", {("mm", "pet", "own")}, "▼ mark"
+    )
+    (tmp_path / "table.tex").write_text(to_latex(grid))
+    (tmp_path / "page.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"
+        "\\begin{document}\\input{table}\\end{document}\n"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
+    assert (tmp_path / "page.pdf").stat().st_size > 5000

@@ -22,7 +22,9 @@ SOURCES = {"ms": "philips", "mo": "oasis"}
 NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
 OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
 OURS = ("ours", "ours_paired")
-TABLE = ("score", "table1", "figure2", "cells")
+ANALYSED = ("analysis", "charts", "page")
+AFTER_SCORES = ("table1", "provenance", *ANALYSED, "figure2", "cells", "slices", "failures")
+TABLE = ("score", *AFTER_SCORES)
 FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
 
@@ -61,6 +63,11 @@ def test_makes_every_cell_table_and_figure(finished: Project):
         "figure2.png",
         "figure2.pdf",
         "cells.png",
+        "failures.png",
+        "index.html",
+        "charts/ranks.png",
+        "table1_analysis/analysis.md",
+        "table1_analysis/beside_paper.md",
         "gallery.png",
         "gap.md",
     ):
@@ -101,7 +108,7 @@ def test_a_deleted_cell_is_scored_again_and_nothing_else(finished: Project):
     scores = finished.folder / CELL
     content = scores.read_bytes()
     scores.unlink()
-    assert finished.planned() == {"score": 1, "gap": 1, "table1": 1, "figure2": 1, "cells": 1}
+    assert finished.planned() == {"score": 1, "gap": 1} | dict.fromkeys(AFTER_SCORES, 1)
     finished.snakemake(*TINY)
     assert scores.read_bytes() == content
     assert finished.planned() == {}
@@ -123,7 +130,10 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
             {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "fedmedgan_predict", "gap", *TABLE},
         ),
         ("evaluation/scores.py", {"gap", *TABLE}),
-        ("evaluation/render.py", {"gap", "table1"}),
+        ("evaluation/render.py", {"gap", "table1", "page"}),
+        ("evaluation/statistics.py", {"gap", "table1", *ANALYSED}),
+        ("page/content.py", {"page"}),
+        ("provenance/record.py", {"provenance", "charts", "page"}),
         (
             "federation/sampling.py",
             {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
@@ -176,8 +186,9 @@ def test_changing_one_method_leaves_the_others_alone(finished: Project):
             "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
         )
         assert finished.planned() == {
-            "nnunet_finetune": 6, "nnunet_predict": 6, "score": 6, "table1": 1, "figure2": 1, "cells": 1,
-        }  # fmt: skip
+            **{"nnunet_finetune": 6, "nnunet_predict": 6, "score": 6, "provenance": 6, "slices": 6},
+            **{name: 1 for name in AFTER_SCORES if name not in {"provenance", "slices"}},
+        }
     finally:
         path.write_text(content)
 
@@ -235,7 +246,7 @@ def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, f
 
 
 def test_truth_of_the_test_set_is_read_by_scoring_only(finished: Project):
-    assert {job.rule for job in finished.jobs() if job.reads_truth()} == {"score"}
+    assert {job.rule for job in finished.jobs() if job.reads_truth()} == {"score", "slices"}
 
 
 def test_every_job_leaves_a_log_and_its_cost(finished: Project):

@@ -16,7 +16,8 @@ from fedfactory.adaptation.segmenter import mean_of
 from fedfactory.adaptation.synthetic import SyntheticSet
 from fedfactory.data.geometry import Orientation, as_picture
 from fedfactory.data.store import Volume
-from fedfactory.evaluation.figures import Panel, draw_grid, plt
+from fedfactory.evaluation.figures import draw_grid, plt
+from fedfactory.evaluation.panels import Panel
 from fedfactory.training import CHOSEN, LOSSES, VALIDATION
 
 _COLUMNS, _ROWS = 8, 3

@@ -31,6 +31,11 @@ class Source(Protocol):
         """The file to name in a message."""
         ...
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files that it reads."""
+        ...
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Return an array (x, y, z) and an affine (4, 4)."""
         ...
@@ -46,6 +51,11 @@ class NiftiSource:
 
     path: Path
     frame: int | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.path,)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read with nibabel, which accepts the non-orthonormal direction cosines that SimpleITK refuses."""

@@ -1,7 +1,6 @@
 """Figure 2 and the gallery of sites, drawn from panels that the clients released."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -12,41 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedfactory.evaluation.panels import Panel
+
 TRUTH_COLOUR = "#2bd96b"
 PREDICTION_COLOUR = "#ff3b6b"
 # The same bytes today and tomorrow: no date, no version of the drawing library.
 _METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
 _CLASS_STYLES = ("solid", "dashed", "dotted")
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A released slice: arrays (h, w), top row first.
-
-    Attributes:
-        image: grey values.
-        truth: labels.
-        prediction: labels, or None.
-        aspect: height of a pixel divided by its width.
-    """
-
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray | None = None
-    aspect: float = 1.0
-
-
-def read_panel(path: Path) -> Panel:
-    """Read what :func:`fedfactory.evaluation.scores.write_panel` wrote."""
-    with np.load(path, allow_pickle=False) as data:
-        height, width = data["pixel"]
-        return Panel(data["image"], data["truth"], data["prediction"], float(height / width))
-
-
-def read_preview(path: Path) -> list[Panel]:
-    """Read the training slices that a client released for the gallery."""
-    with np.load(path, allow_pickle=False) as data:
-        return [Panel(image, label) for image, label in zip(data["images"], data["labels"], strict=True)]
 
 
 def draw_grid(panels: Sequence[Sequence[Panel | None]], rows: Sequence[str], titles: Sequence[Sequence[str]]) -> Figure:

@@ -1,11 +1,11 @@
 """Table 1 in the paper's arrangement: Markdown, LaTeX and HTML from one grid."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from fedfactory.evaluation.table import Column, Row, Table, best_cells
+from fedfactory.evaluation.table import WORSE, Column, Row, Table, best_cells
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
@@ -31,8 +31,24 @@ class Grid:
     notes: list[str]
 
 
-def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> Grid:
-    """Arrange cells as in the paper: methods down, targets across, grouped by setup."""
+def arrange(
+    table: Table,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    caption: str,
+    worse: Collection[tuple[str, str, str]] = (),
+    about_tests: str = "",
+) -> Grid:
+    """Arrange cells as in the paper: methods down, targets across, grouped by setup.
+
+    Args:
+        table: the cells.
+        columns: targets.
+        rows: methods.
+        caption: first of the notes.
+        worse: cells that are significantly worse than the best of their column; they get a mark.
+        about_tests: a note on the mark, or on why there is none.
+    """
     best = best_cells(table, columns, rows)
     # Rows that have the same to say share a mark; after the last one they begin to double.
     own = list(dict.fromkeys(row.note for row in rows if row.note))
@@ -40,7 +56,7 @@ def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], captio
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
-        cells = [(table[key].text, key in best) for key in keys]
+        cells = [(table[key].text + (WORSE if key in worse else ""), key in best) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append((row.label + marks, row.uses_mt, cells))
     notes = [caption]
@@ -51,6 +67,7 @@ def arrange(table: Table, columns: Sequence[Column], rows: Sequence[Row], captio
     if any(row.extension for row in rows):
         notes.append(DOUBLE_DAGGER_NOTE)
     notes += [f"{mark} {note}" for note, mark in marks_of.items()]
+    notes += [about_tests] if about_tests else []
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
         headings=[column.label + ("" if column.federated else "*") for column in columns],
@@ -81,7 +98,7 @@ def to_latex(grid: Grid) -> str:
         r"\midrule",
     ]
     for label, uses_mt, cells in grid.lines:
-        texts = [text.replace("±", "\\pm ") for text, _ in cells]
+        texts = [text.replace("±", "\\pm ").replace(WORSE, r"^{\blacktriangledown}") for text, _ in cells]
         marked = [
             rf"$\mathbf{{{text}}}$" if best else f"${text}$" for text, (_, best) in zip(texts, cells, strict=True)
         ]
@@ -149,7 +166,14 @@ def _html_cell(text: str, best: bool) -> str:
 def _tex(text: str) -> str:
     for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("|", r"$|$")):
         text = text.replace(plain, code)
-    marks = (("†", r"$^\dagger$"), ("‡", r"$^\ddagger$"), ("§", r"\S{}"), ("¶", r"\P{}"), ("±", r"$\pm$"))
+    marks = (
+        ("†", r"$^\dagger$"),
+        ("‡", r"$^\ddagger$"),
+        ("§", r"\S{}"),
+        ("¶", r"\P{}"),
+        ("±", r"$\pm$"),
+        (WORSE, r"$\blacktriangledown$"),
+    )
     for plain, code in marks:
         text = text.replace(plain, code)
     return text

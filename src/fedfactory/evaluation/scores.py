@@ -1,4 +1,4 @@
-"""Dice per case and class in the space of the raw image, and the panel that Figure 2 shows of a cell."""
+"""Metrics per case and class in the space of the raw image, and the panel that Figure 2 shows of a cell."""
 
 import csv
 import math
@@ -8,13 +8,19 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from fedfactory.data.geometry import Orientation, as_picture, orient, oriented_spacing
-from fedfactory.data.raw import same_grid
-from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.dice import dice
+from fedfactory.data.geometry import Orientation
+from fedfactory.evaluation.metrics import Agreement, Ruler, compare
+from fedfactory.evaluation.pairs import load_oriented, load_pair
+from fedfactory.evaluation.panels import Panel, grey_values, write_panels
 from fedfactory.files import new_file
 
-COLUMNS = ("setup", "target", "method", "seed", "subject", "case", "class", "dice")
+METRICS = ("dice", "hd95_mm", "nsd", "volume_error")
+"""Columns of a score file that are figures of merit; see :class:`fedfactory.evaluation.metrics.Agreement`."""
+COLUMNS = (
+    *("setup", "target", "method", "seed", "subject", "case", "class", "outcome"),
+    *METRICS,
+    *("truth_ml", "predicted_ml"),
+)
 
 
 def score_cell(
@@ -23,6 +29,7 @@ def score_cell(
     subjects: Mapping[str, str],
     truth: Path,
     predictions: Path,
+    ruler: Ruler,
     out: Path,
 ) -> None:
     """Score one cell of the table.
@@ -33,18 +40,19 @@ def score_cell(
         subjects: test case -> subject.
         truth: folder with ``<case>_truth.nii.gz``.
         predictions: folder with ``<case>.nii.gz``.
-        out: CSV with one row per case and class, columns :data:`COLUMNS`, Dice in [0, 1] with six digits (empty: nan).
+        ruler: how surfaces are measured at this target.
+        out: CSV with one row per case and class, columns :data:`COLUMNS`, six digits (empty: nan).
 
     Raises:
         FedFactoryError: a prediction is missing or not in the geometry of its image.
     """
     rows = []
     for case, subject in sorted(subjects.items()):
-        target, predicted = _load_pair(truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz")
+        target, predicted, affine = load_pair(truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz")
+        spacing = nibabel.affines.voxel_sizes(affine)
         for value, name in enumerate(classes, start=1):
-            score = dice(predicted == value, target == value)
-            text = "" if math.isnan(score) else f"{score:.6f}"
-            rows.append({**cell, "subject": subject, "case": case, "class": name, "dice": text})
+            found = compare(predicted == value, target == value, spacing, ruler)
+            rows.append({**cell, "subject": subject, "case": case, "class": name, **_texts(found)})
     with new_file(out) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -54,33 +62,17 @@ def score_cell(
 def write_panel(case: str, truth: Path, predictions: Path, orientation: Orientation, out: Path) -> None:
     """Save the slice of one case that Figure 2 shows, so that the figure needs no client's images.
 
-    The slice is the middle one of those that hold truth. Written as ``.npz`` without pickle: ``image``,
-    ``truth`` and ``prediction`` (h, w) uint8, top row first; ``pixel`` (height, width) of a pixel in mm.
+    The slice is the middle one of those that hold truth; see :mod:`fedfactory.evaluation.panels`.
     """
-    image_file = nibabel.load(truth / f"{case}_image.nii.gz")
-    target, predicted = _load_pair(truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz")
-    affine = image_file.affine
-    image, target, predicted = (
-        orient(array, affine, orientation) for array in (np.asarray(image_file.dataobj), target, predicted)
-    )
-    filled = np.flatnonzero(target.any(axis=(0, 1)))
+    stack = load_oriented(case, truth, {"": predictions}, orientation)
+    filled = np.flatnonzero(stack.truth.any(axis=(1, 2)))
     middle = filled[len(filled) // 2]
-    low, high = np.percentile(image[:, :, middle], (0.5, 99.5))
-    grey = np.clip((image[:, :, middle] - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    width, height, _ = oriented_spacing(affine, orientation)
-    planes = {"image": grey, "truth": target[:, :, middle], "prediction": predicted[:, :, middle]}
-    pictures = {name: as_picture(plane.T, orientation) for name, plane in planes.items()}
-    with new_file(out) as path, path.open("wb") as file:
-        np.savez(file, **pictures, pixel=np.array([height, width]))
+    planes = stack.truth[middle], stack.predictions[""][middle]
+    with new_file(out) as path:
+        write_panels({case: Panel(grey_values(stack.image[middle]), *planes, stack.aspect)}, path)
 
 
-def _load_pair(truth: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
-    if not prediction.is_file():
-        raise FedFactoryError(f"{prediction} is missing; the method must predict every test case")
-    expected, found = nibabel.load(truth), nibabel.load(prediction)
-    if found.shape != expected.shape or not same_grid(expected.affine, found.affine, expected.shape):
-        raise FedFactoryError(
-            f"{prediction}: shape {found.shape} or affine differs from the raw image's ({expected.shape}); predictions "
-            "must be written in the geometry of the raw image"
-        )
-    return np.asarray(expected.dataobj), np.asarray(found.dataobj)
+def _texts(found: Agreement) -> dict[str, str]:
+    figures = {name: getattr(found, name) for name in COLUMNS if name in METRICS or name.endswith("_ml")}
+    texts = {name: "" if math.isnan(value) else f"{value:.6f}" for name, value in figures.items()}
+    return {"outcome": str(found.outcome), **texts}

@@ -3,12 +3,14 @@
 import csv
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
+
+WORSE = "▼"
+"""Mark of a cell that is significantly worse than the best of its column."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +81,10 @@ Table = dict[tuple[str, str, str], Cell]
 """(setup, target, method) -> cell."""
 
 
-def read_subject_means(path: Path) -> dict[str, float]:
-    """Mean Dice of each subject of one cell, in percent.
-
-    Classes are averaged per case (setup MS: LV, RV and MYO first, as in the paper), then cases per subject (end
-    diastole and end systole). A class that neither truth nor prediction holds counts nowhere.
-
-    Raises:
-        FedFactoryError: a subject without any value.
-    """
-    cases: dict[tuple[str, str], list[float]] = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            cases[row["subject"], row["case"]] += [100 * float(row["dice"])] if row["dice"] else []
-    subjects: dict[str, list[float]] = defaultdict(list)
-    for (subject, case), values in cases.items():
-        if not values:
-            raise FedFactoryError(f"{path}: case {case} has no Dice value; its truth holds none of the setup's classes")
-        subjects[subject].append(statistics.fmean(values))
-    return {subject: statistics.fmean(values) for subject, values in subjects.items()}
-
-
-def summarise(seeds: Sequence[dict[str, float]]) -> Cell:
-    """Summarise a cell from each seed's subject means."""
-    subjects = sorted(seeds[0])
-    values = [statistics.fmean(seed[subject] for seed in seeds) for subject in subjects]
-    seed_means = [statistics.fmean(seed.values()) for seed in seeds]
+def summarise(seeds: Sequence[Mapping[str, Subject]]) -> Cell:
+    """Summarise a cell from each seed's subjects."""
+    values = list(over_seeds(seeds, "dice").values())
+    seed_means = [seed_mean(seed, "dice") for seed in seeds]
     return Cell(
         mean=statistics.fmean(values),
         std=statistics.stdev(values) if len(values) > 1 else 0.0,

@@ -13,6 +13,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.factory.images import fill_positions, training_images
 from fedfactory.factory.model import Factory
 from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
+from fedfactory.rows import write_rows
 
 COLUMNS = ("round", "closeness", "real_to_real", "shuffled", "alignment", "alignment_se", "variety")
 _REPEATS = 3
@@ -96,15 +97,7 @@ def _alignment(factory: Factory, client: str, partner: str, seed: int) -> tuple[
 
 def write_quality(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the rows of :func:`measure` as CSV."""
-    write_rows(file, [{**row, **{name: f"{row[name]:.6g}" for name in COLUMNS[1:]}} for row in rows])
-
-
-def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the same keys as CSV."""
-    with file.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(file, rows)
 
 
 def read_quality(file: Path) -> list[dict[str, float]]:
@@ -147,9 +140,3 @@ def summary(quality: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[s
             }
         )
     return found
-
-
-def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same keys as a Markdown table, all columns but the first and last right-aligned."""
-    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 2), "---"], *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

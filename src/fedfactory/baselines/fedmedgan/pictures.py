@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter
 from fedfactory.data.geometry import Orientation, as_picture
-from fedfactory.evaluation.figures import Panel, draw_grid
+from fedfactory.evaluation.figures import draw_grid
+from fedfactory.evaluation.panels import Panel
 
 _ROWS = 3
 

@@ -1,0 +1,145 @@
+"""What may be said of a table: metrics with intervals, comparisons, ranks, fairness over sites, the federation."""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fedfactory.evaluation.statistics import (
+    Comparison,
+    Ranking,
+    compare_pairs,
+    confidence_interval,
+    rank,
+    too_few,
+)
+from fedfactory.evaluation.study import Key, Study
+from fedfactory.evaluation.subjects import METRICS, mean
+from fedfactory.evaluation.table import WORSE, Column
+from fedfactory.seeds import derive_seed
+
+
+def metric_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """One row for each cell: every metric's mean, deviation and interval, and how often a class was missed."""
+    for row in study.rows:
+        for column in study.columns:
+            seeds = study.cells[column.setup, column.target, row.method]
+            outcomes = [subject.outcomes for seed in seeds for subject in seed.values()]
+            found: dict[str, Any] = {
+                **{"setup": column.setup, "target": column.target, "method": row.method},
+                **{"subjects": len(seeds[0]), "seeds": len(seeds)},
+                **{name: sum(outcome[name] for outcome in outcomes) for name in ("found", "miss", "false_alarm")},
+            }
+            for metric in METRICS:
+                values = study.values(column, row.method, metric)
+                known = [value for value in values if not math.isnan(value)]
+                low, high = confidence_interval(
+                    values, derive_seed("interval", column.setup, column.target, row.method, metric)
+                )
+                found |= {
+                    f"{metric}_mean": mean(values),
+                    f"{metric}_std": statistics.stdev(known) if len(known) > 1 else math.nan,
+                    f"{metric}_low": low,
+                    f"{metric}_high": high,
+                }
+            yield found
+
+
+def comparisons(study: Study) -> dict[str, list[Comparison]]:
+    """Paired tests of Dice: of all pairs over the subjects of a setup, and of the best of each target with all others.
+
+    Returns:
+        ``ms`` or ``ms/ge`` -> comparisons, corrected together; in a target's the best method comes first in each.
+    """
+    found = {}
+    for setup, columns in study.setups.items():
+        found[setup] = compare_pairs(study.pooled(setup))
+        for column in columns:
+            found[f"{setup}/{column.target}"] = compare_with_best(study, column)
+    return found
+
+
+def compare_with_best(study: Study, column: Column) -> list[Comparison]:
+    """The best method of a target with each other one, corrected together; the best comes first in each."""
+    values = {method: study.values(column, method) for method in study.methods}
+    best = max(study.methods, key=lambda method: statistics.fmean(values[method]))
+    return compare_pairs(values, [(best, other) for other in study.methods if other != best])
+
+
+def significance(study: Study) -> tuple[set[Key], str]:
+    """Cells that are significantly worse than the best of their column, and a note for below the table."""
+    tests = {column: compare_with_best(study, column) for column in study.columns}
+    tested = [pairs for pairs in tests.values() if pairs]
+    if not tested:
+        return set(), ""
+    if all(too_few(pairs) for pairs in tested):
+        return set(), (
+            "No difference within a column can be significant with so few test subjects; the analysis tests them over "
+            "all subjects of a setup."
+        )
+    worse = {
+        (column.setup, column.target, pair.second)
+        for column, pairs in tests.items()
+        for pair in pairs
+        if pair.significant
+    }
+    return worse, f"{WORSE} Significantly worse than the best of its column (Wilcoxon, corrected by Holm, 5 %)."
+
+
+def rankings(study: Study) -> dict[str, Ranking]:
+    """Setup -> methods ranked by Dice within each of its subjects."""
+    return {setup: rank(study.pooled(setup)) for setup in study.setups}
+
+
+def site_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """Fairness over sites, a row for each method and setup, and for all targets: worst site, best site, spread."""
+    groups = {**study.setups, "all": list(study.columns)}
+    for row in study.rows:
+        for name, columns in groups.items():
+            means = {f"{column.setup}/{column.target}": study.mean(column, row.method) for column in columns}
+            worst, best = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+            yield {
+                **{"setup": name, "method": row.method, "mean": statistics.fmean(means.values())},
+                **{"worst_site": worst, "worst": means[worst], "best_site": best, "best": means[best]},
+                **{"spread": means[best] - means[worst]},
+                "deviation": statistics.stdev(means.values()) if len(means) > 1 else math.nan,
+            }
+
+
+def federation_rows(study: Study, reference: str) -> Iterator[dict[str, Any]]:
+    """Targets inside the federation against those outside, for each method and setup that has both.
+
+    Args:
+        study: the table.
+        reference: the method of the source alone, over which a gain is counted: other sites lie inside than outside.
+    """
+    for row in study.rows:
+        for setup, columns in study.setups.items():
+            found: dict[str, Any] = {"setup": setup, "method": row.method}
+            for side, federated in (("inside", True), ("outside", False)):
+                chosen = [column for column in columns if column.federated == federated]
+                own, source_only = (
+                    mean([study.mean(column, method) for column in chosen]) for method in (row.method, reference)
+                )
+                found |= {side: own, f"gain_{side}": own - source_only}
+            if not math.isnan(found["inside"] + found["outside"]):
+                yield found
+
+
+def comparison_rows(tests: Mapping[str, Sequence[Comparison]]) -> list[dict[str, Any]]:
+    """What :func:`comparisons` found, as rows."""
+    return [
+        {"scope": scope, **asdict(pair), "significant": int(pair.significant)}
+        for scope, pairs in tests.items()
+        for pair in pairs
+    ]
+
+
+def rank_rows(ranks: Mapping[str, Ranking]) -> list[dict[str, Any]]:
+    """What :func:`rankings` found, as rows."""
+    return [
+        {"setup": setup, "method": method, "mean_rank": value, "subjects": ranking.n, "friedman_p": ranking.p}
+        for setup, ranking in ranks.items()
+        for method, value in ranking.mean_ranks.items()
+    ]

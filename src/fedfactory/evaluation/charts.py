@@ -1,0 +1,186 @@
+"""Charts of a table: subjects by cell, methods by targets, ranks, cost, and what training looked like."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
+from fedfactory.evaluation.study import Key, Study
+
+_COLOURS = plt.colormaps["tab10"]
+_MEGABYTE = 1e6
+
+
+def box_plots(study: Study) -> Figure:
+    """Dice of every test subject: a panel for each target, a box for each method."""
+    rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
+    height = 0.26 * len(study.rows) + 0.7
+    figure, axes = plt.subplots(
+        rows, width, figsize=(3.2 * width + 1, height * rows), squeeze=False, layout="constrained", sharex=True
+    )
+    labels = [row.label for row in reversed(study.rows)]
+    for line, columns in zip(axes, study.setups.values(), strict=True):
+        for number, axis in enumerate(line):
+            if number >= len(columns):
+                axis.set_axis_off()
+                continue
+            column = columns[number]
+            values = [study.values(column, row.method) for row in reversed(study.rows)]
+            places = np.arange(1, len(values) + 1)
+            axis.boxplot(values, orientation="horizontal", positions=places, widths=0.6, showfliers=False)
+            for place, own in zip(places, values, strict=True):
+                axis.plot(own, np.full(len(own), place), ".", color=_COLOURS(0), markersize=5, alpha=0.8)
+            axis.set_yticks(places, labels if number == 0 else [""] * len(labels), fontsize=8)
+            axis.set_xlim(-2, 102)
+            axis.set_title(f"{column.setup_label} {column.label}{'' if column.federated else '*'}", fontsize=9)
+            axis.grid(axis="x", alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel("Dice (%)", fontsize=8)
+    return figure
+
+
+def heat_map(study: Study) -> Figure:
+    """Mean Dice, methods by targets, in colour and in figures."""
+    means = np.array([[study.mean(column, row.method) for column in study.columns] for row in study.rows])
+    figure, axis = plt.subplots(
+        figsize=(0.75 * means.shape[1] + 2.2, 0.38 * means.shape[0] + 1.2), layout="constrained"
+    )
+    picture = axis.imshow(means, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+    for (line, column), value in np.ndenumerate(means):
+        axis.text(
+            column, line, f"{value:.0f}", ha="center", va="center", fontsize=8, color="white" if value < 65 else "black"
+        )
+    names = [f"{column.setup_label}\n{column.label}{'' if column.federated else '*'}" for column in study.columns]
+    axis.set_xticks(range(len(names)), names, fontsize=8)
+    axis.set_yticks(range(len(study.rows)), [row.label for row in study.rows], fontsize=8)
+    figure.colorbar(picture, ax=axis, label="Dice (%)", shrink=0.8)
+    return figure
+
+
+def rank_diagram(study: Study, ranks: Mapping[str, Ranking], tests: Mapping[str, Sequence[Comparison]]) -> Figure:
+    """Mean ranks of each setup; a bar joins methods of which no difference is shown (critical-difference plot).
+
+    Demsar (JMLR 2006) draws the bars by Nemenyi's test; here by the paired tests with correction that the analysis
+    reports, as Benavoli et al. (JMLR 2016) advise.
+    """
+    import pandas
+    from scikit_posthocs import critical_difference_diagram
+
+    labels = {row.method: row.label for row in study.rows}
+    figure, axes = plt.subplots(
+        len(study.setups),
+        figsize=(8, (0.24 * len(labels) + 0.9) * len(study.setups)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, (setup, columns) in zip(axes[:, 0], study.setups.items(), strict=True):
+        axis.set_title(f"{columns[0].setup_label}: mean rank over {ranks[setup].n} subjects, 1 is best", fontsize=9)
+        if len(labels) < 2:
+            axis.set_axis_off()
+            continue
+        matrix = pandas.DataFrame(1.0, index=list(labels.values()), columns=list(labels.values()))
+        for pair in tests[setup]:
+            first, second = labels[pair.first], labels[pair.second]
+            matrix.loc[first, second] = matrix.loc[second, first] = pair.p_holm
+        mean_ranks = {labels[method]: value for method, value in ranks[setup].mean_ranks.items()}
+        critical_difference_diagram(
+            mean_ranks, matrix, ax=axis, alpha=1 - LEVEL, label_props={"fontsize": 8}, text_h_margin=0.02
+        )
+    return figure
+
+
+def cost_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figure:
+    """Mean Dice of a method in each setup against the CPU time of one cell, what it shares with others included."""
+    figure, axes = plt.subplots(
+        1, len(study.setups), figsize=(4.2 * len(study.setups), 3.6), squeeze=False, layout="constrained", sharey=True
+    )
+    for axis, (setup, columns) in zip(axes[0], study.setups.items(), strict=True):
+        for number, row in enumerate(study.rows):
+            seconds = np.mean(
+                [costs[setup, column.target, row.method]["with_shared"]["cpu_seconds"] for column in columns]
+            )
+            dice = np.mean([study.mean(column, row.method) for column in columns])
+            axis.plot(seconds / 60, dice, "o", color=_COLOURS(number % 10))
+            axis.annotate(row.label, (seconds / 60, dice), xytext=(4, 3), textcoords="offset points", fontsize=8)
+        axis.set_xscale("log")
+        axis.margins(x=0.25)
+        axis.set_title(columns[0].setup_label, fontsize=9)
+        axis.set_xlabel("CPU minutes of a cell and all it rests on", fontsize=8)
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("mean Dice (%)", fontsize=8)
+    return figure
+
+
+def exchange_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figure:
+    """Megabytes that crossed borders of sites for a cell, both ways: mean over the targets of a setup."""
+    figure, axis = plt.subplots(figsize=(7.5, 0.34 * len(study.rows) + 1.2), layout="constrained")
+    places, height = np.arange(len(study.rows)), 0.8 / len(study.setups)
+    for number, (setup, columns) in enumerate(study.setups.items()):
+        sent = [
+            np.mean([costs[setup, c.target, row.method]["with_shared"]["bytes_exchanged"] for c in columns]) / _MEGABYTE
+            for row in study.rows
+        ]
+        axis.barh(places + number * height, sent, height, label=columns[0].setup_label, color=_COLOURS(number))
+    axis.set_yticks(places + 0.4 - height / 2, [row.label for row in study.rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("megabytes across borders of sites (nothing: a method that exchanges nothing)", fontsize=8)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def training_curves(study: Study, models: Mapping[Key, Path]) -> Figure:
+    """Validation Dice over the training of each method that writes it, a panel for each target.
+
+    Args:
+        study: the table.
+        models: (setup, target, method) -> folder of the model.
+    """
+    rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
+    figure, axes = plt.subplots(
+        rows, width, figsize=(3.2 * width, 2.3 * rows + 0.6), squeeze=False, layout="constrained", sharey=True
+    )
+    shown = {}
+    for line, columns in zip(axes, study.setups.values(), strict=True):
+        for number, axis in enumerate(line):
+            if number >= len(columns):
+                axis.set_axis_off()
+                continue
+            column = columns[number]
+            for colour, row in enumerate(study.rows):
+                for steps, dice in _curves(models.get((column.setup, column.target, row.method))):
+                    (shown[row.label],) = axis.plot(steps, dice, ".-", color=_COLOURS(colour % 10), linewidth=1)
+            axis.set_title(f"{column.setup_label} {column.label}", fontsize=9)
+            axis.set_ylim(0, 100)
+            axis.grid(alpha=0.3)
+        line[0].set_ylabel("validation Dice (%)", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("share of the training (%)", fontsize=8)
+    figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
+
+
+def _curves(model: Path | None) -> list[tuple[list[float], list[float]]]:
+    """(share in percent, Dice in percent) of each way that a model was validated in."""
+    file = None if model is None else model / "validation.csv"
+    if file is None or not file.is_file():
+        return []
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    curves = []
+    for way in dict.fromkeys(row["branches"] for row in rows):
+        own = [row for row in rows if row["branches"] == way and row["dice"]]
+        last = max((int(row["step"]) for row in own), default=0)
+        if last and any(int(row["chosen"]) for row in own):
+            curves.append(
+                ([100 * int(row["step"]) / last for row in own], [100 * float(row["dice"] or math.nan) for row in own])
+            )
+    return curves

@@ -1,0 +1,117 @@
+"""What a table's figures allow to say, and what not, in sentences that are made from them."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from fedfactory.evaluation.paper import FAILED
+from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking, too_few
+from fedfactory.evaluation.study import Study
+from fedfactory.evaluation.subjects import seed_mean
+
+
+def conclude(
+    study: Study, tests: Mapping[str, Sequence[Comparison]], ranks: Mapping[str, Ranking], phantom: bool
+) -> list[str]:
+    """Sentences for the report, one a list item.
+
+    Args:
+        study: the table.
+        tests: of :func:`fedfactory.evaluation.analysis.comparisons`.
+        ranks: of :func:`fedfactory.evaluation.analysis.rankings`.
+        phantom: whether the data are phantoms.
+    """
+    labels = {row.method: row.label for row in study.rows}
+    sentences = []
+    for setup, columns in study.setups.items():
+        sentences.append(_of_setup(columns[0].setup_label, labels, tests[setup], ranks[setup]))
+        sentences += _of_targets(study, setup, labels, tests)
+    sentences += [_failures(study, labels), _worst_sites(study, labels), _seeds(study)]
+    sentences.append(
+        "Subjects of one site resemble each other: what holds for the subjects of these sites need not hold for a "
+        "site that is not in the table."
+    )
+    if phantom:
+        sentences.append("All of this is about phantoms. It says nothing about patients.")
+    return [sentence for sentence in sentences if sentence]
+
+
+def _of_setup(label: str, labels: Mapping[str, str], pairs: Sequence[Comparison], ranking: Ranking) -> str:
+    order = sorted(ranking.mean_ranks, key=ranking.mean_ranks.__getitem__)
+    if len(order) < 2:
+        return f"{label}: one method, nothing to compare."
+    first = order[0]
+    worse = {
+        (pair.second if pair.first == first else pair.first)
+        for pair in pairs
+        if first in (pair.first, pair.second) and pair.significant
+    }
+    alike = [labels[method] for method in order[1:] if method not in worse]
+    head = (
+        f"{label}, {ranking.n} subjects: {labels[first]} has the best mean rank "
+        f"({ranking.mean_ranks[first]:.1f} of {len(order)})"
+    )
+    if ranking.p >= 1 - LEVEL:
+        return f"{head}, but the methods do not differ more than chance would have them (Friedman p = {ranking.p:.2g})."
+    tail = f"; it is significantly better than {_and([labels[m] for m in order if m in worse])}" if worse else ""
+    rest = f"; no difference is shown to {_and(alike)}" if alike else ""
+    return f"{head}{tail}{rest} (Wilcoxon, corrected by Holm over all pairs)."
+
+
+def _of_targets(
+    study: Study, setup: str, labels: Mapping[str, str], tests: Mapping[str, Sequence[Comparison]]
+) -> list[str]:
+    sentences, small = [], []
+    for column in study.setups[setup]:
+        pairs = tests[f"{setup}/{column.target}"]
+        if not pairs:
+            continue
+        if too_few(pairs):
+            small.append(f"{column.label} ({pairs[0].n})")
+            continue
+        worse = [labels[pair.second] for pair in pairs if pair.significant]
+        alike = [labels[pair.second] for pair in pairs if not pair.significant]
+        beaten = f"significantly better than {_and(worse)}" if worse else "not significantly better than any other"
+        rest = f"; no difference is shown to {_and(alike)}" if worse and alike else ""
+        sentences.append(f"{column.setup_label} {column.label}: {labels[pairs[0].first]} is best, {beaten}{rest}.")
+    if small:
+        sentences.append(
+            "Too few test subjects for any significant difference within one target, whatever the figures: "
+            f"{_and(small)}. Their order may be chance."
+        )
+    return sentences
+
+
+def _failures(study: Study, labels: Mapping[str, str]) -> str:
+    failed = [
+        f"{labels[method]} on {column.setup_label} {column.label}"
+        for method in study.methods
+        for column in study.columns
+        if study.mean(column, method) < FAILED
+    ]
+    cells = len(study.methods) * len(study.columns)
+    return f"{len(failed)} of {cells} cells are below {FAILED:.0f} % Dice" + (f": {_and(failed)}." if failed else ".")
+
+
+def _worst_sites(study: Study, labels: Mapping[str, str]) -> str:
+    worst = {method: min(study.mean(column, method) for column in study.columns) for method in study.methods}
+    first = max(worst, key=worst.__getitem__)
+    column = min(study.columns, key=lambda column: study.mean(column, first))
+    return (
+        f"The method with the best worst site is {labels[first]}: {worst[first]:.1f} % on {column.setup_label} "
+        f"{column.label}."
+    )
+
+
+def _seeds(study: Study) -> str:
+    count = len(next(iter(study.cells.values())))
+    if count == 1:
+        return "One training seed: how much a second training would differ is not known from this table."
+    spreads = [statistics.stdev(seed_mean(seed, "dice") for seed in seeds) for seeds in study.cells.values()]
+    return (
+        f"Over {count} training seeds a cell's mean varies by {statistics.median(spreads):.1f} points (median standard "
+        f"deviation), by {max(spreads):.1f} at most."
+    )
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

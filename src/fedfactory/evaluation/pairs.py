@@ -1,0 +1,83 @@
+"""Truth and predictions of one test case, checked to lie on one grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from fedfactory.data.geometry import Orientation, as_picture, orient, oriented_spacing
+from fedfactory.data.raw import same_grid
+from fedfactory.errors import FedFactoryError
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A case as pictures, top row first: arrays (slices, height, width).
+
+    Attributes:
+        image: as in the raw file.
+        truth: labels.
+        predictions: method -> labels.
+        pixel: height and width of a pixel in mm.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    pixel: tuple[float, float]
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel divided by its width."""
+        return self.pixel[0] / self.pixel[1]
+
+
+def load_pair(truth: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of both, and the affine that they share.
+
+    Raises:
+        FedFactoryError: the prediction is missing or not in the geometry of its image.
+    """
+    if not prediction.is_file():
+        raise FedFactoryError(f"{prediction} is missing; the method must predict every test case")
+    expected, found = nibabel.load(truth), nibabel.load(prediction)
+    if found.shape != expected.shape or not same_grid(expected.affine, found.affine, expected.shape):
+        raise FedFactoryError(
+            f"{prediction}: shape {found.shape} or affine differs from the raw image's ({expected.shape}); predictions "
+            "must be written in the geometry of the raw image"
+        )
+    return np.asarray(expected.dataobj), np.asarray(found.dataobj), expected.affine
+
+
+def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orientation: Orientation) -> Stack:
+    """Load a case as pictures.
+
+    Args:
+        case: its name.
+        truth: folder with ``<case>_image.nii.gz`` and ``<case>_truth.nii.gz``.
+        predictions: method -> folder with ``<case>.nii.gz``.
+        orientation: of the setup.
+
+    Raises:
+        FedFactoryError: as :func:`load_pair`.
+    """
+    image_file, truth_file = (nibabel.load(truth / f"{case}_{kind}.nii.gz") for kind in ("image", "truth"))
+    affine = image_file.affine
+
+    def pictures(array: np.ndarray) -> np.ndarray:
+        turned = orient(array, affine, orientation)
+        return np.stack([as_picture(turned[:, :, n].T, orientation) for n in range(turned.shape[2])])
+
+    masks = {
+        method: load_pair(truth / f"{case}_truth.nii.gz", folder / f"{case}.nii.gz")[1]
+        for method, folder in predictions.items()
+    }
+    width, height, _ = oriented_spacing(affine, orientation)
+    return Stack(
+        pictures(np.asarray(image_file.dataobj)),
+        pictures(np.asarray(truth_file.dataobj)),
+        {method: pictures(mask) for method, mask in masks.items()},
+        (height, width),
+    )

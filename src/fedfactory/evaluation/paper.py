@@ -1,0 +1,213 @@
+"""The table beside the paper's Table 1: cell by cell, the claims of its section 4.3, and the order of methods."""
+
+import csv
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedfactory.evaluation.study import Key, Study
+from fedfactory.evaluation.table import Cell, summarise
+from fedfactory.rows import to_markdown
+
+OURS = "ours"
+"""The paper's own method, in the paper's table and in ours."""
+FAILED = 5.0
+"""Dice in percent below which the paper counts a cell as failed (section 4.3)."""
+_Z = 1.96
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What section 4.3 says of a table, computed from one.
+
+    Attributes:
+        averages: setup -> mean and (population) standard deviation over the cells without Ours.
+        failures: setup -> number of cells without Ours below :data:`FAILED`, and of all of them.
+        wins: number of targets on which Ours is best, or shares it.
+        targets: number of targets.
+        minimum: the lowest cell of Ours.
+    """
+
+    averages: Mapping[str, tuple[float, float]]
+    failures: Mapping[str, tuple[int, int]]
+    wins: int
+    targets: int
+    minimum: float
+
+
+def read_paper(file: Path) -> dict[Key, tuple[float, float]]:
+    """The paper's table, config/table1_paper.csv: (setup, target, method) -> mean and deviation over subjects."""
+    with file.open(newline="") as stream:
+        return {
+            (row["setup"], row["target"], row["method"]): (float(row["dice_mean"]), float(row["dice_std"]))
+            for row in csv.DictReader(stream)
+        }
+
+
+def claims(means: Mapping[Key, float]) -> Claims:
+    """Compute what section 4.3 claims from the cells of a table, of which every column has every method."""
+    others: dict[str, list[float]] = {}
+    columns: dict[tuple[str, str], dict[str, float]] = {}
+    for (setup, target, method), value in means.items():
+        columns.setdefault((setup, target), {})[method] = value
+        if method != OURS:
+            others.setdefault(setup, []).append(value)
+    return Claims(
+        averages={setup: (statistics.fmean(v), statistics.pstdev(v)) for setup, v in others.items()},
+        failures={setup: (sum(value < FAILED for value in v), len(v)) for setup, v in others.items()},
+        wins=sum(column[OURS] == max(column.values()) for column in columns.values()),
+        targets=len(columns),
+        minimum=min(column[OURS] for column in columns.values()),
+    )
+
+
+def repeated(paper: Mapping[Key, tuple[float, float]]) -> list[tuple[str, str, str, str]]:
+    """Cells of one column that agree in mean and deviation to the last digit: (setup, target, method, method)."""
+    found, seen = [], {}
+    for (setup, target, method), value in paper.items():
+        # Zero is what many failures share.
+        if value[0] > FAILED and (twin := seen.setdefault((setup, target, value), method)) != method:
+            found.append((setup, target, twin, method))
+    return found
+
+
+def beside(study: Study, paper: Mapping[Key, tuple[float, float]], phantom: bool) -> list[dict[str, Any]]:
+    """A row for each cell that both tables have.
+
+    ``within`` says whether the difference lies within what the spread over subjects and seeds of both tables lets
+    expect (95 %); the paper's number of subjects and its seeds are not known, so that ours stand for them. With
+    phantoms nothing is expected, and it is empty.
+    """
+    rows = []
+    for key, seeds in study.cells.items():
+        if key in paper:
+            cell, (mean, deviation) = summarise(seeds), paper[key]
+            rows.append(
+                {
+                    **dict(zip(("setup", "target", "method"), key, strict=True)),
+                    **{"paper_mean": mean, "paper_std": deviation, "mean": cell.mean, "std": cell.std},
+                    **{
+                        "difference": cell.mean - mean,
+                        "within": "" if phantom else int(_within(cell, mean, deviation)),
+                    },
+                }
+            )
+    return rows
+
+
+def order_agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
+    """Setup -> Kendall's tau between both tables' order of methods, by their mean over targets, and their number.
+
+    nan where fewer than three methods can be ordered.
+    """
+    from scipy.stats import kendalltau
+
+    found = {}
+    for setup in dict.fromkeys(row["setup"] for row in rows):
+        own, paper = (
+            {
+                method: statistics.fmean(r[name] for r in rows if (r["setup"], r["method"]) == (setup, method))
+                for method in dict.fromkeys(row["method"] for row in rows if row["setup"] == setup)
+            }
+            for name in ("mean", "paper_mean")
+        )
+        tau = float(kendalltau(list(own.values()), list(paper.values())).statistic) if len(own) > 2 else math.nan
+        found[setup] = (tau, len(own))
+    return found
+
+
+def to_page(
+    study: Study, paper: Mapping[Key, tuple[float, float]], rows: Sequence[Mapping[str, Any]], phantom: bool
+) -> str:
+    """Both tables beside each other as Markdown."""
+    labels = {row.method: row.label for row in study.rows}
+    setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
+    kind = (
+        "**Phantoms are no patients: what can be compared is the order of methods, not a value.**"
+        if phantom
+        else "Marked with ‡: further from the paper than the spread over subjects and seeds lets expect (95 %)."
+    )
+    by_cell = {(row["setup"], row["target"], row["method"]): row for row in rows}
+    grid = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = {
+            f"{column.setup_label} {column.label}": beside_text(by_cell.get((column.setup, column.target, method)))
+            for column in study.columns
+        }
+        grid.append({"": labels[method], **cells})
+    parts = [
+        "# Beside the paper\n",
+        f"Dice in percent: here / in the paper's Table 1 (difference). {kind}\n",
+        to_markdown(grid),
+        "## The order of methods\n",
+        "".join(
+            f"- {setups[setup]}: Kendall's tau {tau:.2f} over {count} methods (1: the paper's order, -1: reversed)\n"
+            for setup, (tau, count) in order_agreement(rows).items()
+        ),
+    ]
+    complete = {(row["setup"], row["target"], row["method"]): row["mean"] for row in rows}
+    if len(complete) == len(paper):
+        parts += ["## Claims of section 4.3, recomputed\n", _claims(paper, complete, setups)]
+    return "\n".join(parts)
+
+
+def _claims(paper: Mapping[Key, tuple[float, float]], own: Mapping[Key, float], setups: Mapping[str, str]) -> str:
+    theirs, ours = claims({key: value[0] for key, value in paper.items()}), claims(own)
+    rows = [
+        {
+            "claim": f"mean over the cells of {label} without Ours",
+            "paper's table": "{:.1f}±{:.1f}".format(*theirs.averages[setup]),
+            "here": "{:.1f}±{:.1f}".format(*ours.averages[setup]),
+        }
+        for setup, label in setups.items()
+    ]
+    rows += [
+        {
+            "claim": f"cells of {label} without Ours below {FAILED:.0f} %",
+            "paper's table": "{} of {}".format(*theirs.failures[setup]),
+            "here": "{} of {}".format(*ours.failures[setup]),
+        }
+        for setup, label in setups.items()
+    ]
+    rows.append(
+        {
+            "claim": "targets on which Ours is best",
+            "paper's table": f"{theirs.wins} of {theirs.targets}",
+            "here": f"{ours.wins} of {ours.targets}",
+        }
+    )
+    rows.append(
+        {"claim": "lowest cell of Ours", "paper's table": f"{theirs.minimum:.1f}", "here": f"{ours.minimum:.1f}"}
+    )
+    twins = repeated(paper)
+    text = to_markdown(rows)
+    if twins:
+        second = {(setup, target, method) for setup, target, _, method in twins}
+        without = claims({key: value[0] for key, value in paper.items() if key not in second})
+        names = ", ".join(f"{setups[setup]} {target} ({first} and {other})" for setup, target, first, other in twins)
+        changed = ", ".join(
+            "{} {:.1f}±{:.1f}".format(setups[setup], *without.averages[setup])
+            for setup in dict.fromkeys(setup for setup, *_ in twins)
+        )
+        text += (
+            f"\nCells of the paper's table that agree with another row's to the last digit, mean and deviation: "
+            f"{names}. One of the two is likely a slip; without the later row's, the means become {changed}.\n"
+        )
+    return text
+
+
+def _within(cell: Cell, mean: float, deviation: float) -> bool:
+    of_seeds = 0.0 if math.isnan(cell.seed_std) else cell.seed_std
+    error = math.sqrt((cell.std**2 + deviation**2) / cell.n + 2 * of_seeds**2)
+    return abs(cell.mean - mean) <= _Z * error
+
+
+def beside_text(row: Mapping[str, Any] | None) -> str:
+    """A row of :func:`beside` as a cell of a table; empty for a cell that the paper does not have."""
+    if row is None:
+        return ""
+    mark = "‡" if row["within"] == 0 else ""
+    return f"{row['mean']:.1f} / {row['paper_mean']:.1f} ({row['difference']:+.1f}){mark}"

@@ -1,0 +1,137 @@
+"""Slices of a target's test cases with the contours of truth and of every method, for the page of the results.
+
+They show real images of test subjects: a client writes them only where it releases pictures.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedfactory.data.geometry import Orientation
+from fedfactory.evaluation.pairs import load_oriented
+from fedfactory.evaluation.panels import Panel, grey_values
+
+_LARGEST = 256
+"""Pixels along the longer edge of a slice on the page; larger ones are drawn smaller."""
+_SLICES = 24
+"""Of one case; of a thicker stack those that hold truth or prediction are thinned out evenly."""
+_TOLERANCE = 0.35
+"""Pixels that a contour may leave its place by, to be short."""
+
+
+def slices_of(
+    case: str,
+    truth: Path,
+    predictions: Mapping[str, Path],
+    orientation: Orientation,
+    classes: Sequence[str],
+) -> dict[str, Any]:
+    """One case as plain data.
+
+    Args:
+        case: its name.
+        truth: folder with ``<case>_image.nii.gz`` and ``<case>_truth.nii.gz``.
+        predictions: method -> folder with ``<case>.nii.gz``.
+        orientation: of the setup.
+        classes: class names; label value v is ``classes[v - 1]``.
+
+    Returns:
+        ``width``, ``height`` in pixels, ``aspect`` (height of a pixel by its width), and ``slices``: for each its
+        number in the stack, a grey PNG as a data URI, and ``contours``: method (``truth``) -> class -> path of an SVG
+        in pixels.
+
+    Raises:
+        FedFactoryError: a prediction is missing or not in the geometry of its image.
+    """
+    stack = load_oriented(case, truth, predictions, orientation)
+    labels = {"truth": stack.truth, **stack.predictions}
+    height, width = stack.image.shape[1:]
+    step = -(-max(height, width) // _LARGEST)
+    grey = grey_values(stack.image)
+    shown = []
+    for number in _chosen(labels.values(), len(grey)):
+        contours = {}
+        for method, stack_of in labels.items():
+            paths = {name: _contour(stack_of[number] == value, step) for value, name in enumerate(classes, start=1)}
+            contours[method] = {name: path for name, path in paths.items() if path}
+        shown.append({"number": number, "image": _png(grey[number, ::step, ::step]), "contours": contours})
+    return {"case": case, "width": width / step, "height": height / step, "aspect": stack.aspect, "slices": shown}
+
+
+def write_slices(target: str, cases: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write a target's cases as a script that a page opened from a disk can load, which it may not do with JSON."""
+    out.write_text(f"fedfactorySlices({json.dumps(target)},{json.dumps(cases, separators=(',', ':'))});\n")
+
+
+def worst_panels(
+    dice: Mapping[str, Mapping[str, float]],
+    cases: Mapping[str, str],
+    truth: Path,
+    predictions: Mapping[str, Path],
+    orientation: Orientation,
+) -> dict[str, Panel]:
+    """Each method's worst subject, in the slice that holds most of the truth.
+
+    Args:
+        dice: method -> subject -> Dice in percent.
+        cases: test case -> subject.
+        truth: as for :func:`slices_of`.
+        predictions: method -> folder.
+        orientation: of the setup.
+
+    Returns:
+        Method -> panel with the subject's Dice as its title.
+    """
+    panels = {}
+    for method, subjects in dice.items():
+        subject = min(sorted(subjects), key=subjects.__getitem__)
+        case = min(name for name, own in cases.items() if own == subject)
+        stack = load_oriented(case, truth, {method: predictions[method]}, orientation)
+        fullest = int((stack.truth > 0).sum(axis=(1, 2)).argmax())
+        panels[method] = Panel(
+            grey_values(stack.image[fullest]),
+            stack.truth[fullest],
+            stack.predictions[method][fullest],
+            stack.aspect,
+            f"{subjects[subject]:.0f}",
+        )
+    return panels
+
+
+def _chosen(labels: Any, count: int) -> list[int]:
+    """Slices to show: those that hold something, and one beside on either end, thinned out evenly."""
+    holds = np.any([stack.reshape(count, -1).any(axis=1) for stack in labels], axis=0)
+    found = np.flatnonzero(holds)
+    if not len(found):
+        return [count // 2]
+    wanted = np.arange(max(0, found[0] - 1), min(count, found[-1] + 2))
+    if len(wanted) > _SLICES:
+        wanted = wanted[np.linspace(0, len(wanted) - 1, _SLICES).round().astype(int)]
+    return wanted.tolist()
+
+
+def _contour(mask: np.ndarray, step: int) -> str:
+    """Outline of a mask (h, w) as an SVG path with one digit."""
+    if not mask.any():
+        return ""
+    from skimage.measure import approximate_polygon, find_contours
+
+    parts = []
+    for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
+        # From the padded array's pixel centres to the picture's corners.
+        points = approximate_polygon((line - 0.5) / step, _TOLERANCE)
+        parts.append("M" + "L".join(f"{column:.1f} {row:.1f}" for row, column in points) + "Z")
+    return "".join(parts)
+
+
+def _png(plane: np.ndarray) -> str:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(plane)).save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,145 @@
+"""How sure a figure is: intervals over subjects, paired tests with correction, ranks.
+
+Subjects are the unit: what a test set holds of them decides what may be said of others like them. Several seeds are
+averaged within a subject first, so that training again does not make more patients.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+LEVEL = 0.95
+"""Of intervals; tests speak of significance below 1 - LEVEL after correction."""
+_RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods on the same subjects.
+
+    Attributes:
+        first: name of one method.
+        second: name of the other.
+        n: number of subjects.
+        difference: mean over subjects of first minus second.
+        p: of the two-sided Wilcoxon signed-rank test.
+        p_holm: the same, corrected over the family of comparisons it was made with.
+    """
+
+    first: str
+    second: str
+    n: int
+    difference: float
+    p: float
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is significant after correction."""
+        return self.p_holm < 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Methods ranked within each subject.
+
+    Attributes:
+        mean_ranks: method -> mean rank over subjects; 1 is best, ties share the mean of their ranks.
+        n: number of subjects.
+        p: of Friedman's test that all methods are alike; nan for fewer than three methods or two subjects.
+    """
+
+    mean_ranks: dict[str, float]
+    n: int
+    p: float
+
+
+def confidence_interval(values: Sequence[float], seed: int) -> tuple[float, float]:
+    """Bootstrap interval (BCa; Efron, JASA 1987) of the mean over subjects, at :data:`LEVEL`.
+
+    With few subjects it is too narrow: see docs/statistics.md for the coverage that was measured.
+
+    Args:
+        values: one for each subject; nan is left out.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper limit; nan for fewer than two subjects.
+    """
+    from scipy.stats import bootstrap
+
+    known = np.asarray([value for value in values if not math.isnan(value)])
+    if len(known) < 2:
+        return math.nan, math.nan
+    if np.ptp(known) == 0:
+        return float(known[0]), float(known[0])
+    found = bootstrap(
+        (known,),
+        np.mean,
+        confidence_level=LEVEL,
+        n_resamples=_RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+        vectorized=True,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def compare_pairs(
+    values: dict[str, Sequence[float]], pairs: Sequence[tuple[str, str]] | None = None
+) -> list[Comparison]:
+    """Test pairs of methods on the same subjects, corrected as one family (Holm, Scand. J. Stat. 1979).
+
+    Args:
+        values: method -> one value for each subject, in one order.
+        pairs: which; all, if not given.
+    """
+    from scipy.stats import wilcoxon
+    from statsmodels.stats.multitest import multipletests
+
+    pairs = list(combinations(values, 2)) if pairs is None else list(pairs)
+    raw = []
+    for first, second in pairs:
+        differences = np.subtract(values[first], values[second])
+        # Equal everywhere is no evidence; scipy would divide by zero.
+        raw.append(float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0)
+    corrected = multipletests(raw, method="holm")[1] if raw else []
+    return [
+        Comparison(
+            first,
+            second,
+            len(values[first]),
+            float(np.mean(np.subtract(values[first], values[second]))),
+            p,
+            float(holm),
+        )
+        for (first, second), p, holm in zip(pairs, raw, corrected, strict=True)
+    ]
+
+
+def smallest_p(n: int) -> float:
+    """The smallest p that the two-sided signed-rank test can give for n subjects: all differ in one direction."""
+    return min(1.0, 2 / 2**n)
+
+
+def too_few(pairs: Sequence[Comparison]) -> bool:
+    """Whether no figures at all could make one of these comparisons significant: there are too few subjects."""
+    return bool(pairs) and smallest_p(pairs[0].n) * len(pairs) >= 1 - LEVEL
+
+
+def rank(values: dict[str, Sequence[float]]) -> Ranking:
+    """Rank methods within each subject, the highest value first (Demsar, JMLR 2006).
+
+    Args:
+        values: method -> one value for each subject, in one order.
+    """
+    from scipy.stats import friedmanchisquare, rankdata
+
+    table = np.asarray(list(values.values()), dtype=float)
+    ranks = rankdata(-table, axis=0)
+    many = len(values) > 2 and table.shape[1] > 1
+    p = float(friedmanchisquare(*table).pvalue) if many and np.ptp(table, axis=0).any() else math.nan
+    return Ranking(dict(zip(values, ranks.mean(axis=1).tolist(), strict=True)), table.shape[1], p)

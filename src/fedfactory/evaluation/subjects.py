@@ -1,0 +1,79 @@
+"""Figures of each test subject of a cell, from the cell's scores."""
+
+import csv
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedfactory.errors import FedFactoryError
+
+METRICS = {"dice": "Dice (%)", "nsd": "NSD (%)", "hd95_mm": "HD95 (mm)", "volume_error": "volume error (%)"}
+"""Figures of merit of a subject and what tables call them; of the volume error its size counts, not its sign."""
+_PERCENT = ("dice", "nsd", "volume_error")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One test subject of one cell.
+
+    Attributes:
+        figures: metric -> mean over cases of the mean over classes; percentages and mm; nan where nothing is known.
+        outcomes: how often a class of a case was ``found``, a ``miss`` or a ``false_alarm``.
+    """
+
+    figures: Mapping[str, float]
+    outcomes: Mapping[str, int]
+
+
+def read_subjects(path: Path) -> dict[str, Subject]:
+    """Read a cell's subjects.
+
+    Classes are averaged per case (setup MS: LV, RV and MYO first, as in the paper), then cases per subject (end
+    diastole and end systole). A class that neither truth nor prediction holds counts nowhere.
+
+    Raises:
+        FedFactoryError: a case without any Dice value, or a file without the columns of this version.
+    """
+    cases: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {*METRICS, "outcome"} - set(reader.fieldnames or ())
+        if missing:
+            raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
+        for row in reader:
+            cases[row["subject"]][row["case"]].append(row)
+    subjects = {}
+    for subject, by_case in cases.items():
+        for case, rows in by_case.items():
+            if not any(row["dice"] for row in rows):
+                raise FedFactoryError(
+                    f"{path}: case {case} has no Dice value; its truth holds none of the setup's classes"
+                )
+        figures = {name: mean([_case_figure(rows, name) for rows in by_case.values()]) for name in METRICS}
+        outcomes = Counter(row["outcome"] for rows in by_case.values() for row in rows)
+        subjects[subject] = Subject(figures, {name: outcomes[name] for name in ("found", "miss", "false_alarm")})
+    return subjects
+
+
+def over_seeds(seeds: Sequence[Mapping[str, Subject]], metric: str) -> dict[str, float]:
+    """Each subject's figure, its mean over seeds; subjects in the order of their names."""
+    return {name: mean([seed[name].figures[metric] for seed in seeds]) for name in sorted(seeds[0])}
+
+
+def seed_mean(seed: Mapping[str, Subject], metric: str) -> float:
+    """Mean over the subjects of one seed."""
+    return mean([subject.figures[metric] for subject in seed.values()])
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of the known values; nan if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else math.nan
+
+
+def _case_figure(rows: Sequence[Mapping[str, str]], metric: str) -> float:
+    factor = 100 if metric in _PERCENT else 1
+    return mean([factor * abs(float(row[metric])) for row in rows if row[metric]])

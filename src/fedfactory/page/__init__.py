@@ -1,0 +1,1 @@
+"""The page of the results: one file that opens from a disk, without a network."""

@@ -1,0 +1,242 @@
+"use strict";
+// The figures stand in the page; slices of a target come from a script of its own when a cell is opened.
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const loaded = {};
+const waiting = {};
+// One colour a method, so that a contour means the same in every cell.
+const colours = ["#ff3b6b", "#4aa3ff", "#ffb000", "#c77dff", "#00d0d0", "#ff7a3c", "#e8e34a", "#ff8fd8", "#ffffff", "#b0b8c8"];
+const dashes = ["", "5 3", "1.5 3"];
+
+function fedfactorySlices(target, cases) {
+  loaded[target] = cases;
+  if (waiting[target]) waiting[target](cases);
+}
+
+function format(metric, value) {
+  return value === null ? "–" : value.toFixed(1);
+}
+
+// ---- the table -----------------------------------------------------------------------------------------------------
+let metric = "dice";
+
+function keyOf(target, method) {
+  return `${target}/${method}`;
+}
+
+function fillTable() {
+  const best = {};
+  const sign = data.metrics[metric].higher ? 1 : -1;
+  for (const target of data.targets) {
+    const values = data.methods.map((m) => data.cells[keyOf(target.key, m.name)].metrics[metric].mean);
+    best[target.key] = Math.max(...values.filter((v) => v !== null).map((v) => sign * Number(v.toFixed(1))));
+  }
+  for (const button of document.querySelectorAll("#table1 td button")) {
+    const cell = data.cells[button.dataset.cell].metrics[metric];
+    const interval = cell.low === null ? "" : `${format(metric, cell.low)} to ${format(metric, cell.high)}`;
+    button.replaceChildren(format(metric, cell.mean));
+    const small = document.createElement("span");
+    small.className = "interval";
+    small.textContent = interval;
+    button.append(small);
+    const isBest = cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
+    button.parentElement.classList.toggle("best", isBest);
+    button.setAttribute(
+      "aria-label",
+      `${button.dataset.title}: ${data.metrics[metric].label} ${format(metric, cell.mean)}` +
+        (interval ? `, interval ${interval}` : "") + (isBest ? ", best of its column" : "") + ". Open the cell."
+    );
+  }
+}
+
+function sortBy(header, column) {
+  const descending = header.getAttribute("aria-sort") !== "descending";
+  for (const other of document.querySelectorAll("#table1 thead th[aria-sort]")) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const body = document.querySelector("#table1 tbody");
+  const rows = [...body.rows];
+  const value = (row) => {
+    if (column === "order") return -Number(row.dataset.order);
+    const mean = data.cells[keyOf(column, row.dataset.method)].metrics[metric].mean;
+    return mean === null ? -Infinity : mean;
+  };
+  rows.sort((a, b) => (descending ? value(b) - value(a) : value(a) - value(b)) || a.dataset.order - b.dataset.order);
+  body.append(...rows);
+  byId("status").textContent = `Sorted by ${header.dataset.title}, ${descending ? "highest first" : "lowest first"}.`;
+}
+
+// ---- one cell ------------------------------------------------------------------------------------------------------
+const dialog = byId("cell");
+let open = null;
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== null) made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function showCell(key) {
+  const cell = data.cells[key];
+  if (!cell) return;
+  open = { key, cell, target: cell.target };
+  const target = data.targets.find((t) => t.key === cell.target);
+  const method = data.methods.find((m) => m.name === cell.method);
+  byId("cell-title").textContent = `${target.setup_label} ${target.label}: ${method.label}`;
+  byId("cell-note").textContent = method.note;
+  const figures = byId("cell-figures");
+  figures.replaceChildren();
+  for (const [name, about] of Object.entries(data.metrics)) {
+    const m = cell.metrics[name];
+    const interval = m.low === null ? "" : ` (95 % interval ${format(name, m.low)} to ${format(name, m.high)})`;
+    figures.append(element("dt", about.label), element("dd", format(name, m.mean) + interval));
+  }
+  figures.append(
+    element("dt", "classes missed"), element("dd", `${cell.missed} of ${cell.present}; claimed where they are not: ${cell.false_alarms}`)
+  );
+  if (cell.paper) {
+    figures.append(element("dt", "in the paper"), element("dd", `Dice ${cell.paper[0].toFixed(1)}±${cell.paper[1].toFixed(1)}` + (data.phantom ? " (patients; here are phantoms)" : "")));
+  }
+  for (const line of cell.tests) figures.append(element("dt", "test"), element("dd", line));
+  fillSubjects(cell);
+  fillStory(cell);
+  byId("command").textContent = cell.command;
+  byId("slices").hidden = true;
+  byId("no-slices").hidden = false;
+  byId("no-slices").textContent = data.pictures ? "Loading slices…" : "This run releases no slices (pictures: false).";
+  if (data.pictures) load(cell.target).then(showViewer);
+  if (!dialog.open) dialog.showModal();
+  history.replaceState(null, "", `#${key}`);
+}
+
+function fillSubjects(cell) {
+  const body = byId("subjects");
+  body.replaceChildren();
+  for (const [name, figures] of Object.entries(cell.subjects)) {
+    const row = element("tr", null);
+    row.append(element("th", name, { scope: "row" }));
+    for (const metricName of Object.keys(data.metrics)) row.append(element("td", format(metricName, figures[metricName])));
+    body.append(row);
+  }
+}
+
+function fillStory(cell) {
+  const story = byId("story");
+  story.replaceChildren();
+  for (const [name, text] of cell.story) story.append(element("dt", name), element("dd", text));
+  const body = byId("jobs");
+  body.replaceChildren();
+  for (const job of cell.jobs) {
+    const row = element("tr", null);
+    row.append(element("th", job.job, { scope: "row" }));
+    for (const text of [job.made, job.seconds.toFixed(1), job.memory.toFixed(0), job.device, job.code]) {
+      row.append(element("td", text, text === job.made ? { class: "text" } : {}));
+    }
+    body.append(row);
+  }
+  const links = byId("links");
+  links.replaceChildren();
+  for (const [label, file] of cell.links) {
+    const item = element("li", null);
+    item.append(element("a", label, { href: file }));
+    links.append(item);
+  }
+}
+
+function load(target) {
+  if (loaded[target]) return Promise.resolve(loaded[target]);
+  return new Promise((resolve) => {
+    waiting[target] = resolve;
+    const script = element("script", null, { src: `${target}/slices.js` });
+    script.onerror = () => {
+      byId("no-slices").textContent = `${target}/slices.js is missing: the slices were not published with this page.`;
+    };
+    document.head.append(script);
+  });
+}
+
+// ---- slices --------------------------------------------------------------------------------------------------------
+function colourOf(name) {
+  if (name === "truth") return "var(--truth)";
+  return colours[data.methods.findIndex((m) => m.name === name) % colours.length];
+}
+
+function showViewer(cases) {
+  byId("no-slices").hidden = true;
+  byId("slices").hidden = false;
+  const choice = byId("case");
+  choice.replaceChildren(...cases.map((c, n) => element("option", c.case, { value: n })));
+  const legend = byId("legend");
+  legend.replaceChildren();
+  for (const [name, label] of [["truth", "Truth"], ...data.methods.map((m) => [m.name, m.label])]) {
+    const line = element("label", null);
+    const box = element("input", null, { type: "checkbox", value: name });
+    box.checked = name === "truth" || name === open.cell.method;
+    box.addEventListener("change", draw);
+    const swatch = element("span", null, { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = colourOf(name);
+    line.append(box, swatch, label);
+    legend.append(line);
+  }
+  chooseCase();
+}
+
+function chooseCase() {
+  const shown = loaded[open.target][byId("case").value];
+  const slider = byId("slice");
+  slider.max = shown.slices.length - 1;
+  slider.value = Math.floor(shown.slices.length / 2);
+  const viewer = byId("viewer");
+  viewer.style.aspectRatio = `${shown.width} / ${shown.height * shown.aspect}`;
+  viewer.querySelector("svg").setAttribute("viewBox", `0 0 ${shown.width} ${shown.height}`);
+  draw();
+}
+
+function draw() {
+  const shown = loaded[open.target][byId("case").value];
+  const slice = shown.slices[byId("slice").value];
+  byId("slice-number").textContent = `slice ${slice.number}`;
+  byId("picture").src = slice.image;
+  const names = [...document.querySelectorAll("#legend input:checked")].map((box) => box.value);
+  byId("picture").alt = `Slice ${slice.number} of ${shown.case} with contours: ${names.join(", ") || "none"}`;
+  const svg = byId("viewer").querySelector("svg");
+  svg.replaceChildren();
+  for (const name of names) {
+    data.classes[open.target].forEach((label, number) => {
+      const outline = (slice.contours[name] || {})[label];
+      if (!outline) return;
+      const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      path.setAttribute("d", outline);
+      path.style.stroke = colourOf(name);
+      path.setAttribute("stroke-dasharray", dashes[number % dashes.length]);
+      path.dataset.method = name;
+      svg.append(path);
+    });
+  }
+}
+
+// ---- wiring --------------------------------------------------------------------------------------------------------
+for (const button of document.querySelectorAll("#table1 thead button")) {
+  button.addEventListener("click", () => sortBy(button.closest("th"), button.dataset.column));
+}
+for (const button of document.querySelectorAll("#table1 td button")) {
+  button.addEventListener("click", () => showCell(button.dataset.cell));
+}
+byId("metric").addEventListener("change", (event) => {
+  metric = event.target.value;
+  fillTable();
+});
+byId("case").addEventListener("change", chooseCase);
+byId("slice").addEventListener("input", draw);
+byId("close").addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
+byId("copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(open.cell.command);
+    byId("copied").textContent = "copied";
+  } catch {
+    byId("copied").textContent = "select the line and copy it";
+  }
+});
+fillTable();
+if (location.hash) showCell(decodeURIComponent(location.hash.slice(1)));

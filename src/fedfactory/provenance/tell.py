@@ -1,0 +1,89 @@
+"""The story of a cell in words, from its ``cell.json``."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.paths import Layout
+
+NOT_MEASURED = "not measured"
+_SHORT = 12
+
+
+def read_story(scores: Path) -> dict[str, Any]:
+    """Read the ``cell.json`` beside a cell's scores.
+
+    Raises:
+        FedFactoryError: it is not there, or no such story.
+    """
+    file = scores.parent / "cell.json"
+    if not file.is_file():
+        raise FedFactoryError(f"{file} is missing; make it with: snakemake --cores 1 {file}")
+    try:
+        story = json.loads(file.read_text())
+        story["cell"], story["jobs"], story["command"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
+    return story
+
+
+def stories_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
+    """(setup, target, method) -> the story of that cell for one seed."""
+    return {key: read_story(Path(layout.cell(*key, seed, "scores.csv"))) for key in keys}
+
+
+def costs_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
+    """(setup, target, method) -> cost of that cell for one seed: ``own`` and ``with_shared``."""
+    return {key: story["cost"] for key, story in stories_of(keys, layout, seed).items()}
+
+
+def tell(story: Mapping[str, Any]) -> list[str]:
+    """Lines for people: what was done, in order, by which code, with what, at what cost, and how to do it again."""
+    cell = story["cell"]
+    lines = [f"{cell['setup']}/{cell['target']}, {cell['method']}, seed {cell['seed']}", ""]
+    for number, job in enumerate(story["jobs"], start=1):
+        lines += [f"{number}. {job['job']}: {', '.join(job['outputs'])}", *(f"   {line}" for line in _details(job))]
+    weights, own, shared = story["weights"], story["cost"]["own"], story["cost"]["with_shared"]
+    lines += [
+        "",
+        f"Code: {', '.join(commit or 'outside a git checkout' for commit in story['commits'])}",
+        f"Configuration, as far as it reached these jobs: {story['configuration'][:_SHORT]}",
+        *([f"Weights: {', '.join(f'{key} {value}' for key, value in weights.items())}"] if weights else []),
+        *(f"Machine: {m['processor']}, {m['cores']} cores, {m['system']}" for m in story["machines"]),
+        f"Python {', '.join(story['python'])}; "
+        + "; ".join(", ".join(f"{name} {version}" for name, version in p.items()) for p in story["packages"]),
+        f"Cost of the cell's own {own['jobs']} jobs: {_cost(own)}",
+        f"Cost of all {shared['jobs']} jobs, shared ones included: {_cost(shared)}",
+        "",
+        "Make it again (and what it needs, where that is missing):",
+        f"  {story['command']}",
+        "Make it again although it is there:",
+        f"  {story['command'].replace('--cores 1', '--cores 1 --force', 1)}",
+    ]
+    return lines
+
+
+def _details(job: Mapping[str, Any]) -> list[str]:
+    device = job["device"]["name"]
+    lines = [
+        f"{job['started']}, {job['seconds']:.1f} s on {device}, {job['cpu_seconds']:.1f} s of CPU,"
+        f" {job['peak_memory_mb']:.0f} MB; code {job['code'] or 'not recorded'}"
+    ]
+    if sources := job["sources"]:
+        lines.append(f"read {sources['files']} raw files, {sources['bytes']} bytes, {sources['sha256'][:_SHORT]}")
+    for name, digest in job["inputs"].items():
+        lines.append(f"from {name} ({digest[:_SHORT] if digest else 'made elsewhere: no record here'})")
+    lines += [f"made {name} ({digest[:_SHORT]})" for name, digest in job["outputs"].items()]
+    return [*lines, shlex.join([job["job"], *job["arguments"]])]
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    energy = cost["energy_joules"]
+    joules = {kind: NOT_MEASURED if value is None else f"{value / 1000:.1f} kJ" for kind, value in energy.items()}
+    return (
+        f"{cost['seconds']:.0f} s, {cost['cpu_seconds']:.0f} s of CPU, {cost['gpu_seconds']:.0f} s of a GPU, at most "
+        f"{cost['peak_memory_mb']:.0f} MB; energy of the processor {joules['processor']}, of the GPU {joules['gpu']}"
+    )

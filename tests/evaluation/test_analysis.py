@@ -1,0 +1,133 @@
+"""The analysis of made-up tables whose answers are known."""
+
+import numpy as np
+import pytest
+
+from fedfactory.evaluation.analysis import (
+    comparisons,
+    federation_rows,
+    metric_rows,
+    rankings,
+    significance,
+    site_rows,
+)
+from fedfactory.evaluation.analysis_page import to_page
+from fedfactory.evaluation.conclusions import conclude
+from fedfactory.evaluation.study import Study
+from fedfactory.evaluation.subjects import METRICS, Subject
+from fedfactory.evaluation.table import Column, Row
+
+COLUMNS = [
+    Column("ms", "ge", "MS", "GE", True),
+    Column("ms", "canon", "MS", "Canon", False),
+    Column("mm", "ct", "MM", "CT", True),
+]
+ROWS = [Row("source", "Source only", False, False), Row("tl", "+TL", True, False), Row("ours", "Ours", True, False)]
+LEVELS = {"source": (30, 20, 2), "tl": (60, 60, 60), "ours": (61, 70, 90)}
+
+
+def study(subjects: int, seeds: int = 1) -> Study:
+    """Methods at given levels on each target; subjects differ more than methods do."""
+    cells = {}
+    for number, column in enumerate(COLUMNS):
+        for row in ROWS:
+            of_seeds = []
+            for seed in range(seeds):
+                rng = np.random.default_rng([number, seed])
+                common = rng.normal(0, 6, subjects)
+                own = np.random.default_rng([number, seed, len(row.method)]).normal(0, 1, subjects)
+                values = np.clip(LEVELS[row.method][number] + common + own, 0, 100)
+                of_seeds.append(
+                    {
+                        f"s{n}": Subject(
+                            {"dice": float(v), "nsd": float(v), "hd95_mm": float(100 - v), "volume_error": 5.0},
+                            {"found": 1, "miss": int(v < 5), "false_alarm": 0},
+                        )
+                        for n, v in enumerate(values)
+                    }
+                )
+            cells[column.setup, column.target, row.method] = of_seeds
+    return Study(COLUMNS, ROWS, cells)
+
+
+def test_every_cell_has_every_figure_with_its_interval():
+    rows = list(metric_rows(study(12)))
+    assert len(rows) == 9
+    for row in rows:
+        for metric in METRICS:
+            assert row[f"{metric}_low"] <= row[f"{metric}_mean"] <= row[f"{metric}_high"]
+    worst = next(row for row in rows if (row["target"], row["method"]) == ("ct", "source"))
+    assert worst["miss"] > 0 and worst["subjects"] == 12
+
+
+def test_clear_differences_are_significant_and_marked():
+    tests = comparisons(study(12))
+    verdicts = {(pair.first, pair.second): pair.significant for pair in tests["ms/canon"]}
+    assert verdicts == {("ours", "source"): True, ("ours", "tl"): True}
+    worse, note = significance(study(12))
+    assert ("ms", "canon", "tl") in worse and ("ms", "canon", "ours") not in worse
+    assert note.startswith("▼ Significantly worse than the best of its column")
+
+
+def test_five_subjects_get_no_marks_but_the_reason():
+    worse, note = significance(study(4))
+    assert worse == set()
+    assert note.startswith("No difference within a column can be significant with so few test subjects")
+
+
+def test_subjects_of_a_setup_are_tested_and_ranked_together():
+    ranks = rankings(study(6))
+    assert ranks["ms"].n == 12 and ranks["mm"].n == 6
+    assert ranks["ms"].mean_ranks["ours"] < ranks["ms"].mean_ranks["tl"] < ranks["ms"].mean_ranks["source"]
+    assert len(comparisons(study(6))["ms"]) == 3
+
+
+def test_fairness_names_the_worst_site():
+    rows = {(row["setup"], row["method"]): row for row in site_rows(study(6))}
+    assert rows["all", "source"]["worst_site"] == "mm/ct"
+    assert rows["all", "ours"]["best_site"] == "mm/ct"
+    own = rows["all", "source"]
+    assert own["spread"] == pytest.approx(own["best"] - own["worst"])
+
+
+def test_the_federation_is_compared_by_what_a_method_gains():
+    rows = {(row["setup"], row["method"]): row for row in federation_rows(study(6), "source")}
+    assert set(rows) == {("ms", method) for method in LEVELS}, "MM has no target outside"
+    ours = rows["ms", "ours"]
+    assert ours["gain_inside"] == pytest.approx(ours["inside"] - rows["ms", "source"]["inside"])
+    assert rows["ms", "source"]["gain_outside"] == 0
+
+
+def sentences(of: Study, phantom: bool = True) -> str:
+    return "\n".join(conclude(of, comparisons(of), rankings(of), phantom))
+
+
+def test_conclusions_say_what_holds_and_what_does_not():
+    text = sentences(study(12))
+    assert "MS, 24 subjects: Ours has the best mean rank" in text
+    assert "MS Canon: Ours is best, significantly better than Source only and +TL." in text
+    assert "1 of 9 cells are below 5 % Dice: Source only on MM CT." in text
+    assert "One training seed" in text
+    assert "says nothing about patients" in text
+    assert "phantoms" not in sentences(study(12), phantom=False)
+
+
+def test_conclusions_from_few_subjects_are_modest():
+    text = sentences(study(4))
+    assert "Too few test subjects for any significant difference within one target" in text
+    assert "Over 3 training seeds" in sentences(study(4, seeds=3))
+
+
+def test_the_page_holds_all_of_it():
+    of = study(6)
+    page = to_page(
+        of,
+        list(metric_rows(of)),
+        rankings(of),
+        list(site_rows(of)),
+        list(federation_rows(of, "source")),
+        ["A conclusion."],
+        "A caption.",
+    )
+    for part in ("- A conclusion.", "## HD95 (mm)", "## Ranks", "## Fairness over sites", "## Inside and outside"):
+        assert part in page

@@ -1,0 +1,92 @@
+"""A whole table of made-up cells, and the page that the workflow's scripts make of it."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedfactory import jobs
+from fedfactory.config import load_config, read_yaml
+from fedfactory.evaluation.scores import COLUMNS
+from fedfactory.evaluation.slices import slices_of, write_slices
+from tests.conftest import ROOT, ball_volume, write_nifti
+
+SUBJECTS = 5
+
+
+def write_scores(file: Path, level: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    file.parent.mkdir(parents=True)
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for subject in range(SUBJECTS):
+            dice = float(np.clip(level + rng.normal(0, 0.05), 0, 1))
+            outcome = "found" if dice else "miss"
+            figures = [f"{value:.6f}" for value in (dice, 50 * (1 - dice), dice, dice - 1, 10, 10 * dice)]
+            writer.writerow(["s", "t", "m", 0, f"subject<{subject}>", f"case{subject}", "c", outcome, *figures])
+
+
+def story(cell: tuple[str, str, str]) -> dict:
+    cost = {
+        **{"jobs": 2, "seconds": 9.0, "cpu_seconds": 8.0, "gpu_seconds": 0, "peak_memory_mb": 500.0},
+        **{"bytes_exchanged": 1_000_000, "energy_joules": {"processor": None, "gpu": None}},
+    }
+    setup, target, method = cell
+    job = {
+        **{"job": "adapt", "seconds": 9.0, "peak_memory_mb": 500.0, "device": {"name": "cpu"}, "code": "abc"},
+        "outputs": {f"results/demo/{setup}/{target}/{method}/seed0/model": "f" * 64},
+    }
+    return {
+        "command": f"snakemake --cores 1 -- results/demo/{setup}/{target}/{method}/seed0/scores.csv",
+        "cell": {"setup": setup, "target": target, "method": method, "seed": 0},
+        **{"commits": ["0" * 40], "code": {}, "configuration": "e" * 64, "weights": None, "python": ["3.11"]},
+        **{"packages": [{}], "machines": [{"processor": "<b>cpu</b>", "cores": 2, "system": "Linux"}]},
+        **{"cost": {"own": cost, "with_shared": cost}, "jobs": [job]},
+    }
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the run, with index.html."""
+    folder = tmp_path_factory.mktemp("site")
+    files = [ROOT / "config/demo.yaml"]
+    config = load_config(read_yaml(files[0], "demo"), files, ROOT)
+    for number, (setup, target, method, seed) in enumerate(config.cells()):
+        cell = folder / config.layout.cell(setup, target, method, seed)
+        level = [0.0, 0.3, 0.6, 0.9][number % 4]
+        write_scores(cell / "scores.csv", level, number)
+        (cell / "cell.json").write_text(json.dumps(story((setup, target, method))))
+    image, mask = ball_volume(seed=0)
+    truth, predictions = folder / "truth", {}
+    write_nifti(truth / "case0_image.nii.gz", image)
+    write_nifti(truth / "case0_truth.nii.gz", mask)
+    for shift, method in enumerate(config.methods):
+        write_nifti(folder / method / "case0.nii.gz", np.roll(mask, shift, 0))
+        predictions[method] = folder / method
+    shown = slices_of("case0", truth, predictions, "RAS", ["brain"])
+    for setup in config.setups.values():
+        for target in setup.targets:
+            write_slices(
+                f"{setup.name}/{target}", [shown], folder / config.layout.client(setup.name, target, "slices.js")
+            )
+    run = config.layout.root
+    spec = jobs.page_spec(config)
+    script(folder, "analysis", "--spec", json.dumps(spec), "--out", f"{run}/table1_analysis")
+    script(folder, "charts", "--spec", json.dumps(spec), "--out", f"{run}/charts")
+    page = ["--spec", json.dumps(spec), "--analysis", f"{run}/table1_analysis", "--out", f"{run}/index.html"]
+    script(folder, "page", *page)
+    return folder / run
+
+
+def script(folder: Path, name: str, *arguments: str) -> None:
+    paper = [] if name == "charts" else ["--paper", str(ROOT / "config/table1_paper.csv")]
+    subprocess.run(
+        [sys.executable, ROOT / f"workflow_scripts/{name}.py", *arguments, *paper, "--log", f"{name}.log"],
+        cwd=folder,
+        check=True,
+    )

@@ -1,0 +1,174 @@
+"""The page as a reader uses it, in a headless Chromium from a disk, without a network."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium, or set CHROMIUM"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, site: Path) -> Iterator[Any]:
+    """The open page; whatever it complains of, or asks of a network, is an error."""
+    context = chromium.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
+    # Pictures that this made-up run does not have.
+    for name in ("gallery", "figure2", "failures", "samples", "morphing"):
+        opened.route(f"**/{name}.png", lambda route: route.fulfill(body=b"", content_type="image/png"))
+    opened.goto((site / "index.html").as_uri())
+    yield opened
+    context.close()
+    assert not complaints
+
+
+def column(page: Any, target: str) -> list[float]:
+    return [
+        float(text.split("\n")[0])
+        for text in page.locator(f'#table1 td button[data-target="{target}"]').all_inner_texts()
+    ]
+
+
+def test_loads_in_two_seconds_with_all_cells(chromium: Any, site: Path):
+    context = chromium.new_context(offline=True)
+    opened = context.new_page()
+    started = time.monotonic()
+    opened.goto((site / "index.html").as_uri(), wait_until="load")
+    assert time.monotonic() - started < 2
+    assert opened.locator("#table1 td button").count() == 90
+    context.close()
+
+
+def test_the_table_sorts_both_ways_and_back(page: Any):
+    before = column(page, "mm/ct")
+    assert before != sorted(before)
+    header = page.locator('#table1 button[data-column="mm/ct"]')
+    header.click()
+    assert column(page, "mm/ct") == sorted(before, reverse=True)
+    assert page.locator('th[aria-sort="descending"]').count() == 1
+    header.click()
+    assert column(page, "mm/ct") == sorted(before)
+    page.locator('#table1 button[data-column="order"]').click()
+    assert column(page, "mm/ct") == before
+    assert "Sorted by the order of the paper" in page.locator("#status").inner_text()
+
+
+def test_another_figure_can_be_shown(page: Any):
+    dice = column(page, "ms/ge")
+    page.select_option("#metric", "hd95_mm")
+    distances = column(page, "ms/ge")
+    # Made up so that 1 % of Dice is half a millimetre.
+    assert distances == pytest.approx([50 - value / 2 for value in dice], abs=0.11)
+    best = page.locator('#table1 td.best button[data-target="ms/ge"]').all_inner_texts()
+    assert float(best[0].split("\n")[0]) == min(distances)
+
+
+def test_a_cell_opens_shows_its_subjects_and_closes_by_key(page: Any):
+    page.locator('#table1 button[data-cell="mm/ct/ours"]').click()
+    dialog = page.locator("dialog#cell")
+    assert dialog.is_visible()
+    assert page.locator("#cell-title").inner_text() == "MM CT: Ours"
+    assert page.locator("#subjects tr").count() == 5
+    assert page.locator("#subjects th").first.inner_text() == "subject<0>", "a name is text, never markup"
+    assert "results/demo/mm/ct/ours/seed0/scores.csv" in page.locator("#command").inner_text()
+    assert "in the paper" in dialog.inner_text()
+    assert page.locator("#links a").first.get_attribute("href") == "mm/ct/ours/seed0/cell.json"
+    assert page.evaluate("location.hash") == "#mm/ct/ours"
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_the_slider_moves_and_contours_are_switched(page: Any):
+    page.locator('#table1 button[data-cell="mm/ct/ours"]').click()
+    slider = page.locator("#slice")
+    slider.wait_for(state="visible")
+    before, number = page.locator("#picture").get_attribute("src"), page.locator("#slice-number").inner_text()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#slice-number").inner_text() != number
+    assert page.locator("#picture").get_attribute("src") != before
+    assert page.locator("#viewer path").evaluate_all("list => list.map(p => p.dataset.method)") == ["truth", "ours"]
+    page.locator('#legend input[value="ours"]').uncheck()
+    page.locator('#legend input[value="nnunet"]').check()
+    assert set(page.locator("#viewer path").evaluate_all("list => list.map(p => p.dataset.method)")) == {
+        "truth",
+        "nnunet",
+    }
+    # What is drawn lies where the structure is: the outline of the truth is inside the picture.
+    box = page.locator("#viewer").bounding_box()
+    outline = page.locator('#viewer path[data-method="truth"]').bounding_box()
+    assert box["x"] <= outline["x"] and outline["x"] + outline["width"] <= box["x"] + box["width"] + 1
+    assert box["width"] > 200
+
+
+def test_a_cell_has_an_address(chromium: Any, site: Path):
+    opened = chromium.new_context(offline=True).new_page()
+    opened.goto((site / "index.html").as_uri() + "#mo/octa/sam")
+    assert opened.locator("#cell-title").inner_text() == "MO OCTA: SAM"
+
+
+def test_everything_is_reached_by_keyboard(page: Any):
+    page.locator("#metric").focus()
+    names = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.dataset.column || document.activeElement.dataset.cell"))
+    assert names[0] == "order"
+    assert "ms/siemens/nnunet" in names
+    page.locator('#table1 button[data-cell="ms/siemens/nnunet"]').focus()
+    page.keyboard.press("Enter")
+    assert page.locator("dialog#cell").is_visible()
+
+
+def test_a_screen_reader_finds_names_for_all(page: Any):
+    assert page.locator("button:not([aria-label])").evaluate_all("b => b.every(x => x.textContent.trim())")
+    assert page.locator("img:not([alt])").count() == 0
+    assert page.locator("#table1 thead th:not([scope])").count() == 0
+    label = page.locator('#table1 button[data-cell="mm/ct/ours"]').get_attribute("aria-label")
+    assert label.startswith("Ours, MM CT: Dice (%) ")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark(page: Any, scheme: str):
+    page.emulate_media(color_scheme=scheme)
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+
+    def luminance(colour: str) -> float:
+        values = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(", ")]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    bright, dim = sorted((luminance(ink), luminance(paper)), reverse=True)
+    assert (bright + 0.05) / (dim + 0.05) > 7, "WCAG AAA"
+    assert (luminance(paper) > 0.5) == (scheme == "light")
+
+
+def test_prints_the_table_without_what_only_a_screen_needs(page: Any):
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert not page.locator(".controls").first.is_visible()
+    assert page.locator("#table1").is_visible()
+    width = page.evaluate("document.getElementById('table1').scrollWidth")
+    assert width < 1120, "an A4 page across, at 96 dots an inch"

@@ -1,0 +1,86 @@
+"""A tiny run of three jobs, each a script of its own process: raw data, a model, and the scores of a cell."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+JOB = """
+import argparse, json
+from pathlib import Path
+from fedfactory.files import new_file, new_folder
+from fedfactory.script import run_script
+
+def work(arguments):
+    given = [Path(name) for name in json.loads(arguments.given).values()]
+    text = "".join(sorted(f.read_text() for g in given for f in ([g] if g.is_file() else g.iterdir()) if f.is_file()))
+    if arguments.out.suffix:
+        with new_file(arguments.out) as path:
+            path.write_text(arguments.text + text)
+    else:
+        with new_folder(arguments.out) as folder:
+            (folder / "a.txt").write_text(arguments.text + text)
+            (folder / "sub").mkdir()
+            (folder / "sub/b.txt").write_text("b")
+            (folder / ".hidden").write_text("x")
+            with new_file(folder / "inner.txt") as inner:
+                inner.write_text("i")
+    return [arguments.raw] if arguments.raw else None
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", type=Path)
+parser.add_argument("--given", default="{}")
+parser.add_argument("--text", default="")
+parser.add_argument("--raw", type=Path)
+parser.add_argument("--device", default="cpu")
+run_script(parser, work)
+"""
+CELL = "results/run/mm/ct/ours/seed0"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "job.py").write_text(JOB)
+    return tmp_path
+
+
+@pytest.fixture
+def job(project: Path) -> Callable[..., None]:
+    """Run a job in the project: what it makes, what it is given, and other arguments."""
+
+    def run(rule: str, out: str, given: dict[str, str] | None = None, *arguments: str) -> None:
+        script = project / f"{rule}.py"
+        script.write_text(JOB)
+        log = f"results/run/logs/{rule}/mm/ct/0.log"
+        command = [sys.executable, script, "--out", out, "--log", log, *arguments]
+        subprocess.run(
+            [*command, "--given", json.dumps(given or {})],
+            cwd=project,
+            env={
+                "PYTHONPATH": str(ROOT / "src"),
+                "PATH": "/usr/bin:/bin",
+                "FEDFACTORY_CONFIGURATION": "a.yaml, b.yaml",
+            },
+            check=True,
+        )
+        benchmark = project / f"results/run/benchmarks/{rule}/mm/ct/0.jsonl"
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        line = {"s": 2.0, "cpu_time": 1.5, "max_rss": 100.0, "params": {"code": f"digest of {rule}"}}
+        benchmark.write_text(json.dumps(line) + "\n")
+
+    return run
+
+
+@pytest.fixture
+def cell(project: Path, job: Callable[..., None]) -> Path:
+    """The scores of a cell behind two other jobs; the run's folder."""
+    (project / "release.nii").write_text("voxels")
+    job("prepare", "results/run/mm/ct/data", None, "--raw", "release.nii")
+    job("train", f"{CELL}/model", {"data": "results/run/mm/ct/data"})
+    job("score", f"{CELL}/scores.csv", {"model": f"{CELL}/model/a.txt", "data": "results/run/mm/ct/data"})
+    return project / "results/run"

@@ -1,0 +1,60 @@
+"""Say what a table's figures are worth: intervals, tests, ranks, fairness over sites, and what may be concluded."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.evaluation import paper
+from fedfactory.evaluation.analysis import (
+    comparison_rows,
+    comparisons,
+    federation_rows,
+    metric_rows,
+    rank_rows,
+    rankings,
+    site_rows,
+)
+from fedfactory.evaluation.analysis_page import to_page
+from fedfactory.evaluation.conclusions import conclude
+from fedfactory.evaluation.study import Study
+from fedfactory.files import new_folder
+from fedfactory.rows import write_rows
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Analyse the cells that the specification names."""
+    spec = json.loads(arguments.spec)
+    study = Study.read(spec)
+    tests, ranks = comparisons(study), rankings(study)
+    tables = {
+        "metrics": list(metric_rows(study)),
+        "comparisons": comparison_rows(tests),
+        "ranks": rank_rows(ranks),
+        "sites": list(site_rows(study)),
+        "federation": list(federation_rows(study, spec["reference"])),
+    }
+    published = paper.read_paper(arguments.paper)
+    compared = paper.beside(study, published, spec["phantom"])
+    sentences = conclude(study, tests, ranks, spec["phantom"])
+    with new_folder(arguments.out) as folder:
+        for name, rows in tables.items():
+            write_rows(folder / f"{name}.csv", rows)
+        (folder / "conclusions.json").write_text(json.dumps(sentences, indent=1, ensure_ascii=False) + "\n")
+        page = to_page(
+            study, tables["metrics"], ranks, tables["sites"], tables["federation"], sentences, spec["caption"]
+        )
+        (folder / "analysis.md").write_text(page, encoding="utf-8")
+        # A table of other setups or methods has nothing beside it.
+        if compared:
+            write_rows(folder / "beside_paper.csv", compared)
+            text = paper.to_page(study, published, compared, spec["phantom"])
+            (folder / "beside_paper.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="run, seeds, columns, rows and caption as JSON")
+    parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the analysis")
+    run_script(parser, main)

@@ -1,0 +1,55 @@
+"""Write the page of the results: table, cells, slices, statistics, provenance and costs, without a network."""
+
+import argparse
+import json
+from pathlib import Path
+
+from fedfactory.evaluation.paper import beside, read_paper
+from fedfactory.evaluation.render import arrange
+from fedfactory.evaluation.study import Study
+from fedfactory.evaluation.table import summarise
+from fedfactory.files import new_file
+from fedfactory.page.content import groups_of, page_data, render
+from fedfactory.page.sections import tables
+from fedfactory.paths import Layout
+from fedfactory.provenance.tell import costs_of, stories_of
+from fedfactory.script import run_script
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Put the page together from what other rules made."""
+    spec = json.loads(arguments.spec)
+    study, layout, seed = Study.read(spec), Layout(spec["run"]), spec["seeds"][0]
+    grid = arrange({key: summarise(seeds) for key, seeds in study.cells.items()}, study.columns, study.rows, "")
+    stories, paper = stories_of(study.cells, layout, seed), read_paper(arguments.paper)
+    data = page_data(study, grid, arguments.analysis, stories, paper, spec)
+    rows = beside(study, paper, spec["phantom"])
+    text = render(
+        data,
+        run=spec["run"],
+        table=spec["table"],
+        caption=spec["caption"],
+        seeds="one training seed" if len(spec["seeds"]) == 1 else f"{len(spec['seeds'])} training seeds",
+        commits=sorted({commit[:12] for story in stories.values() for commit in story["commits"] if commit}),
+        groups=groups_of(study),
+        notes=grid.notes[1:],
+        conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
+        tables=(shown := tables(study, rows, costs_of(study.cells, layout, seed), spec["phantom"])),
+        galleries=spec["galleries"],
+        sections=[
+            ("h-table", "Table 1"),
+            ("conclusions", "Conclusions"),
+            *((section["id"], section["title"]) for section in (*shown, *spec["galleries"])),
+        ],
+    )
+    with new_file(arguments.out) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="of the table, with classes and pictures, as JSON")
+    parser.add_argument("--analysis", type=Path, required=True, help="folder made by the rule analysis")
+    parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
+    parser.add_argument("--out", type=Path, required=True, help="the page")
+    run_script(parser, main)

@@ -40,8 +40,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say(fewer_resamples, draw):
 
 
 def test_interval_without_information():
-    assert all(math.isnan(limit) for limit in confidence_interval([50.0], 0))
-    assert confidence_interval([50.0, 50.0, math.nan], 0) == (50.0, 50.0)
+    assert all(math.isnan(limit) for limit in confidence_interval([50.0, 60.0, math.nan], 0))
+    assert confidence_interval([50.0, 50.0, math.nan, 50.0], 0) == (50.0, 50.0)
 
 
 def test_p_is_that_of_all_sign_flips():

@@ -7,22 +7,10 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT, ball_volume, write_nifti
 from tests.workflow.conftest import Project
+from tests.workflow.examples import write_files_of, write_raw_data_of_the_page
 
 pytestmark = pytest.mark.workflow
-
-
-def write_files_of(page: str, project: Project) -> list[str]:
-    """Write what a page shows after ``<!-- file: ... -->``; returns the paths."""
-    text = (ROOT / "docs" / page).read_text()
-    found = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", text, re.S)
-    for name, content in found:
-        path = project.folder / name
-        assert not path.exists(), f"{name} would replace a file of the project"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return [name for name, _ in found]
 
 
 def fedfactory(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -103,13 +91,7 @@ if __name__"""
 
 def test_the_data_set_of_the_page_runs(fresh: Project):
     assert len(write_files_of("add-a-dataset.md", fresh)) == 3
-    for number in range(8):
-        image, mask = ball_volume(seed=number)
-        patient = fresh.folder / "data/ultrasound" / f"P{number:02d}"
-        write_nifti(patient / "us.nii.gz", 200 - image)
-        write_nifti(patient / "head.nii.gz", mask)
-        write_nifti(fresh.folder / f"data/pdw/imagesTr/case{number}_0000.nii.gz", image)
-        write_nifti(fresh.folder / f"data/pdw/labelsTr/case{number}.nii.gz", mask)
+    write_raw_data_of_the_page(fresh)
     fresh.snakemake("--configfile", "config/heads.yaml")
     assert "US" in (fresh.folder / "results/heads/table1.md").read_text()
     assert (fresh.folder / "results/heads/gallery.png").is_file()

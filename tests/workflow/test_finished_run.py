@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+import re
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from fedfactory.audit import violations
 from tests.workflow.conftest import TINY, Project, edit
+from tests.workflow.examples import REPLACED, commands, run, write_files_of, write_raw_data_of_the_page
 
 pytestmark = pytest.mark.workflow
 
@@ -259,3 +262,41 @@ def test_every_job_leaves_a_log_and_its_cost(finished: Project):
     assert len(logs) == sum(finished.planned("--forceall", *TINY).values()) > 200
     cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
     assert cost["rule_name"] == "gallery"
+
+
+def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
+    """In the order of docs/walkthrough.md; the finished run stands for the demo."""
+    shutil.copytree(finished.folder / "results", fresh.folder / "results", copy_function=shutil.copy2)
+    found = commands("walkthrough.md")
+    assert len(found) == 12 and set(REPLACED) < set(found)
+    # The demo of this copy is the tiny run.
+    shutil.copy(fresh.folder / "config/test.yaml", fresh.folder / "config/demo.yaml")
+    write_files_of("add-a-dataset.md", fresh)
+    write_files_of("add-a-method.md", fresh)
+    write_raw_data_of_the_page(fresh)
+    outputs = {}
+    for command in found:
+        done = run(fresh, REPLACED.get(command, command).replace("results/demo", "results/test"))
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        outputs[command] = done.stdout + done.stderr
+    assert "Make it again" in outputs["fedfactory explain results/demo/mo/octa/ours/seed0/scores.csv"]
+    assert re.search(r"\d+ files are as their jobs wrote them", outputs["fedfactory verify results/demo"])
+    assert "nothing violates the contract" in outputs[next(c for c in found if "check-method" in c)]
+    assert (fresh.folder / "results/heads/index.html").stat().st_size > 10_000
+    table = (fresh.folder / "results/test/table1.md").read_text()
+    assert "| Nearest grey |" in table
+    # A voxel of one prediction is all it takes.
+    prediction = next((fresh.folder / "results/test/mo/octa/ours/seed0/predictions").glob("*.nii.gz"))
+    change_one_voxel(prediction)
+    checked = run(fresh, "fedfactory verify results/test")
+    assert checked.returncode == 1
+    name = prediction.relative_to(fresh.folder / "results/test")
+    assert f"{name}: is not what was recorded" in checked.stdout
+    assert checked.stdout.count("is not what was recorded") == 1
+
+
+def change_one_voxel(file: Path) -> None:
+    image = nibabel.load(file)
+    mask = np.asarray(image.dataobj).copy()
+    mask[0, 0, 0] += 1
+    nibabel.save(nibabel.Nifti1Image(mask, image.affine, image.header), file)

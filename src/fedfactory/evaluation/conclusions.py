@@ -8,6 +8,9 @@ from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking, too_few
 from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.subjects import seed_mean
 
+# More failed cells than these are counted, not named.
+_NAMED = 20
+
 
 def conclude(
     study: Study, tests: Mapping[str, Sequence[Comparison]], ranks: Mapping[str, Ranking], phantom: bool
@@ -82,14 +85,24 @@ def _of_targets(
 
 
 def _failures(study: Study, labels: Mapping[str, str]) -> str:
-    failed = [
-        f"{labels[method]} on {column.setup_label} {column.label}"
-        for method in study.methods
-        for column in study.columns
-        if study.mean(column, method) < FAILED
-    ]
-    cells = len(study.methods) * len(study.columns)
-    return f"{len(failed)} of {cells} cells are below {FAILED:.0f} % Dice" + (f": {_and(failed)}." if failed else ".")
+    failed = {method: [c for c in study.columns if study.mean(c, method) < FAILED] for method in study.methods}
+    count = sum(map(len, failed.values()))
+    head = f"{count} of {len(study.methods) * len(study.columns)} cells are below {FAILED:.0f} % Dice"
+    if not count:
+        return f"{head}."
+    if count > _NAMED:
+        return f"{head}: {_and([f'{len(own)} of {labels[method]}' for method, own in failed.items() if own])}."
+    return (
+        f"{head}: "
+        + _and(
+            [
+                f"{labels[method]} on {_and([f'{c.setup_label} {c.label}' for c in own])}"
+                for method, own in failed.items()
+                if own
+            ]
+        )
+        + "."
+    )
 
 
 def _worst_sites(study: Study, labels: Mapping[str, str]) -> str:

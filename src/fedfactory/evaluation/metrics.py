@@ -13,8 +13,11 @@ import numpy as np
 from fedfactory.evaluation.dice import dice
 from fedfactory.stand_ins import without
 
-# MONAI imports whatever reader of images it finds; two seconds of every job that none of them is used in.
-_READERS = ("itk", "IPython", "sklearn", "sklearn.metrics", "ignite", "pandas", "matplotlib", "matplotlib.pyplot")
+# MONAI imports whatever it finds; four seconds of every job that no metric uses.
+_UNUSED = (
+    *("itk", "IPython", "sklearn", "sklearn.metrics", "ignite", "pandas", "matplotlib", "matplotlib.pyplot"),
+    *("torchvision", "jsonschema", "skimage", "scipy.signal"),
+)
 
 
 class Outcome(StrEnum):
@@ -122,7 +125,7 @@ def _surfaces(
         return diagonal_mm(truth.shape, spacing), 0.0
     import torch
 
-    with without(*_READERS):
+    with without(*_UNUSED):
         from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
     torch.set_num_threads(1)

@@ -14,6 +14,7 @@ import numpy as np
 LEVEL = 0.95
 """Of intervals; tests speak of significance below 1 - LEVEL after correction."""
 _RESAMPLES = 9999
+_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ def confidence_interval(values: Sequence[float], seed: int) -> tuple[float, floa
         seed: of the resampling.
 
     Returns:
-        Lower and upper limit; nan for fewer than two subjects.
+        Lower and upper limit; nan for fewer than three subjects, of which two say nothing about a spread.
     """
     from scipy.stats import bootstrap
 
     known = np.asarray([value for value in values if not math.isnan(value)])
-    if len(known) < 2:
+    if len(known) < _FEWEST:
         return math.nan, math.nan
     if np.ptp(known) == 0:
         return float(known[0]), float(known[0])

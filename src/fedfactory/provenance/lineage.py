@@ -161,7 +161,8 @@ def _jobs(run: Run, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "finished": record["finished"],
                 "seconds": cost.get("s", record["seconds"]),
                 "cpu_seconds": cost.get("cpu_time") or record["cpu_seconds"],
-                "peak_memory_mb": cost.get("max_rss") or record["peak_memory_mb"],
+                # Snakemake sums processes, but looks now and then: it misses most of a short job.
+                "peak_memory_mb": max(cost.get("max_rss") or 0, record["peak_memory_mb"]),
                 "device": record["device"],
                 "energy_joules": record["energy_joules"],
                 "sources": record["sources"],

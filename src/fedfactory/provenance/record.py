@@ -136,7 +136,7 @@ def _sources(paths: Iterable[Path]) -> dict[str, Any] | None:
 
 
 def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _gpu() -> dict[str, Any] | None:

@@ -88,7 +88,7 @@ rule charts:
     params:
         code=code_digest("charts"),
         spec=jobs.table1_spec(CONFIG),
-        out=run_file("charts"),
+        out=lambda wildcards, output: str(Path(output[0]).parent),
     shell:
         "python $SCRIPTS/charts.py --spec {params.spec:q} --out {params.out} --log {log}"
 

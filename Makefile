@@ -37,7 +37,7 @@ lock:
 docs: $(VENV)/.complete
 	$(BIN)/sphinx-build -q -W -b html docs build/docs
 
-# Put tables and pictures of a finished demo into README.md, and the benchmarks' tables into docs/adaptation.md.
+# Put tables and pictures of a finished demo, and the benchmarks' tables, into README and docs (needs Chromium).
 readme: $(VENV)/.complete
 	$(BIN)/python docs/update_readme.py
 

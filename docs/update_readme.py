@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from fedfactory.rows import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "demo"
+_WIDTH = 130
 SETUPS = ("ms", "mm", "mo")
 MEASURED = ("three_seeds", "ablation", "ablation_parts", "agreement")
 """Tables of docs/benchmarks that docs/adaptation.md shows."""
@@ -35,6 +38,38 @@ def foundation() -> str:
     return to_markdown(rows)
 
 
+def walk() -> dict[str, str]:
+    """What the commands of docs/walkthrough.md print, as blocks of text; the story of a cell is cut."""
+    run = f"results/{RESULTS.name}"
+    commands = {
+        "explain": (["explain", f"{run}/mo/octa/ours/seed0/scores.csv"], 40),
+        "verify": (["verify", run], 20),
+    }
+    blocks = {}
+    for name, (arguments, lines) in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "fedfactory.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        printed = done.stdout.splitlines()
+        cut = [*printed[: lines // 2], "…", *printed[-lines // 2 :]] if len(printed) > lines else printed
+        shown = "\n".join(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…" for line in cut)
+        blocks[f"output: {name}"] = f"```text\n{shown}\n```\n"
+    return blocks
+
+
+def photograph(page: Path, cell: str, out: Path) -> None:
+    """A picture of the page with a cell open, by Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1280, "height": 960})
+        opened.goto(f"{page.as_uri()}#{cell}")
+        opened.locator("#slice").wait_for(state="visible")
+        opened.screenshot(path=out)
+        browser.close()
+
+
 def fill(file: Path, tables: Mapping[str, str]) -> None:
     """Replace what stands between a file's markers.
 
@@ -54,14 +89,18 @@ def fill(file: Path, tables: Mapping[str, str]) -> None:
 def main() -> None:
     """Fill the tables and copy the pictures."""
     tables = {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8") for name in ("table1", "gap")}
-    fill(ROOT / "README.md", {**tables, "factory": factories()})
+    fill(ROOT / "README.md", tables)
+    fill(ROOT / "docs/factory.md", {"factory": factories()})
     measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
     fill(ROOT / "docs/adaptation.md", measured)
     faults = (ROOT / "docs/benchmarks/faults.md").read_text(encoding="utf-8")
     fill(ROOT / "docs/reliability.md", {"faults": faults})
+    coverage = (ROOT / "docs/benchmarks/coverage.md").read_text(encoding="utf-8")
+    fill(ROOT / "docs/statistics.md", {"coverage": coverage})
     trivial = (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")
     fill(ROOT / "docs/methods.md", {"trivial": trivial, "foundation": foundation()})
-    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}
+    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png", "failures.png")}
+    pictures["ranks.png"] = RESULTS / "charts/ranks.png"
     for setup in SETUPS:
         for name in ("samples", "morphing"):
             pictures[f"factory_{setup}_{name}.png"] = RESULTS / setup / "factory/seed0" / f"{name}.png"
@@ -69,7 +108,9 @@ def main() -> None:
         pictures[f"translation_mm_{target}.png"] = RESULTS / "mm" / target / "fedmedgan/seed0/translation.png"
     pictures["synthetic_mm.png"] = RESULTS / "mm/pdw/ours/seed0/synthetic.png"
     pictures["adaptation_mm_ct.png"] = RESULTS / "mm/ct/ours_paired/seed0/adaptation.png"
+    fill(ROOT / "docs/walkthrough.md", walk())
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
+    photograph(RESULTS / "index.html", "mm/ct/ours", ROOT / "docs/images/page_cell.png")
     for name, source in pictures.items():
         shutil.copyfile(source, ROOT / "docs" / "images" / name)
 

@@ -55,7 +55,7 @@ CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfil
 # that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
 OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_CONFIGURATION={quote(CONFIG.file)};"
+    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_CONFIGURATION={quote(jobs.to_json(CONFIG.files))};"
     f" SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)

@@ -4,7 +4,7 @@ FIGURE2, CELLS = jobs.figure2_spec(CONFIG), jobs.cells_spec(CONFIG)
 
 
 rule score:
-    """Metrics of one cell per case and class, in the space of the raw image."""
+    """Metrics of one cell per case and class, in the space of the raw image, and the story of the cell."""
     input:
         data=client_file("data"),
         truth=client_file("truth"),
@@ -12,6 +12,7 @@ rule score:
     output:
         scores=cell_file("scores.csv"),
         panel=cell_file("panel.npz"),
+        story=cell_file("cell.json"),
     log:
         LAYOUT.log("score", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
@@ -29,29 +30,8 @@ rule score:
     shell:
         "python $SCRIPTS/score.py --setup {wildcards.setup} --target {wildcards.client} --method {wildcards.method}"
         " --seed {wildcards.seed} --orientation {params.orientation} {params.ruler} --data {input.data}"
-        " --truth {input.truth} --predictions {input.predictions} --out {output.scores} --panel {output.panel} --log {log}"
-
-
-rule provenance:
-    """What made one cell: code, configuration, data, weights, machine and cost of every job behind it."""
-    input:
-        cell_file("scores.csv"),
-    output:
-        cell_file("cell.json"),
-    log:
-        LAYOUT.log("provenance", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("provenance", "{setup}", "{client}", "{method}", "{seed}")
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=20,
-    params:
-        code=code_digest("provenance"),
-    shell:
-        "python $SCRIPTS/provenance.py --scores {input} --out {output} --log {log}"
+        " --truth {input.truth} --predictions {input.predictions} --out {output.scores} --panel {output.panel}"
+        " --story {output.story} --log {log}"
 
 
 rule table1:

@@ -69,12 +69,15 @@ rule charts:
         jobs.cell_files(CONFIG, "scores.csv"),
         jobs.cell_files(CONFIG, "cell.json"),
     output:
-        report(
-            jobs.charts(CONFIG),
-            caption="../report/charts.rst",
-            category="Charts",
-            labels=lambda wildcards, output: {"picture": Path(output[0]).stem},
-        ),
+        [
+            report(
+                run_file(f"charts/{name}.png"),
+                caption="../report/charts.rst",
+                category="Charts",
+                labels={"picture": texts["alt"]},
+            )
+            for name, texts in jobs.CHARTS.items()
+        ],
     log:
         LAYOUT.log("charts"),
     benchmark:

@@ -1,6 +1,8 @@
 """What the documentation says exists, exists."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +35,13 @@ def test_every_configuration_key_is_documented():
     run = (ROOT / "config/demo.yaml").read_text()
     for key in re.findall(r"^(\w+):", run, re.M):
         assert f"`{key}" in text, key
+
+
+def test_the_pages_build_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(ROOT / "docs"), str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert pages == {path.stem for path in (tmp_path / "site").glob("*.html")} - {"genindex", "search"}
+    index = (tmp_path / "site/index.html").read_text()
+    assert all(f'href="{name}.html"' in index for name in pages - {"index"}), "every page is in the table of contents"

@@ -10,7 +10,7 @@ from fedfactory.evaluation.figures import save
 from fedfactory.evaluation.study import Study
 from fedfactory.files import new_file
 from fedfactory.paths import Layout
-from fedfactory.provenance.tell import costs_of
+from fedfactory.provenance.story import stories_of
 from fedfactory.script import run_script
 
 
@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw every chart into the folder."""
     spec = json.loads(arguments.spec)
     study, layout, seed = Study.read(spec), Layout(spec["run"]), spec["seeds"][0]
-    costs = costs_of(study.cells, layout, seed)
+    costs = {key: story["cost"] for key, story in stories_of(study.cells, layout, seed).items()}
     models = {key: Path(layout.cell(*key, seed, "model")) for key in study.cells}
     figures = {
         "box_plots": charts.box_plots(study),

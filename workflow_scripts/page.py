@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.evaluation.analysis import significance
 from fedfactory.evaluation.paper import beside, read_paper
 from fedfactory.evaluation.render import arrange
 from fedfactory.evaluation.study import Study
@@ -12,7 +13,7 @@ from fedfactory.files import new_file
 from fedfactory.page.content import groups_of, page_data, render
 from fedfactory.page.sections import tables
 from fedfactory.paths import Layout
-from fedfactory.provenance.tell import costs_of, stories_of
+from fedfactory.provenance.story import stories_of
 from fedfactory.script import run_script
 
 
@@ -20,21 +21,23 @@ def main(arguments: argparse.Namespace) -> None:
     """Put the page together from what other rules made."""
     spec = json.loads(arguments.spec)
     study, layout, seed = Study.read(spec), Layout(spec["run"]), spec["seeds"][0]
-    grid = arrange({key: summarise(seeds) for key, seeds in study.cells.items()}, study.columns, study.rows, "")
+    worse, about_tests = significance(study)
+    table = {key: summarise(seeds) for key, seeds in study.cells.items()}
+    grid = arrange(table, study.columns, study.rows, "", worse, about_tests)
     stories, paper = stories_of(study.cells, layout, seed), read_paper(arguments.paper)
-    data = page_data(study, grid, arguments.analysis, stories, paper, spec)
+    data = page_data(study, grid, arguments.analysis, stories, paper, worse, spec)
     rows = beside(study, paper, spec["phantom"])
     text = render(
         data,
         run=spec["run"],
         table=spec["table"],
-        caption=spec["caption"],
+        caption=spec["about_data"],
         seeds="one training seed" if len(spec["seeds"]) == 1 else f"{len(spec['seeds'])} training seeds",
         commits=sorted({commit[:12] for story in stories.values() for commit in story["commits"] if commit}),
         groups=groups_of(study),
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
-        tables=(shown := tables(study, rows, costs_of(study.cells, layout, seed), spec["phantom"])),
+        tables=(shown := tables(study, rows, {key: story["cost"] for key, story in stories.items()}, spec["phantom"])),
         galleries=spec["galleries"],
         sections=[
             ("h-table", "Table 1"),

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from fedfactory.data.adapters import find_cases
 from fedfactory.data.preprocessing import ClientTask, prepare_client
+from fedfactory.provenance.record import read_from_outside
 from fedfactory.script import run_script
 
 
-def main(arguments: argparse.Namespace) -> set[Path]:
-    """Find the cases of the release and prepare them; returns the files that were read."""
+def main(arguments: argparse.Namespace) -> None:
+    """Find the cases of the release and prepare them."""
     task = ClientTask.from_json(json.loads(arguments.task))
     cases = find_cases(arguments.adapter, arguments.raw, json.loads(arguments.options), task.where)
-    prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
     parts = (part for case in cases for part in (case.image, case.label, case.roi) if part)
-    return {path for part in parts for path in part.paths}
+    read_from_outside({path for part in parts for path in part.paths})
+    prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
 
 
 if __name__ == "__main__":

@@ -34,4 +34,5 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="CSV of the cell")
     parser.add_argument("--panel", type=Path, required=True)
+    parser.add_argument("--story", type=Path, required=True, help="JSON: what made the cell")
     run_script(parser, main)

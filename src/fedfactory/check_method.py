@@ -81,7 +81,8 @@ class Check:
         """Make the predictions, and read them."""
         target = (self.cell / "predictions").relative_to(self.folder)
         self.snakemake("--rerun-triggers", "mtime", "--", str(target))
-        return {file.name: file.read_bytes() for file in sorted((self.cell / "predictions").iterdir())}
+        files = sorted((self.cell / "predictions").glob("[!.]*"))
+        return {file.name: file.read_bytes() for file in files}
 
 
 def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path) -> Check:

@@ -14,7 +14,7 @@ _PACKAGE_ROOT = Path(__file__).parent
 _PACKAGE = _PACKAGE_ROOT.name
 # They start a job, watch it and tell of it, and decide nothing about what it writes: weeks of training need not be
 # repeated for another word in a log.
-_WATCHERS = frozenset({"script.py", "linelog.py", "progress.py"})
+_WATCHERS = frozenset({"script.py", "linelog.py", "progress.py", "provenance/record.py", "provenance/energy.py"})
 
 
 @cache

@@ -118,7 +118,8 @@ class Config:
     """A whole run.
 
     Attributes:
-        file: the file that messages name.
+        file: the files as messages name them.
+        files: the files, as a user would type them from the project's folder.
         run: name of the run.
         seeds: training seeds.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -130,6 +131,7 @@ class Config:
         methods: name -> method.
         gap_method: the source-only method of the gap table.
         pictures: whether clients release the slices that the gallery, Figure 2 and ``cells.png`` show.
+        slices: whether targets release their test cases, with truth, for the page and the gallery of failures.
         table: name of the table's files.
         accept_licences: licences of published weights that are accepted, by name.
         nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
@@ -137,6 +139,7 @@ class Config:
     """
 
     file: str
+    files: tuple[str, ...]
     run: str
     seeds: tuple[int, ...]
     device: str
@@ -148,6 +151,7 @@ class Config:
     methods: Mapping[str, Method]
     gap_method: str
     pictures: bool
+    slices: bool
     table: str
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
@@ -207,7 +211,8 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     """
     for file in files:
         read_yaml(file, _shown(file, folder))
-    name = ", ".join(_shown(file, folder) for file in files) or "the command line"
+    shown = tuple(_shown(file, folder) for file in files)
+    name = ", ".join(shown) or "the command line"
     schema = read_yaml(folder / "config" / "schema.yaml", "config/schema.yaml")
     _validate(values, schema, "run", name)
     setups = {}
@@ -224,6 +229,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         raise FedFactoryError(f"{name}: key 'preprocessing.clip_percentiles': {low} must lie below {high}")
     loaded = Config(
         file=name,
+        files=shown,
         run=values["run"],
         seeds=tuple(values["seeds"]),
         device=values["device"],
@@ -235,6 +241,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         methods=methods,
         gap_method=values["gap_method"],
         pictures=values["pictures"],
+        slices=values.get("slices", False),
         table=values.get("table", TABLE1),
         accept_licences=tuple(values.get("accept_licences", ())),
         nsd_tolerance_mm=values.get("nsd_tolerance_mm", {}),

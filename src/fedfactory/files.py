@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TextIO
@@ -17,13 +17,19 @@ log = logging.getLogger(__name__)
 
 # Seconds until another job's claim is believed.
 _PATIENCE = 120.0
-# Where this process has put files and folders.
-_written: list[Path] = []
+Seal = Callable[[Path, Path], None]
+"""Called with what is about to be put in its place, where it is still, and with that place."""
+_seals: list[Seal] = []
 
 
-def written() -> tuple[Path, ...]:
-    """What :func:`new_file` and :func:`new_folder` have put in its place in this process, oldest first."""
-    return tuple(_written)
+@contextmanager
+def sealing(seal: Seal) -> Iterator[None]:
+    """Inside the block ``seal`` sees whatever :func:`new_file` and :func:`new_folder` make in this process."""
+    _seals.append(seal)
+    try:
+        yield
+    finally:
+        _seals.remove(seal)
 
 
 @contextmanager
@@ -39,10 +45,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        for seal in _seals:
+            seal(temporary, path)
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
-        _written.append(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -73,8 +80,9 @@ def new_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".partial-{path.name}")
     try:
         yield temporary
+        for seal in _seals:
+            seal(temporary, path)
         temporary.replace(path)
-        _written.append(path)
     finally:
         temporary.unlink(missing_ok=True)
 

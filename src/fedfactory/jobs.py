@@ -7,59 +7,14 @@ that a change of the configuration re-runs exactly the jobs whose parameters cha
 import json
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from fedfactory.config import TABLE1, Config, Method, Setup
 from fedfactory.errors import FedFactoryError
+from fedfactory.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.parameters import for_setup
 from fedfactory.weights_choice import TINY
-
-CHARTS = {
-    "box_plots": {
-        "alt": "Box plots of Dice by method, a panel for each target",
-        "caption": "Dice of every test subject (mean over seeds); a dot is a subject, a box the middle half.",
-    },
-    "heat_map": {"alt": "Mean Dice, methods by targets", "caption": "Mean Dice in percent, methods by targets."},
-    "ranks": {
-        "alt": "Mean rank of each method, a diagram for each setup",
-        "caption": "Mean ranks within subjects; a bar joins methods of which no difference is shown (paired Wilcoxon "
-        "tests, corrected by Holm).",
-    },
-    "cost": {
-        "alt": "Mean Dice of each method against its CPU time",
-        "caption": "What a point of Dice costs: CPU time of a cell and of all that it rests on.",
-    },
-    "exchange": {
-        "alt": "Megabytes that each method sends across borders of sites",
-        "caption": "What crosses borders of sites for one cell, by the ledgers of the sites.",
-    },
-    "curves": {
-        "alt": "Validation Dice over the training, a panel for each target",
-        "caption": "Validation Dice over the training, of methods that are validated while they train.",
-    },
-}
-"""Charts of a table with their alternative text and caption."""
-_FIGURES = {
-    "gallery.png": {
-        "alt": "Training slices of every site with their labels",
-        "caption": "Training slices of every site with their labels.",
-    },
-    "figure2.png": {
-        "alt": "Truth and prediction of every method on one target of each setup",
-        "caption": "The first test case of one target per setup (Figure 2 of the paper).",
-    },
-    "failures.png": {
-        "alt": "The worst test subject of every cell, with truth and prediction",
-        "caption": "The worst test subject of each cell with its Dice in percent, in the slice with most truth.",
-    },
-}
-_FACTORY = {
-    "samples": (
-        "samples of the data factory",
-        "Real slices, then one z over the training, several z, and one z over slice positions; a row is a site.",
-    ),
-    "morphing": ("one latent on its way from site to site", "One z on its way from one site's look to another's."),
-}
 
 
 def to_json(value: Any) -> str:
@@ -148,7 +103,8 @@ def page_spec(config: Config) -> dict[str, Any]:
     return {
         **_table1(config),
         "table": config.table,
-        "pictures": config.pictures,
+        "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: uses the labelled slices of the target.",
+        "slices": config.slices,
         "classes": {setup.name: setup.classes for setup in config.setups.values()},
         "galleries": _galleries(config),
     }
@@ -156,14 +112,9 @@ def page_spec(config: Config) -> dict[str, Any]:
 
 def page_files(config: Config) -> list[str]:
     """What the page shows or links to: cells, and pictures."""
-    pictures = [picture["file"] for section in _galleries(config) for picture in section["pictures"]]
-    slices = [config.layout.client(*target, "slices.js") for target in _targets(config)] if config.pictures else []
-    return [*map(config.layout.file, pictures), *slices]
-
-
-def charts(config: Config) -> list[str]:
-    """Files of the charts."""
-    return [config.layout.file(f"charts/{name}.png") for name in CHARTS]
+    shown = [picture["file"] for section in _galleries(config) for picture in section["pictures"]]
+    slices = [config.layout.client(*target, "slices.js") for target in _targets(config)] if config.slices else []
+    return [*map(config.layout.file, shown), *slices]
 
 
 def failures_spec(config: Config) -> dict[str, Any]:
@@ -215,10 +166,11 @@ def cells_spec(config: Config) -> dict[str, Any]:
 
 
 def pictures(config: Config) -> list[str]:
-    """Gallery, Figure 2 and its like for all targets, if the clients release slices; they belong to Table 1."""
-    if not config.pictures or config.table != TABLE1:
+    """Gallery, Figure 2 and its like for all targets, and the worst subjects, as far as slices are released."""
+    if config.table != TABLE1:
         return []
-    return [config.layout.file(name) for name in ("gallery.png", "figure2.png", "cells.png", "failures.png")]
+    names = ["gallery.png", "figure2.png", "cells.png"] if config.pictures else []
+    return [config.layout.file(name) for name in (*names, *(["failures.png"] if config.slices else []))]
 
 
 def page(config: Config) -> list[str]:
@@ -286,8 +238,9 @@ def _table1(config: Config) -> dict[str, Any]:
 def _galleries(config: Config) -> list[dict[str, Any]]:
     """Sections of pictures on the page: id, title, and pictures (file below the run's folder, alt, caption)."""
     sections = [("charts", "Charts", [{"file": f"charts/{name}.png", **texts} for name, texts in CHARTS.items()])]
-    if config.pictures:
-        sections.insert(0, ("figures", "Slices", [{"file": name, **texts} for name, texts in _FIGURES.items()]))
+    shown = [Path(file).name for file in pictures(config)]
+    if figures := [{"file": name, **texts} for name, texts in FIGURES.items() if name in shown]:
+        sections.insert(0, ("figures", "Slices", figures))
     if config.factory:
         sections.append(
             (
@@ -300,7 +253,7 @@ def _galleries(config: Config) -> list[dict[str, Any]]:
                         "caption": f"{setup.label}. {caption}",
                     }
                     for setup in config.setups.values()
-                    for name, (alt, caption) in _FACTORY.items()
+                    for name, (alt, caption) in FACTORY.items()
                 ],
             )
         )

@@ -5,19 +5,13 @@ Each client has a folder of its own, and a job of one client writes only there. 
 """
 
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePosixPath
 
 RESERVED = (
-    *("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks", "records", "page"),
+    *("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks", "charts"),
     *("raw", "data", "truth", "nnunet_plan"),
 )
 """Folders of a run, a setup or a client, whose names no setup, client or method may take."""
-
-
-def record_of(path: PurePath) -> str:
-    """Where the record of a file or folder ``results/<run>/<name>`` lies: ``results/<run>/records/<name>.json``."""
-    results, run, *name = path.parts
-    return str(PurePosixPath(results, run, "records", *name)) + ".json"
 
 
 @dataclass(frozen=True)

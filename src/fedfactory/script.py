@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.files import claimed
 from fedfactory.linelog import LineLog
 from fedfactory.provenance.record import JobWatch
+from fedfactory.provenance.story import write_story
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,13 @@ _DISK = {
 _MEMORY = re.compile("can't allocate memory|out of memory")
 
 
-def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], Iterable[Path] | None]) -> None:
+def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None]) -> None:
     """Parse the command line, run ``work`` and leave with an exit status.
 
-    ``work`` may return files from outside the results that it read, for the record. Adds the argument ``--log``; what
-    ``--out`` names, if the script has it, no other job makes meanwhile. Whatever libraries print goes to the log with
-    its own lines, and a record of what the job made to the run's ``records``; the terminal shows progress and, if the
-    work fails, the reason: a sentence for bad input, the last line of the traceback and the place of the log for a
-    defect.
+    Adds the argument ``--log``; what ``--out`` names, if the script has it, no other job makes meanwhile. Whatever
+    libraries print goes to the log with its own lines; everything that the job makes gets a record, and ``--story``, if
+    the script has it, the story of what ``--out`` names. The terminal shows progress and, if the work fails, the
+    reason: a sentence for bad input, the last line of the traceback and the place of the log for a defect.
     """
     parser.add_argument("--log", type=Path, required=True, help="file for the log")
     arguments = parser.parse_args()
@@ -56,10 +56,15 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     # A child that a library forks must die at once, as its parent expects.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    watch = JobWatch(arguments)
     try:
-        with redirect_stdout(LineLog(log)), claimed(arguments.out) if "out" in arguments else nullcontext():
-            watch.write_records(work(arguments) or ())
+        with (
+            redirect_stdout(LineLog(log)),
+            claimed(arguments.out) if "out" in arguments else nullcontext(),
+            JobWatch.over(arguments) as watch,
+        ):
+            work(arguments)
+            if "story" in arguments:
+                write_story(watch.records, arguments.out, arguments.story)
     except FedFactoryError as error:
         _fail(str(error))
     except Exception as error:

@@ -39,7 +39,7 @@ def test_the_share_of_a_surface_within_tolerance_by_hand():
     # Ten voxels more: five at 0.5 mm, five at 1.0 mm.
     assert found.nsd == pytest.approx((100 + 105) / (100 + 110), abs=1e-6)
     assert found.dice == pytest.approx(200 / 210)
-    assert found.volume_error == pytest.approx(0.1)
+    assert found.volume_error == pytest.approx(2 * 10 / 210)
     assert found.truth_ml == pytest.approx(100 * 7.0 / 1000)
     assert found.predicted_ml == pytest.approx(110 * 7.0 / 1000)
 
@@ -82,18 +82,19 @@ def test_failing_gets_the_worst_figures_and_nothing_at_all_gets_none():
     worst = math.hypot(10, 20, 28)
     assert diagonal_mm(shape, SPACING) == pytest.approx(worst)
     miss = compare(empty, full, SPACING, Ruler(1.0))
-    assert (miss.outcome, miss.dice, miss.nsd, miss.volume_error) == (Outcome.MISS, 0, 0, -1)
+    assert (miss.outcome, miss.dice, miss.nsd, miss.volume_error) == (Outcome.MISS, 0, 0, -2)
     assert miss.hd95_mm == pytest.approx(worst)
     alarm = compare(full, empty, SPACING, Ruler(1.0))
-    assert (alarm.outcome, alarm.dice, alarm.nsd) == (Outcome.FALSE_ALARM, 0, 0)
+    assert (alarm.outcome, alarm.dice, alarm.nsd, alarm.volume_error) == (Outcome.FALSE_ALARM, 0, 0, 2)
     assert alarm.hd95_mm == pytest.approx(worst)
-    assert math.isnan(alarm.volume_error)
     absent = compare(empty, empty, SPACING, Ruler(1.0))
     assert absent.outcome == Outcome.ABSENT
     assert all(math.isnan(value) for value in (absent.dice, absent.hd95_mm, absent.nsd, absent.volume_error))
     # A wrong place is never worse than a miss.
     corner = compare(box(shape, (0, 1), (0, 1), (0, 1)), box(shape, (19, 20), (9, 10), (3, 4)), SPACING, Ruler(1.0))
     assert corner.hd95_mm < miss.hd95_mm
+    everything = compare(np.ones(shape, dtype=bool), full, SPACING, Ruler(1.0))
+    assert 1 < everything.volume_error < abs(miss.volume_error), "nor is claiming everything"
 
 
 def by_simpleitk(prediction: np.ndarray, truth: np.ndarray, tolerance: float) -> tuple[float, float]:

@@ -56,8 +56,8 @@ def test_what_is_too_far_away_is_marked_but_not_on_phantoms():
     means = {key: mean for key, (mean, _) in PAPER.items()}
     key = ("mm", "ct", "ours")
     deviation = PAPER[key][1]
-    # Three subjects: 1.96 standard errors of both means.
-    limit = 1.96 * math.sqrt((2.0**2 + deviation**2) / 3)
+    # Three subjects in both tables: four degrees of freedom, of which 2.776 standard errors hold 95 %.
+    limit = 2.776 * math.sqrt((2.0**2 + deviation**2) / 3)
     for shift, expected in ((0.99 * limit, 1), (1.01 * limit, 0)):
         (row,) = [
             row
@@ -67,7 +67,8 @@ def test_what_is_too_far_away_is_marked_but_not_on_phantoms():
         assert row["within"] == expected
     rows = beside(study_of({**means, key: 0.0}), PAPER, phantom=True)
     assert {row["within"] for row in rows} == {""}
-    assert "Phantoms are no patients" in to_page(study_of(means), PAPER, rows, phantom=True)
+    page = to_page(study_of(means), PAPER, rows, phantom=True)
+    assert "Phantoms are no patients" in page and "(+" not in page
 
 
 def test_a_reversed_order_is_said_to_be():

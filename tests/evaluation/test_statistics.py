@@ -63,7 +63,7 @@ def test_holm_by_hand(monkeypatch):
     import scipy.stats
 
     answers = iter([0.01, 0.04, 0.03])
-    monkeypatch.setattr(scipy.stats, "wilcoxon", lambda _: type("Answer", (), {"pvalue": next(answers)}))
+    monkeypatch.setattr(scipy.stats, "wilcoxon", lambda _, **__: type("Answer", (), {"pvalue": next(answers)}))
     values = {name: [1.0 * n, 2.0, 3.0] for n, name in enumerate("abc")}
     # Smallest first: 3 x 0.01, 2 x 0.03, and no smaller than the one before: 0.06.
     assert [pair.p_holm for pair in compare_pairs(values)] == pytest.approx([0.03, 0.06, 0.06])
@@ -89,6 +89,27 @@ def test_a_real_difference_is_found():
     values = {"good": (subjects + 8).tolist(), "poor": subjects.tolist(), "same": (subjects + 1e-9).tolist()}
     verdicts = {(pair.first, pair.second): pair.significant for pair in compare_pairs(values)}
     assert verdicts["good", "poor"]
+
+
+def test_test_and_means_must_point_the_same_way():
+    """Better by a little on most subjects, and a total failure on two: ahead in ranks, behind in the mean."""
+    rng = np.random.default_rng(0)
+    steady = rng.normal(70, 2, 20)
+    erratic = steady + rng.uniform(0.5, 1.5, 20)
+    erratic[:2] = 0
+    (found,) = compare_pairs({"steady": steady.tolist(), "erratic": erratic.tolist()})
+    assert found.difference > 0 > found.rank_sum
+    assert found.p_holm < 0.05 and not found.significant
+    turned = found.turned()
+    assert (turned.first, turned.difference, turned.significant) == ("erratic", -found.difference, False)
+
+
+def test_ties_are_tested_exactly():
+    """Three of eight subjects tie: all 2^5 signs of the others by hand."""
+    differences = [3.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+    (found,) = compare_pairs({"a": differences, "b": [0.0] * 8})
+    assert found.p == pytest.approx(2 / 2**5, abs=0.01)
+    assert found.rank_sum == pytest.approx(15)
 
 
 def test_equal_methods_are_no_evidence():

@@ -3,13 +3,13 @@ import math
 import pytest
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.scores import COLUMNS
 from fedfactory.evaluation.subjects import over_seeds, read_subjects
 
 
 def scores(path, rows):
     """Rows (subject, case, class, outcome, dice, HD95, NSD, volume error)."""
-    lines = [",".join(COLUMNS), *(f"ms,ge,m,0,{row},1,1" for row in rows)]
+    head = "setup,target,method,seed,subject,case,class,outcome,dice,hd95_mm,nsd,volume_error,truth_ml,predicted_ml"
+    lines = [head, *(f"ms,ge,m,0,{row},1,1" for row in rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -34,8 +34,8 @@ def test_classes_then_cases_then_subjects(tmp_path):
 def test_failing_never_improves_a_mean(tmp_path):
     """A method that predicts nothing in its worst case is no better off in any metric."""
     good = "a,a_1,LV,found,0.9,1,0.9,0.1"
-    poor = read_subjects(scores(tmp_path / "p.csv", [good, "a,a_2,LV,found,0.1,80,0.1,0.9"]))["a"]
-    nothing = read_subjects(scores(tmp_path / "n.csv", [good, "a,a_2,LV,miss,0,100,0,-1"]))["a"]
+    poor = read_subjects(scores(tmp_path / "p.csv", [good, "a,a_2,LV,found,0.1,80,0.1,1.8"]))["a"]
+    nothing = read_subjects(scores(tmp_path / "n.csv", [good, "a,a_2,LV,miss,0,100,0,-2"]))["a"]
     for metric, better in (("dice", 1), ("nsd", 1), ("hd95_mm", -1), ("volume_error", -1)):
         assert better * nothing.figures[metric] < better * poor.figures[metric], metric
 

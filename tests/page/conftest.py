@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fedfactory import jobs
 from fedfactory.config import load_config, read_yaml
@@ -27,7 +28,7 @@ def write_scores(file: Path, level: float, seed: int) -> None:
         for subject in range(SUBJECTS):
             dice = float(np.clip(level + rng.normal(0, 0.05), 0, 1))
             outcome = "found" if dice else "miss"
-            figures = [f"{value:.6f}" for value in (dice, 50 * (1 - dice), dice, dice - 1, 10, 10 * dice)]
+            figures = [f"{value:.6f}" for value in (dice, dice, 50 * (1 - dice), dice - 1, 10, 10 * dice)]
             writer.writerow(["s", "t", "m", 0, f"subject<{subject}>", f"case{subject}", "c", outcome, *figures])
 
 
@@ -74,6 +75,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_slices(
                 f"{setup.name}/{target}", [shown], folder / config.layout.client(setup.name, target, "slices.js")
             )
+    # Pictures of the demo's size.
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1400, 3), np.uint8)
+    for name in jobs.page_files(config):
+        if name.endswith(".png") and "/charts/" not in name:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise).save(folder / name)
     run = config.layout.root
     spec = jobs.page_spec(config)
     script(folder, "analysis", "--spec", json.dumps(spec), "--out", f"{run}/table1_analysis")

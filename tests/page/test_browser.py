@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,6 @@ def page(chromium: Any, site: Path) -> Iterator[Any]:
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url))
-    # Pictures that this made-up run does not have.
-    for name in ("gallery", "figure2", "failures", "samples", "morphing"):
-        opened.route(f"**/{name}.png", lambda route: route.fulfill(body=b"", content_type="image/png"))
     opened.goto((site / "index.html").as_uri())
     yield opened
     context.close()
@@ -54,9 +50,10 @@ def column(page: Any, target: str) -> list[float]:
 def test_loads_in_two_seconds_with_all_cells(chromium: Any, site: Path):
     context = chromium.new_context(offline=True)
     opened = context.new_page()
-    started = time.monotonic()
     opened.goto((site / "index.html").as_uri(), wait_until="load")
-    assert time.monotonic() - started < 2
+    # From the request to the load event, as the browser itself measures it.
+    taken = opened.evaluate("performance.getEntriesByType('navigation')[0].loadEventStart")
+    assert 0 < taken < 2000
     assert opened.locator("#table1 td button").count() == 90
     context.close()
 
@@ -73,6 +70,27 @@ def test_the_table_sorts_both_ways_and_back(page: Any):
     page.locator('#table1 button[data-column="order"]').click()
     assert column(page, "mm/ct") == before
     assert "Sorted by the order of the paper" in page.locator("#status").inner_text()
+
+
+def test_a_sorted_table_stays_sorted_when_another_figure_is_chosen(page: Any):
+    page.select_option("#metric", "hd95_mm")
+    page.locator('#table1 button[data-column="ms/ge"]').click()
+    assert column(page, "ms/ge") == sorted(column(page, "ms/ge")), "lower is better, and comes first"
+    page.select_option("#metric", "volume_error")
+    assert column(page, "ms/ge") == sorted(column(page, "ms/ge"))
+    assert "volume error" in page.locator("#caption").inner_text()
+
+
+def test_a_cell_that_is_closed_before_its_slices_come_shows_none_of_them(page: Any):
+    """Slices of the first cell arrive while the second one is open."""
+    page.evaluate("() => { window.real = document.head.append.bind(document.head); document.head.append = () => {}; }")
+    page.locator('#table1 button[data-cell="mm/ct/ours"]').click()
+    page.locator("#close").click()
+    page.evaluate("() => { document.head.append = window.real; }")
+    page.locator('#table1 button[data-cell="mo/octa/ours"]').click()
+    page.locator("#slice").wait_for(state="visible")
+    page.evaluate("() => fedfactorySlices('mm/ct', [{case: 'other', slices: [{}]}])")
+    assert page.locator("#case option").all_inner_texts() == ["case0"]
 
 
 def test_another_figure_can_be_shown(page: Any):

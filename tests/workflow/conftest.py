@@ -59,10 +59,14 @@ class Project:
         return jobs
 
     def bytes_below(self, *parts: str) -> dict[str, bytes]:
-        """Contents of the files below a folder of the results, Snakemake's own time stamps left out."""
+        """Contents of the files below a folder of the results, but for what tells when and where they were made."""
         folder = self.folder.joinpath("results", *parts)
         files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-        return {str(path.relative_to(folder)): path.read_bytes() for path in files if not path.name.startswith(".")}
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in files
+            if path.name[0] != "." and path.name != "cell.json"
+        }
 
 
 def copy_project(folder: Path) -> Project:

@@ -26,7 +26,7 @@ NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
 OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
 OURS = ("ours", "ours_paired")
 ANALYSED = ("analysis", "charts", "page")
-AFTER_SCORES = ("table1", "provenance", *ANALYSED, "figure2", "cells", "slices", "failures")
+AFTER_SCORES = ("table1", *ANALYSED, "figure2", "cells", "slices", "failures")
 TABLE = ("score", *AFTER_SCORES)
 FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
@@ -136,7 +136,8 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
         ("evaluation/render.py", {"gap", "table1", "page"}),
         ("evaluation/statistics.py", {"gap", "table1", *ANALYSED}),
         ("page/content.py", {"page"}),
-        ("provenance/record.py", {"provenance", "charts", "page"}),
+        ("provenance/record.py", set()),
+        ("provenance/story.py", {"charts", "page"}),
         (
             "federation/sampling.py",
             {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
@@ -189,8 +190,8 @@ def test_changing_one_method_leaves_the_others_alone(finished: Project):
             "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
         )
         assert finished.planned() == {
-            **{"nnunet_finetune": 6, "nnunet_predict": 6, "score": 6, "provenance": 6, "slices": 6},
-            **{name: 1 for name in AFTER_SCORES if name not in {"provenance", "slices"}},
+            **{"nnunet_finetune": 6, "nnunet_predict": 6, "score": 6, "slices": 6},
+            **{name: 1 for name in AFTER_SCORES if name != "slices"},
         }
     finally:
         path.write_text(content)
@@ -268,7 +269,7 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
     """In the order of docs/walkthrough.md; the finished run stands for the demo."""
     shutil.copytree(finished.folder / "results", fresh.folder / "results", copy_function=shutil.copy2)
     found = commands("walkthrough.md")
-    assert len(found) == 12 and set(REPLACED) < set(found)
+    assert len(found) == 13 and set(REPLACED) < set(found)
     # The demo of this copy is the tiny run.
     shutil.copy(fresh.folder / "config/test.yaml", fresh.folder / "config/demo.yaml")
     write_files_of("add-a-dataset.md", fresh)

@@ -47,10 +47,10 @@ def metric_rows(study: Study) -> Iterator[dict[str, Any]]:
 
 
 def comparisons(study: Study) -> dict[str, list[Comparison]]:
-    """Paired tests of Dice: of all pairs over the subjects of a setup, and of the best of each target with all others.
+    """Paired tests of Dice: all pairs over the subjects of a setup, and the best of each target with all others.
 
     Returns:
-        ``ms`` or ``ms/ge`` -> comparisons, corrected together; in a target's the best method comes first in each.
+        ``ms`` or ``ms/ge`` -> comparisons; in a target's the best method comes first in each.
     """
     found = {}
     for setup, columns in study.setups.items():
@@ -61,19 +61,23 @@ def comparisons(study: Study) -> dict[str, list[Comparison]]:
 
 
 def compare_with_best(study: Study, column: Column) -> list[Comparison]:
-    """The best method of a target with each other one, corrected together; the best comes first in each."""
+    """The best method of a target with each other one; the best comes first in each.
+
+    Corrected over all pairs of the target: the best is picked from the same data, and so is the largest difference.
+    """
     values = {method: study.values(column, method) for method in study.methods}
     best = max(study.methods, key=lambda method: statistics.fmean(values[method]))
-    return compare_pairs(values, [(best, other) for other in study.methods if other != best])
+    pairs = [pair for pair in compare_pairs(values) if best in (pair.first, pair.second)]
+    return [pair if pair.first == best else pair.turned() for pair in pairs]
 
 
 def significance(study: Study) -> tuple[set[Key], str]:
     """Cells that are significantly worse than the best of their column, and a note for below the table."""
     tests = {column: compare_with_best(study, column) for column in study.columns}
-    tested = [pairs for pairs in tests.values() if pairs]
-    if not tested:
+    if len(study.rows) < 2:
         return set(), ""
-    if all(too_few(pairs) for pairs in tested):
+    small = [column for column, pairs in tests.items() if too_few(pairs)]
+    if len(small) == len(tests):
         return set(), (
             "No difference within a column can be significant with so few test subjects; the analysis tests them over "
             "all subjects of a setup."
@@ -84,7 +88,11 @@ def significance(study: Study) -> tuple[set[Key], str]:
         for pair in pairs
         if pair.significant
     }
-    return worse, f"{WORSE} Significantly worse than the best of its column (Wilcoxon, corrected by Holm, 5 %)."
+    note = f"{WORSE} Significantly worse than the best of its column (Wilcoxon, corrected by Holm over all pairs, 5 %)."
+    if small:
+        names = ", ".join(f"{column.setup_label} {column.label}" for column in small)
+        note += f" Too few test subjects for that in {names}."
+    return worse, note
 
 
 def rankings(study: Study) -> dict[str, Ranking]:

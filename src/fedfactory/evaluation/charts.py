@@ -1,7 +1,6 @@
 """Charts of a table: subjects by cell, methods by targets, ranks, cost, and what training looked like."""
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,22 +98,20 @@ def rank_diagram(study: Study, ranks: Mapping[str, Ranking], tests: Mapping[str,
 
 
 def cost_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figure:
-    """Mean Dice of a method in each setup against the CPU time of one cell, what it shares with others included."""
+    """Mean Dice of a method in each setup against the time of one cell, what it shares with others included."""
     figure, axes = plt.subplots(
         1, len(study.setups), figsize=(4.2 * len(study.setups), 3.6), squeeze=False, layout="constrained", sharey=True
     )
     for axis, (setup, columns) in zip(axes[0], study.setups.items(), strict=True):
         for number, row in enumerate(study.rows):
-            seconds = np.mean(
-                [costs[setup, column.target, row.method]["with_shared"]["cpu_seconds"] for column in columns]
-            )
+            seconds = np.mean([costs[setup, column.target, row.method]["with_shared"]["seconds"] for column in columns])
             dice = np.mean([study.mean(column, row.method) for column in columns])
             axis.plot(seconds / 60, dice, "o", color=_COLOURS(number % 10))
             axis.annotate(row.label, (seconds / 60, dice), xytext=(4, 3), textcoords="offset points", fontsize=8)
         axis.set_xscale("log")
         axis.margins(x=0.25)
         axis.set_title(columns[0].setup_label, fontsize=9)
-        axis.set_xlabel("CPU minutes of a cell and all it rests on", fontsize=8)
+        axis.set_xlabel("minutes of all jobs behind a cell", fontsize=8)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("mean Dice (%)", fontsize=8)
     return figure
@@ -169,18 +166,25 @@ def training_curves(study: Study, models: Mapping[Key, Path]) -> Figure:
 
 
 def _curves(model: Path | None) -> list[tuple[list[float], list[float]]]:
-    """(share in percent, Dice in percent) of each way that a model was validated in."""
-    file = None if model is None else model / "validation.csv"
-    if file is None or not file.is_file():
+    """(share of the training in percent, validation Dice in percent) of each way or schedule that was validated."""
+    if model is None:
         return []
-    with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    curves = []
-    for way in dict.fromkeys(row["branches"] for row in rows):
-        own = [row for row in rows if row["branches"] == way and row["dice"]]
-        last = max((int(row["step"]) for row in own), default=0)
-        if last and any(int(row["chosen"]) for row in own):
-            curves.append(
-                ([100 * int(row["step"]) / last for row in own], [100 * float(row["dice"] or math.nan) for row in own])
-            )
-    return curves
+    # Ours, SAM and MedSAM; nnU-Net's fine-tuning.
+    for name, group, step, dice in (
+        ("validation.csv", "branches", "step", "dice"),
+        ("training.csv", "schedule", "epoch", "val_pseudo_dice"),
+    ):
+        file = model / name
+        if file.is_file():
+            with file.open(newline="") as stream:
+                rows = [row for row in csv.DictReader(stream) if row[dice]]
+            return [
+                (
+                    [100 * number / max(1, len(own) - 1) for number in range(len(own))],
+                    [100 * float(row[dice]) for row in sorted(own, key=lambda row: int(row[step]))],
+                )
+                for own in (
+                    [row for row in rows if row[group] == kind] for kind in dict.fromkeys(r[group] for r in rows)
+                )
+            ]
+    return []

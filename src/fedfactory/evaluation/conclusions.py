@@ -43,11 +43,8 @@ def _of_setup(label: str, labels: Mapping[str, str], pairs: Sequence[Comparison]
     if len(order) < 2:
         return f"{label}: one method, nothing to compare."
     first = order[0]
-    worse = {
-        (pair.second if pair.first == first else pair.first)
-        for pair in pairs
-        if first in (pair.first, pair.second) and pair.significant
-    }
+    own = [pair if pair.first == first else pair.turned() for pair in pairs if first in (pair.first, pair.second)]
+    worse = {pair.second for pair in own if pair.significant and pair.difference > 0}
     alike = [labels[method] for method in order[1:] if method not in worse]
     head = (
         f"{label}, {ranking.n} subjects: {labels[first]} has the best mean rank "

@@ -42,7 +42,7 @@ class Agreement:
         dice: Dice coefficient in [0, 1].
         hd95_mm: 95th percentile of the Hausdorff distance in mm, at least 0.
         nsd: normalised surface Dice at the setup's tolerance, in [0, 1].
-        volume_error: (predicted - true) / true volume, at least -1; nan where truth is empty.
+        volume_error: difference of the volumes by their mean, 2 (predicted - true) / (predicted + true), in [-2, 2].
         truth_ml: true volume in millilitres (2D: area times the pixel's nominal thickness).
         predicted_ml: predicted volume.
     """
@@ -77,8 +77,8 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     al., TPAMI 1993); NSD the share of surface voxels within a tolerance of the other surface (Nikolov et al., JMIR
     2021). Both are MONAI's (``compute_hausdorff_distance``, ``compute_surface_dice``), with the image's spacing.
 
-    Empty masks: a miss and a false alarm have Dice and NSD 0 and the worst HD95 that the image allows, its diagonal;
-    a miss has volume error -1. A class that neither mask holds has no figure at all.
+    Empty masks: a miss and a false alarm have the worst of every figure: Dice and NSD 0, volume error -2 and 2, and
+    the worst HD95 that the image allows, its diagonal. A class that neither mask holds has no figure at all.
 
     Args:
         prediction: boolean, (X, Y) or (X, Y, Z); an axis of length 1 is flat: it has no surface of its own.
@@ -93,9 +93,9 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
         raise ValueError(f"shapes {prediction.shape} and {truth.shape}, spacing of {len(spacing)} axes")
     ml = math.prod(spacing) / 1000
     truth_ml, predicted_ml = (float(mask.sum()) * ml for mask in (truth, prediction))
-    volume_error = (predicted_ml - truth_ml) / truth_ml if truth_ml else math.nan
     if not truth_ml and not predicted_ml:
         return Agreement(Outcome.ABSENT, *[math.nan] * 4, 0.0, 0.0)
+    volume_error = 2 * (predicted_ml - truth_ml) / (predicted_ml + truth_ml)
     if truth_ml and predicted_ml:
         outcome = Outcome.FOUND
     else:

@@ -16,7 +16,7 @@ OURS = "ours"
 """The paper's own method, in the paper's table and in ours."""
 FAILED = 5.0
 """Dice in percent below which the paper counts a cell as failed (section 4.3)."""
-_Z = 1.96
+_FAR = "◊"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def claims(means: Mapping[Key, float]) -> Claims:
     return Claims(
         averages={setup: (statistics.fmean(v), statistics.pstdev(v)) for setup, v in others.items()},
         failures={setup: (sum(value < FAILED for value in v), len(v)) for setup, v in others.items()},
-        wins=sum(column[OURS] == max(column.values()) for column in columns.values()),
+        wins=sum(round(column[OURS], 1) == round(max(column.values()), 1) for column in columns.values()),
         targets=len(columns),
         minimum=min(column[OURS] for column in columns.values()),
     )
@@ -119,34 +119,52 @@ def order_agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float,
     return found
 
 
+def about(rows: Sequence[Mapping[str, Any]], setups: Mapping[str, str], phantom: bool) -> str:
+    """What can be read from :func:`grid_of`, and how far the order of methods agrees, in sentences."""
+    kind = (
+        "Phantoms are no patients: what can be compared is the order of methods, not a value."
+        if phantom
+        else f"{_FAR}: further from the paper than the spread over subjects and seeds lets expect (95 %: one cell in "
+        "twenty is, by chance)."
+    )
+    taus = [
+        f"{setups[setup]} {tau:.2f} ({count} methods)"
+        for setup, (tau, count) in order_agreement(rows).items()
+        if not math.isnan(tau)
+    ]
+    order = f" Order of methods, Kendall's tau (1: the paper's, -1: reversed): {'; '.join(taus)}." if taus else ""
+    return kind + order
+
+
+def grid_of(study: Study, rows: Sequence[Mapping[str, Any]], phantom: bool) -> list[dict[str, str]]:
+    """Rows of a table: for each method that the paper has, every target here and there."""
+    by_cell = {(row["setup"], row["target"], row["method"]): row for row in rows}
+    compared = {row["method"] for row in rows}
+    return [
+        {
+            "": row.label,
+            **{
+                f"{column.setup_label} {column.label}": _text(
+                    by_cell.get((column.setup, column.target, row.method)), phantom
+                )
+                for column in study.columns
+            },
+        }
+        for row in study.rows
+        if row.method in compared
+    ]
+
+
 def to_page(
     study: Study, paper: Mapping[Key, tuple[float, float]], rows: Sequence[Mapping[str, Any]], phantom: bool
 ) -> str:
     """Both tables beside each other as Markdown."""
-    labels = {row.method: row.label for row in study.rows}
     setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
-    kind = (
-        "**Phantoms are no patients: what can be compared is the order of methods, not a value.**"
-        if phantom
-        else "Marked with ‡: further from the paper than the spread over subjects and seeds lets expect (95 %)."
-    )
-    by_cell = {(row["setup"], row["target"], row["method"]): row for row in rows}
-    grid = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        cells = {
-            f"{column.setup_label} {column.label}": beside_text(by_cell.get((column.setup, column.target, method)))
-            for column in study.columns
-        }
-        grid.append({"": labels[method], **cells})
     parts = [
         "# Beside the paper\n",
-        f"Dice in percent: here / in the paper's Table 1 (difference). {kind}\n",
-        to_markdown(grid),
-        "## The order of methods\n",
-        "".join(
-            f"- {setups[setup]}: Kendall's tau {tau:.2f} over {count} methods (1: the paper's order, -1: reversed)\n"
-            for setup, (tau, count) in order_agreement(rows).items()
-        ),
+        f"Dice in percent: here / in the paper's Table 1{'' if phantom else ' (difference)'}. "
+        f"{about(rows, setups, phantom)}\n",
+        to_markdown(grid_of(study, rows, phantom)),
     ]
     complete = {(row["setup"], row["target"], row["method"]): row["mean"] for row in rows}
     if len(complete) == len(paper):
@@ -200,14 +218,17 @@ def _claims(paper: Mapping[Key, tuple[float, float]], own: Mapping[Key, float], 
 
 
 def _within(cell: Cell, mean: float, deviation: float) -> bool:
+    from scipy.stats import t
+
     of_seeds = 0.0 if math.isnan(cell.seed_std) else cell.seed_std
-    error = math.sqrt((cell.std**2 + deviation**2) / cell.n + 2 * of_seeds**2)
-    return abs(cell.mean - mean) <= _Z * error
+    # Ours is the mean over seeds, the paper's one of them, as far as it says.
+    error = math.sqrt((cell.std**2 + deviation**2) / cell.n + of_seeds**2 * (1 + 1 / cell.seeds))
+    return abs(cell.mean - mean) <= float(t.ppf(0.975, max(1, 2 * (cell.n - 1)))) * error
 
 
-def beside_text(row: Mapping[str, Any] | None) -> str:
-    """A row of :func:`beside` as a cell of a table; empty for a cell that the paper does not have."""
+def _text(row: Mapping[str, Any] | None, phantom: bool) -> str:
     if row is None:
         return ""
-    mark = "‡" if row["within"] == 0 else ""
-    return f"{row['mean']:.1f} / {row['paper_mean']:.1f} ({row['difference']:+.1f}){mark}"
+    values = f"{row['mean']:.1f} / {row['paper_mean']:.1f}"
+    mark = _FAR if row["within"] == 0 else ""
+    return values if phantom else f"{values} ({row['difference']:+.1f}){mark}"

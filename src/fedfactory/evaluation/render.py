@@ -56,7 +56,8 @@ def arrange(
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
-        cells = [(table[key].text + (WORSE if key in worse else ""), key in best) for key in keys]
+        # A cell that prints the best value is not marked as worse, whatever its further digits say.
+        cells = [(table[key].text + (WORSE if key in worse and key not in best else ""), key in best) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append((row.label + marks, row.uses_mt, cells))
     notes = [caption]

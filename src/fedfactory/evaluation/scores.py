@@ -12,10 +12,9 @@ from fedfactory.data.geometry import Orientation
 from fedfactory.evaluation.metrics import Agreement, Ruler, compare
 from fedfactory.evaluation.pairs import load_oriented, load_pair
 from fedfactory.evaluation.panels import Panel, grey_values, write_panels
+from fedfactory.evaluation.subjects import METRICS
 from fedfactory.files import new_file
 
-METRICS = ("dice", "hd95_mm", "nsd", "volume_error")
-"""Columns of a score file that are figures of merit; see :class:`fedfactory.evaluation.metrics.Agreement`."""
 COLUMNS = (
     *("setup", "target", "method", "seed", "subject", "case", "class", "outcome"),
     *METRICS,

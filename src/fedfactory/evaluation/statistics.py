@@ -6,8 +6,9 @@ averaged within a subject first, so that training again does not make more patie
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Comparison:
         second: name of the other.
         n: number of subjects.
         difference: mean over subjects of first minus second.
+        rank_sum: of the signed ranks of the differences: what the test looks at; above 0 in favour of the first.
         p: of the two-sided Wilcoxon signed-rank test.
         p_holm: the same, corrected over the family of comparisons it was made with.
     """
@@ -34,13 +36,18 @@ class Comparison:
     second: str
     n: int
     difference: float
+    rank_sum: float
     p: float
     p_holm: float
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is significant after correction."""
-        return self.p_holm < 1 - LEVEL
+        """Whether the difference is significant after correction, and test and means point the same way."""
+        return self.p_holm < 1 - LEVEL and self.difference * self.rank_sum > 0
+
+    def turned(self) -> Self:
+        """The same comparison with the methods exchanged."""
+        return replace(self, first=self.second, second=self.first, difference=-self.difference, rank_sum=-self.rank_sum)
 
 
 @dataclass(frozen=True)
@@ -89,36 +96,43 @@ def confidence_interval(values: Sequence[float], seed: int) -> tuple[float, floa
     return float(found.low), float(found.high)
 
 
-def compare_pairs(
-    values: dict[str, Sequence[float]], pairs: Sequence[tuple[str, str]] | None = None
-) -> list[Comparison]:
-    """Test pairs of methods on the same subjects, corrected as one family (Holm, Scand. J. Stat. 1979).
+def compare_pairs(values: dict[str, Sequence[float]]) -> list[Comparison]:
+    """Test all pairs of methods on the same subjects, corrected as one family (Holm, Scand. J. Stat. 1979).
 
     Args:
         values: method -> one value for each subject, in one order.
-        pairs: which; all, if not given.
     """
-    from scipy.stats import wilcoxon
     from statsmodels.stats.multitest import multipletests
 
-    pairs = list(combinations(values, 2)) if pairs is None else list(pairs)
-    raw = []
-    for first, second in pairs:
-        differences = np.subtract(values[first], values[second])
-        # Equal everywhere is no evidence; scipy would divide by zero.
-        raw.append(float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0)
-    corrected = multipletests(raw, method="holm")[1] if raw else []
+    pairs = list(combinations(values, 2))
+    tested = [_signed_ranks(np.subtract(values[first], values[second])) for first, second in pairs]
+    corrected = multipletests([p for _, p in tested], method="holm")[1] if pairs else []
     return [
         Comparison(
             first,
             second,
             len(values[first]),
-            float(np.mean(np.subtract(values[first], values[second]))),
+            float(np.mean(values[first]) - np.mean(values[second])),
+            total,
             p,
-            float(holm),
+            float(q),
         )
-        for (first, second), p, holm in zip(pairs, raw, corrected, strict=True)
+        for (first, second), (total, p), q in zip(pairs, tested, corrected, strict=True)
     ]
+
+
+def _signed_ranks(differences: np.ndarray) -> tuple[float, float]:
+    """Sum of the signed ranks and p of Wilcoxon's test; differences that are equal everywhere are no evidence."""
+    from scipy.stats import PermutationMethod, rankdata, wilcoxon
+
+    known = differences[differences != 0]
+    if not len(known):
+        return 0.0, 1.0
+    total = float((rankdata(np.abs(known)) * np.sign(known)).sum())
+    tied = len(np.unique(np.abs(known))) < len(differences)
+    # Scipy's own choice for ties would be the normal approximation, which few subjects do not allow.
+    method = PermutationMethod(n_resamples=_RESAMPLES, rng=np.random.default_rng(0)) if tied else "exact"
+    return total, float(wilcoxon(differences, method=method).pvalue)
 
 
 def smallest_p(n: int) -> float:
@@ -127,8 +141,13 @@ def smallest_p(n: int) -> float:
 
 
 def too_few(pairs: Sequence[Comparison]) -> bool:
-    """Whether no figures at all could make one of these comparisons significant: there are too few subjects."""
-    return bool(pairs) and smallest_p(pairs[0].n) * len(pairs) >= 1 - LEVEL
+    """Whether no figures at all could make a comparison of one method with all others significant.
+
+    Args:
+        pairs: one for each other method; the family that was corrected holds all pairs.
+    """
+    family = len(pairs) * (len(pairs) + 1) // 2
+    return bool(pairs) and smallest_p(pairs[0].n) * family >= 1 - LEVEL
 
 
 def rank(values: dict[str, Sequence[float]]) -> Ranking:

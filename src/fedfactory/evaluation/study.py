@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_subjects
 from fedfactory.evaluation.table import Column, Row
 from fedfactory.paths import Layout
@@ -33,7 +34,8 @@ class Study:
         """Read the scores of all cells that a table's specification names (fedfactory.jobs).
 
         Raises:
-            FedFactoryError: as :func:`fedfactory.evaluation.subjects.read_subjects`.
+            FedFactoryError: as :func:`fedfactory.evaluation.subjects.read_subjects`, or cells of a target that were
+                scored on different subjects.
         """
         layout, columns, rows = (
             Layout(spec["run"]),
@@ -48,6 +50,14 @@ class Study:
             for column in columns
             for row in rows
         }
+        for column in columns:
+            own = [(row, seed) for row in rows for seed in cells[column.setup, column.target, row.method]]
+            for row, seed in own:
+                if seed.keys() != own[0][1].keys():
+                    raise FedFactoryError(
+                        f"{column.setup}/{column.target}: {row.method} was scored on other test subjects than "
+                        f"{own[0][0].method}; score the target's cells again"
+                    )
         return cls(columns, rows, cells)
 
     @property

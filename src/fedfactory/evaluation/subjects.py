@@ -11,7 +11,7 @@ from pathlib import Path
 from fedfactory.errors import FedFactoryError
 
 METRICS = {"dice": "Dice (%)", "nsd": "NSD (%)", "hd95_mm": "HD95 (mm)", "volume_error": "volume error (%)"}
-"""Figures of merit of a subject and what tables call them; of the volume error its size counts, not its sign."""
+"""Figures of merit, columns of a score file, and what tables call them; of the volume error its size counts."""
 _PERCENT = ("dice", "nsd", "volume_error")
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +23,7 @@ def page_data(
     analysis: Path,
     stories: Mapping[Key, Mapping[str, Any]],
     paper: Mapping[Key, tuple[float, float]],
+    worse: Collection[Key],
     spec: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Table, cells and methods as plain data, for the script and for the template.
@@ -33,7 +34,8 @@ def page_data(
         analysis: folder made by the rule ``analysis``.
         stories: ``cell.json`` of each cell's first seed.
         paper: the paper's table.
-        spec: of the table, with ``pictures`` and ``classes`` (setup -> class names).
+        worse: cells that are significantly worse than the best of their column.
+        spec: of the table, with ``slices`` and ``classes`` (setup -> class names).
     """
     metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
     tests = _tests(study, _rows(analysis / "comparisons.csv"))
@@ -45,13 +47,22 @@ def page_data(
             cells["/".join(key)] = {
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
-                **{"paper": paper.get(key), "tests": tests.get(key, [])},
+                **{"paper": paper.get(key), "tests": tests.get(key, []), "worse": key in worse},
                 **_story(stories[key], PurePosixPath(spec["run"])),
             }
     return {
         "phantom": spec["phantom"],
-        "pictures": spec["pictures"],
-        "metrics": {name: {"label": label, "higher": name not in _LOWER} for name, label in METRICS.items()},
+        "slices": spec["slices"],
+        "metrics": {
+            name: {
+                "label": label,
+                "higher": name not in _LOWER,
+                "caption": f"{label}, mean over test subjects, {'higher' if name not in _LOWER else 'lower'} is better;"
+                " below it the 95 % bootstrap interval over subjects, which is too narrow for few of them and does not"
+                " cover other training seeds. Bold: best of its column.",
+            }
+            for name, label in METRICS.items()
+        },
         "targets": [
             {
                 **{"key": f"{c.setup}/{c.target}", "setup_label": c.setup_label, "label": c.label},
@@ -98,21 +109,21 @@ def groups_of(study: Study) -> list[tuple[str, int]]:
 
 
 def cost_table(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> list[list[str]]:
-    """A row for each method, means over the targets: CPU time, largest job, GPU time, bytes, energy."""
+    """A row for each method, means over the targets: times, largest job, bytes, energy."""
     rows = []
     for row in study.rows:
         own = [costs[c.setup, c.target, row.method]["own"] for c in study.columns]
         shared = [costs[c.setup, c.target, row.method]["with_shared"] for c in study.columns]
-        energy = [cost["energy_joules"]["processor"] for cost in shared]
         rows.append(
             [
                 row.label,
-                f"{_mean(own, 'cpu_seconds'):.0f}",
+                f"{_mean(own, 'seconds'):.0f}",
+                f"{_mean(shared, 'seconds'):.0f}",
                 f"{_mean(shared, 'cpu_seconds'):.0f}",
                 f"{_mean(shared, 'gpu_seconds'):.0f}",
                 f"{max(cost['peak_memory_mb'] for cost in shared):.0f}",
                 f"{_mean(shared, 'bytes_exchanged') / 1e6:.1f}",
-                NOT_MEASURED if None in energy else f"{sum(energy) / len(energy) / 1000:.1f}",
+                *(_energy([cost["energy_joules"][kind] for cost in shared]) for kind in ("processor", "gpu")),
             ]
         )
     return rows
@@ -149,7 +160,6 @@ def _story(story: Mapping[str, Any], run: PurePosixPath) -> dict[str, Any]:
         "story": [
             ["commit", ", ".join(commit or "outside a git checkout" for commit in story["commits"])],
             ["configuration", story["configuration"][:_DIGEST]],
-            *([["weights", ", ".join(map(str, story["weights"].values()))]] if story["weights"] else []),
             ["own jobs", f"{own['jobs']}, {own['cpu_seconds']:.0f} s of CPU"],
             ["with shared jobs", f"{shared['jobs']}, {shared['cpu_seconds']:.0f} s of CPU"],
             ["exchanged", f"{shared['bytes_exchanged'] / 1e6:.1f} MB across borders of sites"],
@@ -191,6 +201,11 @@ def _tests(study: Study, rows: Sequence[Mapping[str, str]]) -> dict[Key, list[st
 def _rows(file: Path) -> list[dict[str, str]]:
     with file.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def _energy(joules: Sequence[float | None]) -> str:
+    known = [value for value in joules if value is not None]
+    return f"{sum(known) / len(known) / 1000:.1f}" if len(known) == len(joules) else NOT_MEASURED
 
 
 def _value(text: str) -> float | None:

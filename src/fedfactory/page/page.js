@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const loaded = {};
 const waiting = {};
+const promises = {};
 // One colour a method, so that a contour means the same in every cell.
 const colours = ["#ff3b6b", "#4aa3ff", "#ffb000", "#c77dff", "#00d0d0", "#ff7a3c", "#e8e34a", "#ff8fd8", "#ffffff", "#b0b8c8"];
 const dashes = ["", "5 3", "1.5 3"];
@@ -25,6 +26,7 @@ function keyOf(target, method) {
 }
 
 function fillTable() {
+  byId("caption").textContent = data.metrics[metric].caption;
   const best = {};
   const sign = data.metrics[metric].higher ? 1 : -1;
   for (const target of data.targets) {
@@ -35,6 +37,7 @@ function fillTable() {
     const cell = data.cells[button.dataset.cell].metrics[metric];
     const interval = cell.low === null ? "" : `${format(metric, cell.low)} to ${format(metric, cell.high)}`;
     button.replaceChildren(format(metric, cell.mean));
+    if (metric === "dice" && data.cells[button.dataset.cell].worse) button.append("▼");
     const small = document.createElement("span");
     small.className = "interval";
     small.textContent = interval;
@@ -49,8 +52,9 @@ function fillTable() {
   }
 }
 
-function sortBy(header, column) {
-  const descending = header.getAttribute("aria-sort") !== "descending";
+let sorted = null;
+
+function sortBy(header, column, descending) {
   for (const other of document.querySelectorAll("#table1 thead th[aria-sort]")) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const body = document.querySelector("#table1 tbody");
@@ -62,6 +66,7 @@ function sortBy(header, column) {
   };
   rows.sort((a, b) => (descending ? value(b) - value(a) : value(a) - value(b)) || a.dataset.order - b.dataset.order);
   body.append(...rows);
+  sorted = { header, column, descending };
   byId("status").textContent = `Sorted by ${header.dataset.title}, ${descending ? "highest first" : "lowest first"}.`;
 }
 
@@ -103,8 +108,8 @@ function showCell(key) {
   byId("command").textContent = cell.command;
   byId("slices").hidden = true;
   byId("no-slices").hidden = false;
-  byId("no-slices").textContent = data.pictures ? "Loading slices…" : "This run releases no slices (pictures: false).";
-  if (data.pictures) load(cell.target).then(showViewer);
+  byId("no-slices").textContent = data.slices ? "Loading slices…" : "This run releases no test cases (slices: false).";
+  if (data.slices) load(cell.target).then((cases) => open.target === cell.target && showViewer(cases));
   if (!dialog.open) dialog.showModal();
   history.replaceState(null, "", `#${key}`);
 }
@@ -144,8 +149,7 @@ function fillStory(cell) {
 }
 
 function load(target) {
-  if (loaded[target]) return Promise.resolve(loaded[target]);
-  return new Promise((resolve) => {
+  promises[target] ||= new Promise((resolve) => {
     waiting[target] = resolve;
     const script = element("script", null, { src: `${target}/slices.js` });
     script.onerror = () => {
@@ -153,6 +157,7 @@ function load(target) {
     };
     document.head.append(script);
   });
+  return promises[target];
 }
 
 // ---- slices --------------------------------------------------------------------------------------------------------
@@ -217,7 +222,13 @@ function draw() {
 
 // ---- wiring --------------------------------------------------------------------------------------------------------
 for (const button of document.querySelectorAll("#table1 thead button")) {
-  button.addEventListener("click", () => sortBy(button.closest("th"), button.dataset.column));
+  button.addEventListener("click", () => {
+    const header = button.closest("th");
+    // The better end first; again: the other one.
+    const better = button.dataset.column === "order" || data.metrics[metric].higher;
+    const before = header.getAttribute("aria-sort");
+    sortBy(header, button.dataset.column, before ? before !== "descending" : better);
+  });
 }
 for (const button of document.querySelectorAll("#table1 td button")) {
   button.addEventListener("click", () => showCell(button.dataset.cell));
@@ -225,6 +236,7 @@ for (const button of document.querySelectorAll("#table1 td button")) {
 byId("metric").addEventListener("change", (event) => {
   metric = event.target.value;
   fillTable();
+  if (sorted) sortBy(sorted.header, sorted.column, sorted.descending);
 });
 byId("case").addEventListener("change", chooseCase);
 byId("slice").addEventListener("input", draw);

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedfactory.evaluation.paper import beside_text, order_agreement
+from fedfactory.evaluation.paper import about, grid_of
 from fedfactory.evaluation.study import Key, Study
 from fedfactory.page.content import cost_table
 
@@ -21,32 +21,15 @@ def tables(
     """
     sections = []
     if rows:
-        labels = {row.method: row.label for row in study.rows}
         setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
-        shown = {(row["setup"], row["target"], row["method"]): row for row in rows}
-        compared = [m for m in study.methods if any(key[2] == m for key in shown)]
-        kind = (
-            "These are phantoms: what can be compared is the order of methods, not a value."
-            if phantom
-            else "‡: further from the paper than the spread over subjects and seeds lets expect (95 %)."
-        )
-        tau = "; ".join(
-            f"{setups[setup]} {value:.2f} ({count} methods)" for setup, (value, count) in order_agreement(rows).items()
-        )
+        grid = grid_of(study, rows, phantom)
         sections.append(
             {
                 "id": "paper",
                 "title": "Beside the paper",
-                "text": f"Here / in the paper's Table 1 (difference). {kind} Order of methods, Kendall's tau: {tau}.",
+                "text": f"Here / in the paper's Table 1. {about(rows, setups, phantom)}",
                 "tables": [
-                    {
-                        "caption": "Dice in percent",
-                        "head": ["Method", *(f"{c.setup_label} {c.label}" for c in study.columns)],
-                        "rows": [
-                            [labels[m], *(beside_text(shown.get((c.setup, c.target, m))) for c in study.columns)]
-                            for m in compared
-                        ],
-                    }
+                    {"caption": "Dice in percent", "head": list(grid[0]), "rows": [list(r.values()) for r in grid]}
                 ],
             }
         )
@@ -60,8 +43,8 @@ def tables(
                 {
                     "caption": "Cost of a cell",
                     "head": [
-                        *("Method", "own jobs, CPU s", "with shared jobs, CPU s", "of a GPU, s"),
-                        *("largest job, MB", "exchanged, MB", "energy, kJ"),
+                        *("Method", "own jobs, s", "with shared jobs, s", "CPU s", "of a GPU, s"),
+                        *("largest process, MB", "exchanged, MB", "energy of processors, kJ", "of GPUs, kJ"),
                     ],
                     "rows": cost_table(study, costs),
                 }

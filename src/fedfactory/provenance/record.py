@@ -1,11 +1,13 @@
-"""The record that a job leaves of each thing it made: command, machine, cost, versions, and digests of the files.
+"""The record that a job leaves of each thing it made: command, machine, cost, digests, and what lies behind it.
 
-A record belongs to whoever ran the job, and lies in ``results/<run>/records`` under the name of what was made: a model
-in ``mm/ct/ours/seed0/model`` has the record ``records/mm/ct/ours/seed0/model.json``. Nothing is hashed by another job
-than the one that wrote it, so that no job needs another client's data to name them.
+A record lies with what it is about, hidden: in a folder as ``.record.json``, beside a file as ``.<name>.record.json``.
+So it goes wherever the folder goes, to another node or another hospital, and stays private where the folder is. It
+holds a summary of every record behind it: the story of a result needs no file but its own. Nothing is hashed by another
+job than the one that wrote it.
 """
 
 import argparse
+import csv
 import hashlib
 import importlib.metadata
 import json
@@ -15,17 +17,21 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
-from fedfactory.files import new_file, written
-from fedfactory.paths import record_of
+from fedfactory.codedigest import code_digest
+from fedfactory.errors import FedFactoryError
+from fedfactory.files import sealing
 from fedfactory.provenance.energy import EnergyMeter
 
 VERSION = 1
 """Of the form of a record."""
+NAME = ".record.json"
+"""Of the record inside a folder; beside a file, its end."""
 
 # What numbers may depend on; the lock pins the rest.
 _PACKAGES = (
@@ -34,10 +40,12 @@ _PACKAGES = (
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
 _CHUNK = 1 << 20
+_ASIDE = ("logs", "benchmarks")
+_watches: list["JobWatch"] = []
 
 
 class JobWatch:
-    """Measures a job from its first line on, and writes its records when it is done.
+    """Measures a job from its first line on, and leaves the records of what it makes.
 
     Args:
         arguments: the parsed command line; ``device`` and ``log`` are looked at where it has them.
@@ -49,32 +57,64 @@ class JobWatch:
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._energy = EnergyMeter(gpu=self._asked != "cpu")
+        # Now: hours later files may be others.
+        self._commit = _commit()
+        script = Path(sys.argv[0])
+        self._code = code_digest(script) if script.suffix == ".py" else None
+        self._inputs, self._behind = _read_inputs(sys.argv[1:])
+        self._sources: dict[str, Any] | None = None
+        self.records: dict[str, dict[str, Any]] = {}
+        """What the job has put in its place -> its record."""
 
-    def write_records(self, sources: Iterable[Path] = ()) -> None:
-        """Write a record of every file and folder below ``results`` that this process has put in its place.
+    @classmethod
+    @contextmanager
+    def over(cls, arguments: argparse.Namespace) -> Iterator[Self]:
+        """Watch a job while the block runs."""
+        watch = cls(arguments)
+        _watches.append(watch)
+        try:
+            with sealing(watch.seal):
+                yield watch
+        finally:
+            _watches.remove(watch)
 
-        Args:
-            sources: files that the job read and no job made: raw data. Their number, size and joint digest are kept,
-                not their names, which may say who somebody is.
+    def read_from_outside(self, paths: Iterable[Path]) -> None:
+        """Note raw files that the job reads; before it makes anything of them."""
+        self._sources = about_sources(paths)
+
+    def seal(self, what: Path, place: Path) -> None:
+        """Record what is about to be put in its place: called by :mod:`fedfactory.files`.
+
+        Only what the command line names is recorded, and only below ``results``.
         """
-        made = _made()
-        job = {**self._job(sources), "outputs": [path.as_posix() for path in made]} if made else {}
-        for path in made:
-            with new_file(Path(record_of(path))) as file:
-                file.write_text(json.dumps({**job, "made": path.as_posix(), "files": digests(path)}, indent=1) + "\n")
+        name = _name_below_results(place)
+        if name is None or not _is_named(name, sys.argv[1:]):
+            return
+        folder, files = what.is_dir(), digests(what)
+        # What lay there before, made by an earlier run of the same job, is no input.
+        behind = [entry for entry in self._behind if entry["made"] != name]
+        record = {**self._summary(name, files, what if folder else None), "files": files, "behind": behind}
+        self.records[name] = record
+        file = what / NAME if folder else place.with_name(f".{place.name}{NAME}")
+        file.write_text(json.dumps(record, indent=1) + "\n")
 
-    def _job(self, sources: Iterable[Path]) -> dict[str, Any]:
+    def _summary(self, name: str, files: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
         gpu = _gpu() if self._asked != "cpu" else None
         seconds = time.monotonic() - self._clock
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return {
             "record": VERSION,
+            "made": name,
+            "sha256": joint_digest(files),
             "job": Path(sys.argv[0]).stem,
             "arguments": sys.argv[1:],
+            "code": self._code,
+            "commit": self._commit,
             # The workflow exports the files that it was configured with (rules/common.smk).
-            "configuration": os.environ.get("FEDFACTORY_CONFIGURATION", "").split(", "),
+            "configuration": json.loads(os.environ.get("FEDFACTORY_CONFIGURATION", "[]")),
             "log": str(self._log),
-            "sources": _sources(sources),
+            "inputs": {given: digest for given, digest in self._inputs.items() if given != name},
+            "sources": self._sources,
             "started": _text(self._started),
             "finished": _text(datetime.now(UTC)),
             "seconds": round(seconds, 3),
@@ -83,11 +123,17 @@ class JobWatch:
             "peak_memory_mb": round(max(usage.ru_maxrss for usage in usages) / 1024, 1),
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
+            "bytes_exchanged": 0 if folder is None else _exchanged(folder),
             "machine": _machine(),
-            "commit": _commit(),
             "python": platform.python_version(),
             "packages": _versions(),
         }
+
+
+def read_from_outside(paths: Iterable[Path]) -> None:
+    """Note raw files that this job reads, if it is watched: number, bytes and one digest of them all."""
+    for watch in _watches:
+        watch.read_from_outside(paths)
 
 
 def digests(path: Path) -> dict[str, str]:
@@ -112,27 +158,113 @@ def file_digest(path: Path) -> str:
 
 
 def joint_digest(files: Mapping[str, str]) -> str:
-    """One SHA-256 for what :func:`digests` returned, which names no file of it."""
+    """One SHA-256 for what :func:`digests` returned, which names no file of it; of one file its own."""
+    if list(files) == ["."]:
+        return files["."]
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _made() -> list[Path]:
-    """What lies in its place below the results, each once; what lies in a folder of the list comes with that folder."""
-    here = Path.cwd()
-    paths = {Path(os.path.relpath(path, here)) for path in written() if path.exists()}
-    # Hidden: folders on the way, checkpoints.
-    paths = {path for path in paths if path.parts[0] == "results" and not any(part[0] == "." for part in path.parts)}
-    return sorted(path for path in paths if not any(parent in paths for parent in path.parents))
-
-
-def _sources(paths: Iterable[Path]) -> dict[str, Any] | None:
+def about_sources(paths: Iterable[Path]) -> dict[str, Any] | None:
+    """Number, bytes and one digest of raw files; their names may say who somebody is, and are not kept."""
     files = sorted(set(paths))
     if not files:
         return None
     # By content: the same release at another place is the same.
     digest = joint_digest({str(number): digest for number, digest in enumerate(sorted(map(file_digest, files)))})
     return {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "sha256": digest}
+
+
+def record_of(path: Path) -> Path | None:
+    """The record of a file or folder, or of the folder it lies in; None without one."""
+    for place in (path, *path.parents):
+        for file in (place / NAME, place.with_name(f".{place.name}{NAME}")) if place.name else ():
+            if file.is_file():
+                return file
+    return None
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Read one record.
+
+    Raises:
+        FedFactoryError: it is no record of this form.
+    """
+    try:
+        record = json.loads(file.read_text())
+        if record["record"] == VERSION and {"made", "sha256", "files", "behind", "inputs"} <= record.keys():
+            return record
+        reason = f"form {record['record']} instead of {VERSION}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise FedFactoryError(f"{file}: is no record of a job ({reason}); make what it is about again, or remove it")
+
+
+def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """What the job is given from the results, and all that lies behind it.
+
+    Returns:
+        name -> digest, as its own record has it or, of a file without one, as it is now; and the summary of every
+        record behind them, oldest first.
+    """
+    found, behind = {}, {}
+    for name in sorted({name for text in texts_of(arguments) if (name := _name_below_results(Path(text)))}):
+        path = Path(name)
+        file = record_of(path) if path.exists() else None
+        if file is not None:
+            record = read_record(file)
+            own = {key: value for key, value in record.items() if key not in ("files", "behind")}
+            behind |= {entry["made"]: entry for entry in (*record["behind"], own)}
+            inside = PurePosixPath(name).relative_to(record["made"]).as_posix() if name != record["made"] else None
+            found[name] = record["sha256"] if inside is None else record["files"].get(inside, record["sha256"])
+        elif path.is_file():
+            found[name] = file_digest(path)
+    return found, sorted(behind.values(), key=lambda entry: (entry["started"], entry["made"]))
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in arguments, those inside of JSON included."""
+    if isinstance(value, str):
+        if value[:1] in ("{", "["):
+            try:
+                yield from texts_of(json.loads(value))
+            except ValueError:
+                return
+        else:
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_of(item)
+
+
+def _name_below_results(path: Path) -> str | None:
+    """``results/<run>/...`` as it is seen from here; None for what lies elsewhere, is hidden, or is a log."""
+    name = PurePosixPath(os.path.relpath(path, Path.cwd()) if path.is_absolute() else path.as_posix())
+    if len(name.parts) < 3 or name.parts[0] != "results" or name.parts[2] in _ASIDE or ".." in name.parts:
+        return None
+    return None if any(part.startswith(".") for part in name.parts) else str(name)
+
+
+def _is_named(name: str, arguments: list[str]) -> bool:
+    """Whether a command line names something, the folder it lies in, or itself with another ending."""
+    path = PurePosixPath(name)
+    for text in texts_of(arguments):
+        given = PurePosixPath(text)
+        if given in (path, path.parent) or (given.suffix and given.with_suffix("") == path.with_suffix("")):
+            return True
+    return False
+
+
+def _exchanged(folder: Path) -> int:
+    """Bytes that crossed the border of a site in a federation, both ways, by the ledgers of its sites."""
+    total = 0
+    for file in folder.glob("sites/*/ledger.csv"):
+        with file.open(newline="") as stream:
+            total += sum(int(row["bytes"]) for row in csv.DictReader(stream))
+    return total
 
 
 def _text(moment: datetime) -> str:
@@ -145,8 +277,12 @@ def _gpu() -> dict[str, Any] | None:
     if torch is None or not torch.cuda.is_available():
         return None
     card = torch.cuda.get_device_properties(0)
-    peak = torch.cuda.max_memory_allocated() / 2**20
-    return {"name": card.name, "uuid": str(card.uuid), "cuda": torch.version.cuda, "peak_memory_mb": round(peak, 1)}
+    # Nothing was allocated here where processes of a federation do the work: that is not measured.
+    peak = torch.cuda.max_memory_allocated() / 2**20 or None
+    return {
+        **{"name": card.name, "uuid": str(card.uuid), "cuda": torch.version.cuda},
+        "peak_memory_mb": None if peak is None else round(peak, 1),
+    }
 
 
 def _machine() -> dict[str, Any]:

@@ -1,43 +1,11 @@
 """The story of a cell in words, from its ``cell.json``."""
 
-import json
 import shlex
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-
-from fedfactory.errors import FedFactoryError
-from fedfactory.paths import Layout
 
 NOT_MEASURED = "not measured"
 _SHORT = 12
-
-
-def read_story(scores: Path) -> dict[str, Any]:
-    """Read the ``cell.json`` beside a cell's scores.
-
-    Raises:
-        FedFactoryError: it is not there, or no such story.
-    """
-    file = scores.parent / "cell.json"
-    if not file.is_file():
-        raise FedFactoryError(f"{file} is missing; make it with: snakemake --cores 1 {file}")
-    try:
-        story = json.loads(file.read_text())
-        story["cell"], story["jobs"], story["command"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
-    return story
-
-
-def stories_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
-    """(setup, target, method) -> the story of that cell for one seed."""
-    return {key: read_story(Path(layout.cell(*key, seed, "scores.csv"))) for key in keys}
-
-
-def costs_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
-    """(setup, target, method) -> cost of that cell for one seed: ``own`` and ``with_shared``."""
-    return {key: story["cost"] for key, story in stories_of(keys, layout, seed).items()}
 
 
 def tell(story: Mapping[str, Any]) -> list[str]:
@@ -46,12 +14,11 @@ def tell(story: Mapping[str, Any]) -> list[str]:
     lines = [f"{cell['setup']}/{cell['target']}, {cell['method']}, seed {cell['seed']}", ""]
     for number, job in enumerate(story["jobs"], start=1):
         lines += [f"{number}. {job['job']}: {', '.join(job['outputs'])}", *(f"   {line}" for line in _details(job))]
-    weights, own, shared = story["weights"], story["cost"]["own"], story["cost"]["with_shared"]
+    own, shared = story["cost"]["own"], story["cost"]["with_shared"]
     lines += [
         "",
         f"Code: {', '.join(commit or 'outside a git checkout' for commit in story['commits'])}",
         f"Configuration, as far as it reached these jobs: {story['configuration'][:_SHORT]}",
-        *([f"Weights: {', '.join(f'{key} {value}' for key, value in weights.items())}"] if weights else []),
         *(f"Machine: {m['processor']}, {m['cores']} cores, {m['system']}" for m in story["machines"]),
         f"Python {', '.join(story['python'])}; "
         + "; ".join(", ".join(f"{name} {version}" for name, version in p.items()) for p in story["packages"]),
@@ -75,7 +42,7 @@ def _details(job: Mapping[str, Any]) -> list[str]:
     if sources := job["sources"]:
         lines.append(f"read {sources['files']} raw files, {sources['bytes']} bytes, {sources['sha256'][:_SHORT]}")
     for name, digest in job["inputs"].items():
-        lines.append(f"from {name} ({digest[:_SHORT] if digest else 'made elsewhere: no record here'})")
+        lines.append(f"from {name} ({digest[:_SHORT]})")
     lines += [f"made {name} ({digest[:_SHORT]})" for name, digest in job["outputs"].items()]
     return [*lines, shlex.join([job["job"], *job["arguments"]])]
 

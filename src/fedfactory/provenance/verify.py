@@ -1,16 +1,17 @@
-"""Whether a folder of results is still what its jobs wrote: every file that a record names, hashed again."""
+"""Whether a folder of results is still what its jobs wrote, and each result still rests on what lies beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.files import inside
 from fedfactory.progress import Progress
-from fedfactory.provenance.lineage import Run
-from fedfactory.provenance.record import digests
+from fedfactory.provenance.record import NAME, digests, read_record
 
-# Written beside results for people and for Snakemake; they say nothing about a number.
-_ASIDE = ("logs", "benchmarks", "records")
+# Written for people and for Snakemake; they say nothing about a number.
+_ASIDE = ("logs", "benchmarks")
 
 
 @dataclass
@@ -20,53 +21,54 @@ class Verdict:
     Attributes:
         files: number of files that are as recorded.
         differing: files whose content is another one than recorded.
-        missing: files that are gone from something that is there.
-        absent: recorded things of which nothing is there: not published, or removed on purpose.
-        unrecorded: files that no job of this run left a record of.
+        missing: recorded files that are gone.
+        unrecorded: files that no job left a record of.
+        rebuilt: results with something they were made from that is another one by now.
+        absent: what results were made from that is not here at all.
     """
 
     files: int = 0
     differing: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
     unrecorded: list[str] = field(default_factory=list)
+    rebuilt: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
-    @property
-    def sound(self) -> bool:
-        """Whether everything that is there is what was recorded."""
-        return not (self.differing or self.missing or self.unrecorded)
+    def sound(self, partial: bool) -> bool:
+        """Whether everything is what was recorded; with ``partial`` parts may have been left out as a whole."""
+        return not (self.differing or self.missing or self.unrecorded or self.rebuilt or (self.absent and not partial))
 
 
 def verify(folder: Path, progress: Progress) -> Verdict:
     """Hash everything below a run's folder again.
 
     Raises:
-        FedFactoryError: the folder has no records, or one that cannot be read.
+        FedFactoryError: nothing there has a record, or a record cannot be read.
     """
-    run, verdict = Run(folder), Verdict()
-    records = list(run.records())
-    if not records:
-        raise FedFactoryError(
-            f"{folder} has no folder 'records' with the records of jobs; give the folder of a run, results/<run>"
-        )
-    known: set[Path] = set()
-    for number, record in enumerate(records, start=1):
-        place, name = run.place(record["made"]), PurePosixPath(*PurePosixPath(record["made"]).parts[2:])
-        expected = record["files"]
-        found = digests(place) if place.exists() else {}
-        files = {entry: name / entry for entry in expected}
-        known |= {folder / path for path in files.values()}
-        if not found and expected:
-            verdict.absent.append(str(name))
-            continue
-        for entry, path in files.items():
-            if entry not in found:
+    found = {file: read_record(file) for file in sorted(folder.rglob(f"*{NAME}"))}
+    if not found:
+        raise FedFactoryError(f"{folder}: nothing in it has a record of a job; give the folder of a run, results/<run>")
+    verdict, known, made = Verdict(), set(), {}
+    for number, (file, record) in enumerate(found.items(), start=1):
+        # Where the record lies says what it is about; what it says it is about is for people.
+        place = file.parent if file.name == NAME else file.with_name(file.name[1 : -len(NAME)])
+        name = PurePosixPath(place.relative_to(folder).as_posix())
+        made[str(name)] = record["sha256"]
+        present = digests(place) if place.exists() else {}
+        for entry, digest in record["files"].items():
+            path = name / entry
+            made.setdefault(str(path), digest)
+            known.add(inside(folder, str(path), str(file)))
+            if entry not in present:
                 verdict.missing.append(str(path))
-            elif found[entry] != expected[entry]:
+            elif present[entry] != digest:
                 verdict.differing.append(str(path))
             else:
                 verdict.files += 1
-        progress.update(number, len(records), str(name))
+        progress.update(number, len(found), str(name))
+    for record in found.values():
+        _compare_inputs(record, made, folder, verdict)
+    verdict.absent = sorted(set(verdict.absent))
     verdict.unrecorded = [str(file.relative_to(folder)) for file in _published(folder) if file not in known]
     return verdict
 
@@ -77,11 +79,26 @@ def report(verdict: Verdict) -> list[str]:
         "is not what was recorded": verdict.differing,
         "is missing": verdict.missing,
         "was made by no recorded job": verdict.unrecorded,
+        "": verdict.rebuilt,
+        "is not here, and results were made from it (--partial if it was left out on purpose)": verdict.absent,
     }
-    lines = [f"{path}: {what}" for what, paths in sentences.items() for path in paths]
-    if verdict.absent:
-        lines.append(f"not here, so not checked: {', '.join(verdict.absent)}")
+    lines = [f"{path}: {what}" if what else path for what, paths in sentences.items() for path in paths]
     return [*lines, f"{verdict.files} files are as their jobs wrote them"]
+
+
+def _compare_inputs(record: Mapping[str, Any], made: Mapping[str, str], folder: Path, verdict: Verdict) -> None:
+    """What a result was made from, against what lies there now."""
+    for given, digest in record["inputs"].items():
+        name = _in_run(given)
+        if not inside(folder, name, given).exists():
+            verdict.absent.append(name)
+        elif name in made and made[name] != digest:
+            verdict.rebuilt.append(f"{_in_run(record['made'])}: was made from another {name} than lies there now")
+
+
+def _in_run(name: str) -> str:
+    """``<name>`` of ``results/<run>/<name>``."""
+    return str(PurePosixPath(*PurePosixPath(name).parts[2:]))
 
 
 def _published(folder: Path) -> Iterator[Path]:

@@ -25,6 +25,7 @@ from fedfactory.factory.site_data import load_site
 from fedfactory.factory.training import FactoryTask
 from fedfactory.federation import fedbiomed, simulated
 from fedfactory.federation.aggregation import uniform_mean
+from fedfactory.federation.fedbiomed import waiting
 from fedfactory.federation.fedbiomed.driver import node_folder
 from fedfactory.federation.fedbiomed.folder import SiteCard, convert, plain_key
 from fedfactory.federation.fedbiomed.node import announcement
@@ -225,6 +226,21 @@ def test_the_missing_sites_are_named_at_the_deadline():
     with pytest.raises(FedFactoryError, match=r"no answer within 0 s .* from the node of mid, far;"):
         find_sites(search, CLIENTS, 0)
     assert find_sites(search, ("near",), 0)["near"].key == KEY
+
+
+def test_a_node_that_is_connected_and_refuses_is_not_waited_for_longer(monkeypatch):
+    """Fed-BioMed's search then never comes back."""
+    monkeypatch.setattr(waiting, "_GRACE_SECONDS", 0.1)
+    with pytest.raises(FedFactoryError, match="a node is connected and does not answer .* another certificate"):
+        find_sites(lambda tags: threading.Event().wait(60), CLIENTS, 0)
+
+
+def test_an_error_of_the_search_is_not_swallowed():
+    def search(tags):
+        raise ConnectionError("no route")
+
+    with pytest.raises(ConnectionError, match="no route"):
+        find_sites(search, CLIENTS, 0)
 
 
 def test_two_nodes_cannot_be_one_client():

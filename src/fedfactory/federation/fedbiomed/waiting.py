@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from fedbiomed.researcher.federated_workflows import Experiment
 
 _POLL_SECONDS = 1.0
+# On top of the deadline, for a search that has just begun.
+_GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ def find_sites(
         client -> its site, in the order of the clients.
 
     Raises:
-        FedFactoryError: a site is missing at the deadline, or two nodes are one client.
+        FedFactoryError: a site is missing at the deadline, nodes are connected and do not answer, or two of them are
+            one client.
     """
     end = time.monotonic() + deadline + start
     while True:
-        found = _found(search([TAG]), clients)
+        found = _found(_ask(search, end), clients)
         missing = [client for client in clients if client not in found]
         if not missing:
             return {client: found[client] for client in clients}
@@ -65,6 +70,30 @@ def find_sites(
                 f"{', '.join(missing)}; start it and start the job again"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _ask(search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]], end: float) -> Mapping[str, Any]:
+    """Search, but not for ever: Fed-BioMed waits without a limit for a node that is connected and refuses to answer."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(search([TAG]))
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(0.0, end - time.monotonic()) + _GRACE_SECONDS)
+    except queue.Empty:
+        raise FedFactoryError(
+            "a node is connected and does not answer (key 'factory.federation.deadline'); its log says why: most "
+            "likely it knows another certificate of the coordinator than the present one. Give it that, start it "
+            "again, and start the job again"
+        ) from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _found(answers: Mapping[str, list[dict[str, Any]]], clients: tuple[str, ...]) -> dict[str, Found]:

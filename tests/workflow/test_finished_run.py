@@ -269,7 +269,7 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
     """In the order of docs/walkthrough.md; the finished run stands for the demo."""
     shutil.copytree(finished.folder / "results", fresh.folder / "results", copy_function=shutil.copy2)
     found = commands("walkthrough.md")
-    assert len(found) == 13 and set(REPLACED) < set(found)
+    assert len(found) == 12 and set(REPLACED) < set(found)
     # The demo of this copy is the tiny run.
     shutil.copy(fresh.folder / "config/test.yaml", fresh.folder / "config/demo.yaml")
     write_files_of("add-a-dataset.md", fresh)

@@ -71,7 +71,7 @@ def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):
     elsewhere = """    import nibabel
     import numpy
 
-    for file in arguments.out.iterdir():
+    for file in arguments.out.glob("*.nii.gz"):
         mask = numpy.asarray(nibabel.load(file).dataobj)
         nibabel.save(nibabel.Nifti1Image(mask, numpy.diag([9, 9, 9, 1])), file)
 

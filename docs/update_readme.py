@@ -40,7 +40,7 @@ def foundation() -> str:
 
 def walk() -> dict[str, str]:
     """What the commands of docs/walkthrough.md print, as blocks of text; the story of a cell is cut."""
-    run = f"results/{RESULTS.name}"
+    run = str(RESULTS.relative_to(ROOT))
     commands = {
         "explain": (["explain", f"{run}/mo/octa/ours/seed0/scores.csv"], 40),
         "verify": (["verify", run], 20),

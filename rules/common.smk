@@ -54,8 +54,12 @@ CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfil
 # Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
 # that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
 OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
+# What a job's record says of the configuration, for the command that makes its result again.
+OPTIONS = ["--configfile", *CONFIG.files]
+if workflow.config_settings.config:
+    OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_CONFIGURATION={quote(jobs.to_json(CONFIG.files))};"
+    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"
     f" SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)

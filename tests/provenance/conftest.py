@@ -79,7 +79,7 @@ def job(project: Path) -> Callable[..., None]:
             env={
                 "PYTHONPATH": str(ROOT / "src"),
                 "PATH": "/usr/bin:/bin",
-                "FEDFACTORY_CONFIGURATION": '["a.yaml", "b, c.yaml"]',
+                "FEDFACTORY_OPTIONS": '["--configfile", "a.yaml", "b, c.yaml", "--config", "device=cpu"]',
             },
             check=True,
         )

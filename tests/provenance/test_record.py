@@ -27,7 +27,7 @@ def test_a_job_records_what_it_made_and_how(cell):
     assert record["sha256"] == joint_digest(digests(cell / "mm/ct/ours/seed0/model"))
     assert record["job"] == "train"
     assert "--given" in record["arguments"]
-    assert record["configuration"] == ["a.yaml", "b, c.yaml"]
+    assert record["options"] == ["--configfile", "a.yaml", "b, c.yaml", "--config", "device=cpu"]
     assert len(record["code"]) == 16
     assert record["device"] == {"name": "cpu"}
     assert record["energy_joules"]["gpu"] is None

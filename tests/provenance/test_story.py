@@ -17,7 +17,10 @@ SCORES = "mm/ct/ours/seed0/scores.csv"
 def test_a_cell_knows_what_made_it(cell):
     story = read_story(cell / SCORES)
     assert story["cell"] == {"setup": "mm", "target": "ct", "method": "ours", "seed": 0}
-    assert story["command"] == f"snakemake --cores 1 --configfile a.yaml 'b, c.yaml' -- {CELL}/scores.csv"
+    assert (
+        story["command"]
+        == f"snakemake --cores 1 --configfile a.yaml 'b, c.yaml' --config device=cpu -- {CELL}/scores.csv"
+    )
     by_rule = {job["job"]: job for job in story["jobs"]}
     assert list(by_rule) == ["prepare", "train", "score"]
     data = joint_digest(digests(cell / "mm/ct/data"))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from fedfactory.audit import violations
+from fedfactory.page.texts import CHARTS
 from tests.workflow.conftest import TINY, Project, edit
 from tests.workflow.examples import REPLACED, commands, run, write_files_of, write_raw_data_of_the_page
 
@@ -204,7 +206,11 @@ def test_a_clone_with_copied_results_re_runs_nothing(finished: Project, fresh: P
 
 def test_report_is_written(finished: Project):
     finished.snakemake("--report", "report.zip", *TINY)
-    assert (finished.folder / "report.zip").stat().st_size > 10_000
+    with zipfile.ZipFile(finished.folder / "report.zip") as archive:
+        shown = archive.read("report/report.html").decode()
+        pictures = {Path(name).name for name in archive.namelist()}
+    assert {f"{name}.png" for name in CHARTS} | {"figure2.png", "failures.png", "table1.html"} <= pictures
+    assert all(texts["alt"] in shown for texts in CHARTS.values()), "each picture has a label of its own"
 
 
 def test_no_job_of_a_client_reads_data_of_another(finished: Project):

@@ -110,8 +110,8 @@ class JobWatch:
             "arguments": sys.argv[1:],
             "code": self._code,
             "commit": self._commit,
-            # The workflow exports the files that it was configured with (rules/common.smk).
-            "configuration": json.loads(os.environ.get("FEDFACTORY_CONFIGURATION", "[]")),
+            # The workflow exports how it was configured (rules/common.smk).
+            "options": json.loads(os.environ.get("FEDFACTORY_OPTIONS", "[]")),
             "log": str(self._log),
             "inputs": {given: digest for given, digest in self._inputs.items() if given != name},
             "sources": self._sources,

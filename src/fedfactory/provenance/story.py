@@ -11,7 +11,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.files import new_file
 from fedfactory.paths import Layout
 
-_COMMON = ("python", "packages", "machine", "configuration", "record")
+_COMMON = ("python", "packages", "machine", "options", "record")
 
 
 def write_story(records: Mapping[str, Mapping[str, Any]], scores: Path, out: Path) -> None:
@@ -34,9 +34,7 @@ def story_of(record: Mapping[str, Any]) -> dict[str, Any]:
     jobs = _jobs(entries)
     return {
         "cell": {"setup": setup, "target": target, "method": method, "seed": int(seed.removeprefix("seed"))},
-        "command": shlex.join(
-            ["snakemake", "--cores", "1", "--configfile", *record["configuration"], "--", str(scores)]
-        ),
+        "command": shlex.join(["snakemake", "--cores", "1", *record["options"], "--", str(scores)]),
         "commits": _distinct(entry["commit"] for entry in entries),
         # All that the jobs were told: the part of the configuration that this cell depends on.
         "configuration": hashlib.sha256(

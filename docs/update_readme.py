@@ -99,8 +99,7 @@ def main() -> None:
     fill(ROOT / "docs/statistics.md", {"coverage": coverage})
     trivial = (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")
     fill(ROOT / "docs/methods.md", {"trivial": trivial, "foundation": foundation()})
-    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png", "failures.png")}
-    pictures["ranks.png"] = RESULTS / "charts/ranks.png"
+    pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}
     for setup in SETUPS:
         for name in ("samples", "morphing"):
             pictures[f"factory_{setup}_{name}.png"] = RESULTS / setup / "factory/seed0" / f"{name}.png"

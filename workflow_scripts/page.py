@@ -10,7 +10,7 @@ from fedfactory.evaluation.render import arrange
 from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.table import summarise
 from fedfactory.files import new_file
-from fedfactory.page.content import groups_of, page_data, render
+from fedfactory.page.content import page_data, render
 from fedfactory.page.sections import tables
 from fedfactory.paths import Layout
 from fedfactory.provenance.story import stories_of
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
         caption=spec["about_data"],
         seeds="one training seed" if len(spec["seeds"]) == 1 else f"{len(spec['seeds'])} training seeds",
         commits=sorted({commit[:12] for story in stories.values() for commit in story["commits"] if commit}),
-        groups=groups_of(study),
+        groups=grid.groups,
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
         tables=(shown := tables(study, rows, {key: story["cost"] for key, story in stories.items()}, spec["phantom"])),

@@ -118,7 +118,6 @@ class Config:
     """A whole run.
 
     Attributes:
-        file: the files as messages name them.
         files: the files, as a user would type them from the project's folder.
         run: name of the run.
         seeds: training seeds.
@@ -138,7 +137,6 @@ class Config:
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
     """
 
-    file: str
     files: tuple[str, ...]
     run: str
     seeds: tuple[int, ...]
@@ -156,6 +154,11 @@ class Config:
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
     factory: Mapping[str, Any]
+
+    @property
+    def file(self) -> str:
+        """The files as messages name them."""
+        return _named(self.files)
 
     @cached_property
     def layout(self) -> Layout:
@@ -212,7 +215,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     for file in files:
         read_yaml(file, _shown(file, folder))
     shown = tuple(_shown(file, folder) for file in files)
-    name = ", ".join(shown) or "the command line"
+    name = _named(shown)
     schema = read_yaml(folder / "config" / "schema.yaml", "config/schema.yaml")
     _validate(values, schema, "run", name)
     setups = {}
@@ -228,7 +231,6 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     if low >= high:
         raise FedFactoryError(f"{name}: key 'preprocessing.clip_percentiles': {low} must lie below {high}")
     loaded = Config(
-        file=name,
         files=shown,
         run=values["run"],
         seeds=tuple(values["seeds"]),
@@ -426,6 +428,10 @@ def _leaves(error: jsonschema.ValidationError, values: Any) -> list[tuple[tuple[
             (path, f"{error.instance!r} is no valid name (lower-case letters, digits and _, starting with a letter)")
         ]
     return [(path, error.message)]
+
+
+def _named(files: Sequence[str]) -> str:
+    return ", ".join(files) or "the command line"
 
 
 def _shown(path: Path, folder: Path) -> str:

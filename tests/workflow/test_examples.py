@@ -1,27 +1,19 @@
 """The worked examples of the documentation, executed as they stand there."""
 
-import os
 import re
+import shlex
 import subprocess
-import sys
 
 import pytest
 
 from tests.workflow.conftest import Project
-from tests.workflow.examples import write_files_of, write_raw_data_of_the_page
+from tests.workflow.examples import run, write_files_of, write_raw_data_of_the_page
 
 pytestmark = pytest.mark.workflow
 
 
 def fedfactory(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fedfactory.cli", *arguments],
-        cwd=project.folder,
-        env=os.environ | {"PYTHONPATH": str(project.folder / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(project, shlex.join(["fedfactory", *arguments]))
 
 
 CONFIGURATION = ("--configfile", "config/demo.yaml", "config/nearest_grey.yaml")

@@ -10,10 +10,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
 from fedfactory.evaluation.study import Key, Study
+from fedfactory.evaluation.table import Column
 
 _COLOURS = plt.colormaps["tab10"]
 _MEGABYTE = 1e6
@@ -21,27 +23,20 @@ _MEGABYTE = 1e6
 
 def box_plots(study: Study) -> Figure:
     """Dice of every test subject: a panel for each target, a box for each method."""
-    rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
-    height = 0.26 * len(study.rows) + 0.7
-    figure, axes = plt.subplots(
-        rows, width, figsize=(3.2 * width + 1, height * rows), squeeze=False, layout="constrained", sharex=True
+    figure, axes, panels = _panel_for_each_target(
+        study, (3.2, 0.26 * len(study.rows) + 0.7), margins=(1, 0), sharex=True
     )
     labels = [row.label for row in reversed(study.rows)]
-    for line, columns in zip(axes, study.setups.values(), strict=True):
-        for number, axis in enumerate(line):
-            if number >= len(columns):
-                axis.set_axis_off()
-                continue
-            column = columns[number]
-            values = [study.values(column, row.method) for row in reversed(study.rows)]
-            places = np.arange(1, len(values) + 1)
-            axis.boxplot(values, orientation="horizontal", positions=places, widths=0.6, showfliers=False)
-            for place, own in zip(places, values, strict=True):
-                axis.plot(own, np.full(len(own), place), ".", color=_COLOURS(0), markersize=5, alpha=0.8)
-            axis.set_yticks(places, labels if number == 0 else [""] * len(labels), fontsize=8)
-            axis.set_xlim(-2, 102)
-            axis.set_title(f"{column.setup_label} {column.label}{'' if column.federated else '*'}", fontsize=9)
-            axis.grid(axis="x", alpha=0.3)
+    for axis, column in panels:
+        values = [study.values(column, row.method) for row in reversed(study.rows)]
+        places = np.arange(1, len(values) + 1)
+        axis.boxplot(values, orientation="horizontal", positions=places, widths=0.6, showfliers=False)
+        for place, own in zip(places, values, strict=True):
+            axis.plot(own, np.full(len(own), place), ".", color=_COLOURS(0), markersize=5, alpha=0.8)
+        axis.set_yticks(places, labels if axis in axes[:, 0] else [""] * len(labels), fontsize=8)
+        axis.set_xlim(-2, 102)
+        axis.set_title(f"{column.setup_label} {column.label}{'' if column.federated else '*'}", fontsize=9)
+        axis.grid(axis="x", alpha=0.3)
     for axis in axes[-1]:
         axis.set_xlabel("Dice (%)", fontsize=8)
     return figure
@@ -141,28 +136,46 @@ def training_curves(study: Study, models: Mapping[Key, Path]) -> Figure:
         study: the table.
         models: (setup, target, method) -> folder of the model.
     """
-    rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
-    figure, axes = plt.subplots(
-        rows, width, figsize=(3.2 * width, 2.3 * rows + 0.6), squeeze=False, layout="constrained", sharey=True
-    )
+    figure, axes, panels = _panel_for_each_target(study, (3.2, 2.3), margins=(0, 0.6), sharey=True)
     shown = {}
-    for line, columns in zip(axes, study.setups.values(), strict=True):
-        for number, axis in enumerate(line):
-            if number >= len(columns):
-                axis.set_axis_off()
-                continue
-            column = columns[number]
-            for colour, row in enumerate(study.rows):
-                for steps, dice in _curves(models.get((column.setup, column.target, row.method))):
-                    (shown[row.label],) = axis.plot(steps, dice, ".-", color=_COLOURS(colour % 10), linewidth=1)
-            axis.set_title(f"{column.setup_label} {column.label}", fontsize=9)
-            axis.set_ylim(0, 100)
-            axis.grid(alpha=0.3)
-        line[0].set_ylabel("validation Dice (%)", fontsize=8)
+    for axis, column in panels:
+        for colour, row in enumerate(study.rows):
+            for steps, dice in _curves(models.get((column.setup, column.target, row.method))):
+                (shown[row.label],) = axis.plot(steps, dice, ".-", color=_COLOURS(colour % 10), linewidth=1)
+        axis.set_title(f"{column.setup_label} {column.label}", fontsize=9)
+        axis.set_ylim(0, 100)
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("validation Dice (%)", fontsize=8)
     for axis in axes[-1]:
         axis.set_xlabel("share of the training (%)", fontsize=8)
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
+
+
+def _panel_for_each_target(
+    study: Study, size: tuple[float, float], margins: tuple[float, float], **shared: bool
+) -> tuple[Figure, np.ndarray, list[tuple[Axes, Column]]]:
+    """A row of panels for each setup; places without a target stay empty.
+
+    Args:
+        study: the table.
+        size: width and height of a panel in inches.
+        margins: what is added to the width and height of them all.
+        shared: ``sharex`` or ``sharey``.
+
+    Returns:
+        The figure, all axes (setups, most targets of a setup), and those of each target.
+    """
+    rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
+    whole = (size[0] * width + margins[0], size[1] * rows + margins[1])
+    figure, axes = plt.subplots(rows, width, figsize=whole, squeeze=False, layout="constrained", **shared)
+    panels = []
+    for line, columns in zip(axes, study.setups.values(), strict=True):
+        panels += zip(line, columns, strict=False)
+        for axis in line[len(columns) :]:
+            axis.set_axis_off()
+    return figure, axes, panels
 
 
 def _curves(model: Path | None) -> list[tuple[list[float], list[float]]]:

@@ -20,18 +20,13 @@ class Stack:
         image: as in the raw file.
         truth: labels.
         predictions: method -> labels.
-        pixel: height and width of a pixel in mm.
+        aspect: height of a pixel divided by its width.
     """
 
     image: np.ndarray
     truth: np.ndarray
     predictions: Mapping[str, np.ndarray]
-    pixel: tuple[float, float]
-
-    @property
-    def aspect(self) -> float:
-        """Height of a pixel divided by its width."""
-        return self.pixel[0] / self.pixel[1]
+    aspect: float
 
 
 def load_pair(truth: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,5 +74,5 @@ def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orien
         pictures(np.asarray(image_file.dataobj)),
         pictures(np.asarray(truth_file.dataobj)),
         {method: pictures(mask) for method, mask in masks.items()},
-        (height, width),
+        height / width,
     )

@@ -4,13 +4,12 @@ import csv
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.study import Key, Study
-from fedfactory.evaluation.subjects import METRICS
+from fedfactory.evaluation.subjects import METRICS, over_seeds
 from fedfactory.provenance.tell import NOT_MEASURED
 
 _LOWER = ("hd95_mm", "volume_error")
@@ -103,11 +102,6 @@ def render(data: Mapping[str, Any], **values: Any) -> str:
     )
 
 
-def groups_of(study: Study) -> list[tuple[str, int]]:
-    """Headings of setups with their number of columns."""
-    return [(label, len(list(own))) for label, own in groupby(study.columns, key=lambda column: column.setup_label)]
-
-
 def cost_table(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> list[list[str]]:
     """A row for each method, means over the targets: times, largest job, bytes, energy."""
     rows = []
@@ -130,15 +124,7 @@ def cost_table(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> list[lis
 
 
 def _figures(study: Study, key: Key, row: Mapping[str, str]) -> dict[str, Any]:
-    subjects: dict[str, dict[str, float | None]] = {}
-    for name in study.cells[key][0]:
-        values = {
-            metric: [
-                seed[name].figures[metric] for seed in study.cells[key] if not math.isnan(seed[name].figures[metric])
-            ]
-            for metric in METRICS
-        }
-        subjects[name] = {metric: sum(own) / len(own) if own else None for metric, own in values.items()}
+    by_metric = {metric: over_seeds(study.cells[key], metric) for metric in METRICS}
     return {
         "metrics": {
             metric: {part: _value(row[f"{metric}_{part}"]) for part in ("mean", "low", "high")} for metric in METRICS
@@ -146,7 +132,9 @@ def _figures(study: Study, key: Key, row: Mapping[str, str]) -> dict[str, Any]:
         "missed": int(row["miss"]),
         "present": int(row["found"]) + int(row["miss"]),
         "false_alarms": int(row["false_alarm"]),
-        "subjects": subjects,
+        "subjects": {
+            name: {metric: _known(values[name]) for metric, values in by_metric.items()} for name in by_metric["dice"]
+        },
     }
 
 
@@ -206,6 +194,10 @@ def _rows(file: Path) -> list[dict[str, str]]:
 def _energy(joules: Sequence[float | None]) -> str:
     known = [value for value in joules if value is not None]
     return f"{sum(known) / len(known) / 1000:.1f}" if len(known) == len(joules) else NOT_MEASURED
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _value(text: str) -> float | None:

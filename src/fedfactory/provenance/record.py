@@ -39,7 +39,6 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "opacus", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
-_CHUNK = 1 << 20
 _ASIDE = ("logs", "benchmarks")
 _watches: list["JobWatch"] = []
 
@@ -149,12 +148,9 @@ def digests(path: Path) -> dict[str, str]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of one file as hexadecimal digits; a large one is not held in memory."""
-    digest = hashlib.sha256()
+    """SHA-256 of one file as hexadecimal digits."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def joint_digest(files: Mapping[str, str]) -> str:
@@ -208,7 +204,7 @@ def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, A
         record behind them, oldest first.
     """
     found, behind = {}, {}
-    for name in sorted({name for text in texts_of(arguments) if (name := _name_below_results(Path(text)))}):
+    for name in sorted({name for text in _texts_of(arguments) if (name := _name_below_results(Path(text)))}):
         path = Path(name)
         file = record_of(path) if path.exists() else None
         if file is not None:
@@ -222,22 +218,22 @@ def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, A
     return found, sorted(behind.values(), key=lambda entry: (entry["started"], entry["made"]))
 
 
-def texts_of(value: Any) -> Iterator[str]:
+def _texts_of(value: Any) -> Iterator[str]:
     """Every text in arguments, those inside of JSON included."""
     if isinstance(value, str):
         if value[:1] in ("{", "["):
             try:
-                yield from texts_of(json.loads(value))
+                yield from _texts_of(json.loads(value))
             except ValueError:
                 return
         else:
             yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from texts_of(item)
+            yield from _texts_of(item)
     elif isinstance(value, list):
         for item in value:
-            yield from texts_of(item)
+            yield from _texts_of(item)
 
 
 def _name_below_results(path: Path) -> str | None:
@@ -251,7 +247,7 @@ def _name_below_results(path: Path) -> str | None:
 def _is_named(name: str, arguments: list[str]) -> bool:
     """Whether a command line names something, the folder it lies in, or itself with another ending."""
     path = PurePosixPath(name)
-    for text in texts_of(arguments):
+    for text in _texts_of(arguments):
         given = PurePosixPath(text)
         if given in (path, path.parent) or (given.suffix and given.with_suffix("") == path.with_suffix("")):
             return True

@@ -19,6 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     spec = json.loads(arguments.spec)
     study, layout, seed = Study.read(spec), Layout(spec["run"]), spec["seeds"][0]
     costs = {key: story["cost"] for key, story in stories_of(study.cells, layout, seed).items()}
+    # Looked for, not asked for: not every method has a model that was validated. Its scores are made after it.
     models = {key: Path(layout.cell(*key, seed, "model")) for key in study.cells}
     figures = {
         "box_plots": charts.box_plots(study),

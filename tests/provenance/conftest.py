@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 JOB = """
-import argparse, json
+import argparse, json, time
 from pathlib import Path
 from fedfactory.files import new_file, new_folder
 from fedfactory.provenance.record import read_from_outside
@@ -21,6 +21,12 @@ from fedfactory.script import run_script
 def work(arguments):
     if arguments.raw:
         read_from_outside([arguments.raw])
+    if arguments.device != "cpu":
+        import torch
+        square, until = torch.ones(8192, 8192, device=arguments.device), time.monotonic() + 3
+        while time.monotonic() < until:
+            torch.mm(square, square)
+            torch.cuda.synchronize()
     given = [Path(name) for name in json.loads(arguments.given).values()]
     text = "".join(sorted(f.read_text() for g in given for f in ([g] if g.is_file() else g.iterdir()) if f.is_file()))
     if arguments.out.suffix:

@@ -28,7 +28,7 @@ def conclude(
     for setup, columns in study.setups.items():
         sentences.append(_of_setup(columns[0].setup_label, labels, tests[setup], ranks[setup]))
         sentences += _of_targets(study, setup, labels, tests)
-    sentences += [_failures(study, labels), _worst_sites(study, labels), _seeds(study)]
+    sentences += [_small_targets(study, tests), _failures(study, labels), _worst_sites(study, labels), _seeds(study)]
     sentences.append(
         "Subjects of one site resemble each other: what holds for the subjects of these sites need not hold for a "
         "site that is not in the table."
@@ -60,25 +60,28 @@ def _of_setup(label: str, labels: Mapping[str, str], pairs: Sequence[Comparison]
 def _of_targets(
     study: Study, setup: str, labels: Mapping[str, str], tests: Mapping[str, Sequence[Comparison]]
 ) -> list[str]:
-    sentences, small = [], []
+    sentences = []
     for column in study.setups[setup]:
         pairs = tests[f"{setup}/{column.target}"]
-        if not pairs:
-            continue
-        if too_few(pairs):
-            small.append(f"{column.label} ({pairs[0].n})")
+        if not pairs or too_few(pairs):
             continue
         worse = [labels[pair.second] for pair in pairs if pair.significant]
         alike = [labels[pair.second] for pair in pairs if not pair.significant]
         beaten = f"significantly better than {_and(worse)}" if worse else "not significantly better than any other"
         rest = f"; no difference is shown to {_and(alike)}" if worse and alike else ""
         sentences.append(f"{column.setup_label} {column.label}: {labels[pairs[0].first]} is best, {beaten}{rest}.")
-    if small:
-        sentences.append(
-            "Too few test subjects for any significant difference within one target, whatever the figures: "
-            f"{_and(small)}. Their order may be chance."
-        )
     return sentences
+
+
+def _small_targets(study: Study, tests: Mapping[str, Sequence[Comparison]]) -> str:
+    found = {column: tests[f"{column.setup}/{column.target}"] for column in study.columns}
+    small = [f"{c.setup_label} {c.label} ({pairs[0].n})" for c, pairs in found.items() if pairs and too_few(pairs)]
+    if not small:
+        return ""
+    return (
+        "Too few test subjects for any significant difference within one target, whatever the figures: "
+        f"{_and(small)}. Their order may be chance."
+    )
 
 
 def _failures(study: Study, labels: Mapping[str, str]) -> str:

@@ -12,8 +12,8 @@ CHARTS = {
         "tests, corrected by Holm).",
     },
     "cost": {
-        "alt": "Mean Dice of each method against its CPU time",
-        "caption": "What a point of Dice costs: CPU time of a cell and of all that it rests on.",
+        "alt": "Mean Dice of each method against the time of its jobs",
+        "caption": "What a point of Dice costs: time of all jobs behind a cell, those that it shares with others included.",
     },
     "exchange": {
         "alt": "Megabytes that each method sends across borders of sites",

@@ -15,8 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "demo"
 _WIDTH = 130
 SETUPS = ("ms", "mm", "mo")
-MEASURED = ("three_seeds", "ablation", "ablation_parts", "agreement")
-"""Tables of docs/benchmarks that docs/adaptation.md shows."""
+MEASURED = {
+    "README.md": ("table1_three_seeds",),
+    "docs/adaptation.md": ("three_seeds", "ablation", "ablation_parts", "agreement"),
+    "docs/reliability.md": ("faults",),
+    "docs/statistics.md": ("coverage",),
+    "docs/methods.md": ("trivial",),
+}
+"""Tables of docs/benchmarks, by the page that shows them."""
 
 
 def factories() -> str:
@@ -89,16 +95,11 @@ def fill(file: Path, tables: Mapping[str, str]) -> None:
 def main() -> None:
     """Fill the tables and copy the pictures."""
     tables = {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8") for name in ("table1", "gap")}
+    for file, names in MEASURED.items():
+        fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
     fill(ROOT / "README.md", tables)
     fill(ROOT / "docs/factory.md", {"factory": factories()})
-    measured = {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in MEASURED}
-    fill(ROOT / "docs/adaptation.md", measured)
-    faults = (ROOT / "docs/benchmarks/faults.md").read_text(encoding="utf-8")
-    fill(ROOT / "docs/reliability.md", {"faults": faults})
-    coverage = (ROOT / "docs/benchmarks/coverage.md").read_text(encoding="utf-8")
-    fill(ROOT / "docs/statistics.md", {"coverage": coverage})
-    trivial = (ROOT / "docs/benchmarks/trivial.md").read_text(encoding="utf-8")
-    fill(ROOT / "docs/methods.md", {"trivial": trivial, "foundation": foundation()})
+    fill(ROOT / "docs/methods.md", {"foundation": foundation()})
     pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}
     for setup in SETUPS:
         for name in ("samples", "morphing"):

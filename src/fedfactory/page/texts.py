@@ -13,7 +13,7 @@ CHARTS = {
     },
     "cost": {
         "alt": "Mean Dice of each method against the time of its jobs",
-        "caption": "What a point of Dice costs: time of all jobs behind a cell, those that it shares with others included.",
+        "caption": "What a point of Dice costs: time of all jobs behind a cell, those that it shares included.",
     },
     "exchange": {
         "alt": "Megabytes that each method sends across borders of sites",

@@ -1,13 +1,15 @@
 import hashlib
 import json
+import multiprocessing
 import sys
+import time
 
 import pytest
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance import energy
 from fedfactory.provenance.energy import EnergyMeter
-from fedfactory.provenance.record import digests, joint_digest, read_record
+from fedfactory.provenance.record import cpu_seconds, digests, joint_digest, read_record
 from tests.provenance.conftest import CELL
 
 
@@ -82,6 +84,24 @@ def test_a_broken_record_of_an_input_stops_the_job_before_it_works(cell, project
     assert not (cell / "mm/ct/sam").exists() or not list((cell / "mm/ct/sam").rglob("*.txt"))
 
 
+def work_for(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_cpu_seconds_of_processes_that_others_waited_for_are_counted(method):
+    """As in a simulated federation: its clients' parent is the fork server, which outlives them."""
+    before = cpu_seconds()
+    client = multiprocessing.get_context(method).Process(target=work_for, args=(1.0,))
+    client.start()
+    client.join()
+    assert client.exitcode == 0
+    # Beside its work a client starts Python.
+    assert 1.0 <= cpu_seconds() - before < 10.0
+
+
 def test_digest_of_many_files_names_none_and_sees_every_change(tmp_path):
     (tmp_path / "x").write_text("1")
     (tmp_path / "y").write_text("2")
@@ -124,8 +144,6 @@ def test_a_counter_that_is_full_twice_is_counted_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "_SECONDS", 0.01)
     zone(tmp_path, "intel-rapl:0", "package-0", 0, 1_000_000)
     meter = EnergyMeter(gpu=False, rapl=tmp_path)
-    import time
-
     for value in (400_000, 800_000, 200_000, 600_000, 0, 400_000):
         (tmp_path / "new").write_text(str(value))
         (tmp_path / "new").replace(tmp_path / "intel-rapl:0/energy_uj")

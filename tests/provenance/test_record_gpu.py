@@ -15,7 +15,6 @@ def test_name_time_memory_and_energy_of_the_card(project, job):
     job("train", "results/run/mm/ct/ours/seed0/model", None, "--device", "cuda")
     record = read_record(project / "results/run/mm/ct/ours/seed0/model/.record.json")
     card = record["device"]
-    print(card, record["energy_joules"])
     assert card["name"] == torch.cuda.get_device_name()
     assert card["cuda"] == torch.version.cuda
     assert card["seconds"] == record["seconds"] > 3

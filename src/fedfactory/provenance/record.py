@@ -102,7 +102,6 @@ class JobWatch:
     def _summary(self, name: str, files: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
         gpu = _gpu() if self._asked != "cpu" else None
         seconds = time.monotonic() - self._clock
-        usages = _usages()
         return {
             "record": VERSION,
             "made": name,
@@ -121,7 +120,7 @@ class JobWatch:
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu_seconds(), 3),
             # Of the largest process, which kilobytes are counted of.
-            "peak_memory_mb": round(max(usage.ru_maxrss for usage in usages) / 1024, 1),
+            "peak_memory_mb": round(max(usage.ru_maxrss for usage in _usages()) / 1024, 1),
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
             "bytes_exchanged": 0 if folder is None else _exchanged(folder),

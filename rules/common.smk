@@ -58,8 +58,10 @@ OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{
 OPTIONS = ["--configfile", *CONFIG.files]
 if workflow.config_settings.config:
     OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
+# Read by libraries when they load, so from the start of a job on (fedfactory.portable).
+SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in jobs.settings(CONFIG).items())
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"
+    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"
     f" SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)
@@ -70,7 +72,7 @@ PAPER = "config/table1_paper.csv"
 SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)
-GPU_PER_TRAINING = 0 if CONFIG.device == "cpu" else 1
+GPU_PER_TRAINING = 0 if CONFIG.device in ("cpu", "cpu-fast") else 1
 
 
 wildcard_constraints:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, resolve
+from fedfactory.devices import DEVICES, prepare
 from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, write_key
 from fedfactory.factory.images import training_images
 from fedfactory.files import new_file
@@ -18,8 +18,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Encode the images at the size of the factory's, which refinement compares with the key."""
     import torch
 
-    torch.set_num_threads(1)
-    device = resolve(arguments.device)
+    device = prepare(arguments.device)
     images, _ = training_images(ClientView(arguments.data), arguments.size)
     encoder = load_encoder(EncoderParameters.from_mapping(json.loads(arguments.encoder)), device)
     key = client_key(encoder, (batch.to(device) for batch in torch.from_numpy(images)[:, None].split(BATCH)))

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.no_compiler import do_without_compiler
+from fedfactory.portable import NATIVE
 
-DEVICES = ("auto", "cpu", "cuda", "cuda-fast")
-"""What a configuration may ask for; the last one gives up that two runs on a GPU are equal, for speed."""
+DEVICES = ("auto", "cpu", NATIVE, "cuda", "cuda-fast")
+"""What a configuration may ask for. ``cpu`` gives the same bytes on every x86-64 processor, ``cpu-fast`` on one like
+this; ``cuda`` the same on one card, and ``cuda-fast`` gives even that up."""
 
 # Set for this process and its children once a job has asked for the last one.
 _FAST = "FEDFACTORY_CUDA_FAST"
@@ -23,6 +25,8 @@ def make_deterministic(device: str) -> None:
 
     if device == "cpu":
         do_without_compiler()
+        # It picks its kernels by the processor, and has no setting.
+        torch.backends.nnpack.set_flags(False)
     elif is_fast():
         torch.backends.cudnn.benchmark = True
         return
@@ -49,8 +53,8 @@ def resolve(device: str) -> str:
     Raises:
         FedFactoryError: a GPU was asked for, and none can be used; the sentence says why.
     """
-    if device == "cpu":
-        return device
+    if device in ("cpu", NATIVE):
+        return "cpu"
     import torch
 
     if device == "cuda-fast":

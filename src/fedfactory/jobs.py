@@ -14,12 +14,18 @@ from fedfactory.config import TABLE1, Config, Method, Setup
 from fedfactory.errors import FedFactoryError
 from fedfactory.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.parameters import for_setup
+from fedfactory.portable import NATIVE, SETTINGS
 from fedfactory.weights_choice import TINY
 
 
 def to_json(value: Any) -> str:
     """JSON for a script's command line."""
     return json.dumps(value)
+
+
+def settings(config: Config) -> dict[str, str]:
+    """Environment variables of every job: those under which bits do not depend on the processor."""
+    return {} if config.device == NATIVE else SETTINGS
 
 
 def any_of(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from fedfactory.errors import FedFactoryError
 from fedfactory.files import claimed
 from fedfactory.linelog import LineLog
+from fedfactory.portable import ensure
 from fedfactory.provenance.record import JobWatch
 from fedfactory.provenance.story import write_story
 
@@ -42,6 +43,10 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     """
     parser.add_argument("--log", type=Path, required=True, help="file for the log")
     arguments = parser.parse_args()
+    try:
+        ensure(getattr(arguments, "device", "cpu"))
+    except FedFactoryError as error:
+        _fail(str(error))
     arguments.log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=arguments.log,

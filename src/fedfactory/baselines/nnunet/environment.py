@@ -134,6 +134,7 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
         stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=not fast))
         try:
             torch.set_num_threads(1)
+            torch.backends.nnpack.set_flags(False)
             torch.set_deterministic_debug_mode("default" if fast else "warn" if cuda else "error")
             random.seed(seed)
             np.random.seed(seed % 2**32)

@@ -32,12 +32,12 @@ from tables import write
 from textbook_adaptation import TOLERANCE, VARIANTS, Variant, VariantCase, difference
 from torch import Tensor
 
-from fedfactory.adaptation import source, target, translator
-from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.losses import reconstruction_loss
-from fedfactory.devices import prepare
 from fedfactory.factory.layers import magnify
-from fedfactory.losses import segmentation_loss
+from fedfactory.methods.ours import source, target, translator
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.losses import reconstruction_loss
+from fedfactory.training.devices import prepare
+from fedfactory.training.losses import segmentation_loss
 
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 

@@ -11,24 +11,24 @@ import torch
 import torchvision
 import yaml
 
-from fedfactory.adaptation import target
-from fedfactory.adaptation.architecture import Architecture
-from fedfactory.adaptation.cells import AdaptationCells
-from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.look import own_look
-from fedfactory.adaptation.parameters import BatchParameters, SourceParameters, TargetParameters
-from fedfactory.adaptation.perceptual import ALEXNET, PerceptualParameters, load_perceptual
-from fedfactory.adaptation.perceptual_networks import Perceptual
-from fedfactory.adaptation.samples import Samples
-from fedfactory.adaptation.source import source_losses
-from fedfactory.adaptation.target import TargetData
-from fedfactory.config import Config, load_config
+from fedfactory.config.run import Config, load_config
 from fedfactory.factory.model import Card, Factory, write_factory
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.plan import FactoryPlan
-from fedfactory.training import Losses
+from fedfactory.methods.ours import target
+from fedfactory.methods.ours.architecture import Architecture
+from fedfactory.methods.ours.cells import AdaptationCells
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.parameters import BatchParameters, SourceParameters, TargetParameters
+from fedfactory.methods.ours.perceptual import ALEXNET, PerceptualParameters, load_perceptual
+from fedfactory.methods.ours.perceptual_networks import Perceptual
+from fedfactory.methods.ours.rendering import own_look
+from fedfactory.methods.ours.samples import Samples
+from fedfactory.methods.ours.source import source_losses
+from fedfactory.methods.ours.target import TargetData
+from fedfactory.training.loop import Losses
 
 ROOT = Path(__file__).parents[1]
 # Kind of a target's step -> number of the step (even ones are intra-domain) and whether the batch holds factory pairs.
@@ -131,7 +131,7 @@ class Case:
         self.translator.means.copy_(torch.stack([own_look(factory, name).mean(factory) for name in (own, other)]))
         self.branches = {SOURCE: source.requires_grad_(False).eval(), TARGET: architecture.networks(factory, 1)[1]}
         pairs, source, labelled, unlabelled = (self._samples(labels) for labels in (False, True, True, False))
-        data = TargetData(source, pairs, labelled, unlabelled, (), Frame(0.0), scale.size, len(scale.classes))
+        data = TargetData(source, pairs, labelled, unlabelled, (), FieldOfView(0.0), scale.size, len(scale.classes))
         self.data = {False: replace(data, pairs=None), True: data}
 
     def _samples(self, labels: bool) -> Samples:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import tables
 
-from fedfactory.config import load_config, read_yaml
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.evaluation.subjects import read_subjects, seed_mean
 
 ROOT = Path(__file__).resolve().parent.parent

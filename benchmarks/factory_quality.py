@@ -9,7 +9,7 @@ import csv
 import json
 from pathlib import Path
 
-from fedfactory.rows import to_markdown
+from fedfactory.storage.tables import to_markdown
 
 
 def collect(run: Path) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from fedfactory.factory.parameters import (
     NetworkParameters,
     TrainingParameters,
 )
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
 
 CLIENTS = (3, 8, 32)
 # Channels at each resolution and length of a latent; the last are the paper's, at 64 pixels.
@@ -82,15 +82,15 @@ def alone(found: FactoryParameters, client: Path) -> tuple[float, int]:
     """Median seconds of one local step in this process, and the model's number of parameters."""
     import torch
 
-    from fedfactory.factory.local import LocalState, local_round
+    from fedfactory.factory.client_data import load_client
+    from fedfactory.factory.local_round import LocalState, local_round
     from fedfactory.factory.networks import FactoryModel
-    from fedfactory.factory.site_data import load_site
 
     torch.set_num_threads(1)
     model = FactoryModel(found.network)
     state = LocalState(model, found.training)
     files = client / "data", client / "factory_key.json"
-    site = load_site(found.clients[0], *files, {"name": SQUEEZENET}, found, "cpu")
+    site = load_client(found.clients[0], *files, {"name": SQUEEZENET}, found, "cpu")
     times = []
     for number in range(ROUNDS):
         start = time.perf_counter()
@@ -103,7 +103,7 @@ def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, f
     """Seconds and bytes per round of one short training."""
     from fedfactory.factory.server import FactoryServer
     from fedfactory.factory.training import FactoryTask
-    from fedfactory.federation import fedbiomed, simulated
+    from fedfactory.federation.engines import fedbiomed, simulated
     from fedfactory.federation.ledger import read_ledger
 
     sites = {name: {part: str(client / part) for part in ("data", "factory_key.json")} for name in found.clients}
@@ -113,7 +113,7 @@ def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, f
         task = FactoryTask(found, {"name": SQUEEZENET}, sites, 0, "cpu", "benchmark", workers, work, work / "logs")
         start = time.perf_counter()
         if found.federation.engine == "simulated":
-            parties = [task.party_task(name) for name in found.clients]
+            parties = [task.client_spec(name) for name in found.clients]
             simulated.train(FactoryServer(found, 0, work), parties, task.identity, work, workers, watch)
         else:
             fedbiomed.train(task, watch)

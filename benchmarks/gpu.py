@@ -21,11 +21,11 @@ from method_cases import Case as MethodCase
 from tables import write
 from torch import Tensor
 
-from fedfactory.adaptation.encoder import TARGET
-from fedfactory.devices import prepare
-from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory.local_round import ClientImages, LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.methods.ours.encoder import TARGET
+from fedfactory.training.devices import prepare
 
 SETUPS = ("ms", "mm", "mo")
 PRECISIONS = ("float32", "bfloat16")
@@ -55,7 +55,7 @@ class Rounds:
         torch.manual_seed(0)
         self.model, self.parameters, self._number = FactoryModel(p.network).to(device), p, 0
         self._state = LocalState(self.model, p.training)
-        self._site = Site(0, images.to(device), positions.to(device), key.to(device))
+        self._site = ClientImages(0, images.to(device), positions.to(device), key.to(device))
 
     def run(self) -> dict[str, float]:
         """The next round; returns its losses."""

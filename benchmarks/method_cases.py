@@ -10,24 +10,24 @@ from adaptation_cases import PAPER, config_of
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
-from fedfactory.baselines.feddg.cells import FedDGCells
-from fedfactory.baselines.feddg.parameters import FedDGParameters
-from fedfactory.baselines.feddg.party import AMPLITUDES, LOOKS, OTHERS, FedDGParty, LabelledSlices, share_of
-from fedfactory.baselines.feddg.training import initial_weights as feddg_weights
-from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.baselines.fedmedgan.party import FedMedGanParty, phases_of
-from fedfactory.baselines.fedmedgan.training import initial_weights as fedmedgan_weights
-from fedfactory.baselines.sam.network import as_read, build
-from fedfactory.baselines.sam.parameters import VIT_B, SamParameters
-from fedfactory.baselines.sam.tuning import SamSegmenter
-from fedfactory.baselines.universeg.network import PUBLISHED_FEATURES, UniverSeg
-from fedfactory.baselines.universeg.parameters import UniverSegParameters
-from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
-from fedfactory.config import Config
+from fedfactory.config.run import Config
 from fedfactory.data.store import Volume
+from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS
-from fedfactory.federation.party import TRAIN
-from fedfactory.losses import segmentation_loss
+from fedfactory.methods.feddg.cells import FedDGCells
+from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, LabelledSlices, share_of
+from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.methods.feddg.training import initial_weights as feddg_weights
+from fedfactory.methods.fedmedgan.client import FedMedGanParty, phases_of
+from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
+from fedfactory.methods.fedmedgan.training import initial_weights as fedmedgan_weights
+from fedfactory.methods.sam.network import as_read, build
+from fedfactory.methods.sam.parameters import VIT_B, SamParameters
+from fedfactory.methods.sam.tuning import SamSegmenter
+from fedfactory.methods.universeg.network import PUBLISHED_FEATURES, UniverSeg
+from fedfactory.methods.universeg.parameters import UniverSegParameters
+from fedfactory.methods.universeg.segmenter import SupportSet, UniverSegSegmenter
+from fedfactory.training.losses import segmentation_loss
 
 SETUP = "mm"
 _SLICES = 12
@@ -72,14 +72,14 @@ class FedDG:
         volume = _slices(config)
         images, labels = (part[:, : p.image_size, : p.image_size] for part in (volume.images, volume.labels))
         share, classes = share_of(images, p), len(config.setups[SETUP].classes)
-        self._party = FedDGParty("a", ["a", "b"], LabelledSlices(images, labels), share, classes, p, 0, device)
+        self._client = FedDGClient("a", ["a", "b"], LabelledSlices(images, labels), share, classes, p, 0, device)
         self._weights, self._round = feddg_weights(p, classes, 0), 0
 
     def run(self) -> Mapping[str, float]:
         """The next round."""
-        answer, _ = self._party.answer(self._round, LOOKS, {})
+        answer, _ = self._client.answer(self._round, LOOKS, {})
         looks = {"b": answer[AMPLITUDES][AMPLITUDES]}
-        answer, losses = self._party.answer(self._round, TRAIN, {WEIGHTS: self._weights, OTHERS: looks})
+        answer, losses = self._client.answer(self._round, TRAIN, {WEIGHTS: self._weights, OTHERS: looks})
         self._weights, self._round = answer[WEIGHTS], self._round + 1
         return losses
 

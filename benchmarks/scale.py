@@ -25,8 +25,8 @@ from pathlib import Path
 import yaml
 from tables import write
 
-from fedfactory.config import load_config
-from fedfactory.jobs import adapter_options, client_task
+from fedfactory.config.run import load_config
+from fedfactory.orchestration.jobs import adapter_options, client_task
 from fedfactory.phantoms import write_site
 from fedfactory.phantoms.layouts import MNMS_TABLE, write_mnms_table
 

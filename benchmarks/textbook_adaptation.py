@@ -11,12 +11,12 @@ from adaptation_cases import Case
 from textbook_stylegan2 import BlurForm, TextbookGenerator, upfirdn
 from torch import Tensor, nn
 
-from fedfactory.adaptation import target
-from fedfactory.adaptation.branch import SegmentationBranch
-from fedfactory.adaptation.encoder import SOURCE
 from fedfactory.factory.layers import magnify
-from fedfactory.images import resize
-from fedfactory.training import Losses
+from fedfactory.methods.ours import target
+from fedfactory.methods.ours.branch import SegmentationBranch
+from fedfactory.methods.ours.encoder import SOURCE
+from fedfactory.training.batches import resize
+from fedfactory.training.loop import Losses
 
 # Of losses and gradients in double precision; in single precision a maximum or a kink may go the other way.
 TOLERANCE = 1e-9

@@ -16,11 +16,11 @@ import numpy as np
 import tables
 from cells import CONFIG, ROOT, cell, rows
 
-from fedfactory.config import load_config, read_yaml
-from fedfactory.contract import Segmenter, predict_cases
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation.scores import score_cell
-from fedfactory.progress import Progress
+from fedfactory.methods.contract import Segmenter, predict_cases
+from fedfactory.orchestration.progress import Progress
 
 NAME = "trivial"
 

@@ -14,7 +14,7 @@ import torch
 from tables import write
 from torch import Tensor
 
-from fedfactory.baselines.universeg.network import IMAGE_SIZE, CrossBlock, UniverSeg
+from fedfactory.methods.universeg.network import IMAGE_SIZE, CrossBlock, UniverSeg
 
 TOLERANCE = 1e-3
 

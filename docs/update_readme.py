@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedfactory.rows import to_markdown
+from fedfactory.storage.tables import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "demo"
@@ -54,7 +54,11 @@ def walk() -> dict[str, str]:
     blocks = {}
     for name, (arguments, lines) in commands.items():
         done = subprocess.run(
-            [sys.executable, "-m", "fedfactory.cli", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", "fedfactory.orchestration.cli", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         printed = done.stdout.splitlines()
         cut = [*printed[: lines // 2], "…", *printed[-lines // 2 :]] if len(printed) > lines else printed

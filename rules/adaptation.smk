@@ -1,6 +1,6 @@
 # Ours (paper, section 3.2): source branch, synthetic source set, and adaptation of each target on its own. A method
 # with `base` uses the source branch of that method.
-from fedfactory.adaptation.cells import AdaptationCells
+from fedfactory.methods.ours.cells import AdaptationCells
 
 ADAPTATION = checked(AdaptationCells, CONFIG)
 ADAPTED = jobs.any_of(ADAPTATION.parameters)

@@ -6,10 +6,11 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from fedfactory import jobs
-from fedfactory.codedigest import code_digest as digest_of
-from fedfactory.codedigest import content_digest as digest_of_files
-from fedfactory.config import load_config
+import fedfactory
+from fedfactory.orchestration import jobs
+from fedfactory.orchestration.code_digest import code_digest as digest_of
+from fedfactory.orchestration.code_digest import content_digest as digest_of_files
+from fedfactory.config.run import load_config
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 
@@ -25,7 +26,7 @@ def checked(load, *arguments):
 
 
 def code_digest(script, *modules):
-    """Digest of a workflow script and of all package code that it imports; see fedfactory.codedigest."""
+    """Digest of a workflow script and of all package code that it imports; see fedfactory.orchestration.code_digest."""
     return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
 
 
@@ -44,9 +45,9 @@ def released(path, **options):
     return report(path, **options) if CONFIG.pictures else path
 
 
-if Path(jobs.__file__).parent != FOLDER / "src" / "fedfactory":
+if Path(fedfactory.__file__).parent != FOLDER / "src" / "fedfactory":
     raise WorkflowError(
-        f"the package fedfactory comes from {Path(jobs.__file__).parent}, the workflow from {FOLDER}; use the environment"
+        f"the package fedfactory comes from {Path(fedfactory.__file__).parent}, the workflow from {FOLDER}; use the environment"
         " of this folder (make demo), or set PYTHONPATH to its src"
     )
 
@@ -58,7 +59,7 @@ OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{
 OPTIONS = ["--configfile", *CONFIG.files]
 if workflow.config_settings.config:
     OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
-# Read by libraries when they load, so from the start of a job on (fedfactory.portable).
+# Read by libraries when they load, so from the start of a job on (fedfactory.orchestration.portable).
 SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in jobs.settings(CONFIG).items())
 shell.prefix(
     f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"

@@ -1,6 +1,6 @@
 # FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row carries a
 # mark. What clients exchange are models and the amplitudes of low frequencies.
-from fedfactory.baselines.feddg.cells import FedDGCells
+from fedfactory.methods.feddg.cells import FedDGCells
 
 FEDDG = checked(FedDGCells, CONFIG)
 
@@ -26,7 +26,7 @@ rule feddg_train:
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
-        code=code_digest("feddg_train", "fedfactory.baselines.feddg.party"),
+        code=code_digest("feddg_train", "fedfactory.methods.feddg.client"),
         device=CONFIG.device,
         parameters=method_parameters,
         stores=FEDDG.stores,

@@ -1,6 +1,6 @@
 # FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's look,
 # and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries a mark.
-from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
+from fedfactory.methods.fedmedgan.cells import FedMedGanCells
 
 FEDMEDGAN = checked(FedMedGanCells, CONFIG)
 
@@ -26,7 +26,7 @@ rule fedmedgan_train:
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
-        code=code_digest("fedmedgan_train", "fedfactory.baselines.fedmedgan.party"),
+        code=code_digest("fedmedgan_train", "fedfactory.methods.fedmedgan.client"),
         device=CONFIG.device,
         parameters=method_parameters,
         stores=FEDMEDGAN.stores,

@@ -1,6 +1,6 @@
 # nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source model
 # on M_t; the others are trained on the source alone.
-from fedfactory.baselines.nnunet.cells import NnunetCells
+from fedfactory.methods.nnunet.cells import NnunetCells
 
 NNUNET = checked(NnunetCells, CONFIG)
 

@@ -116,7 +116,7 @@ rule page:
         runtime=20,
     params:
         code=code_digest("page"),
-        read=content_digest(PAPER, *(f"src/fedfactory/page/page.{kind}" for kind in ("html.j2", "css", "js"))),
+        read=content_digest(PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))),
         paper=PAPER,
         spec=jobs.to_json(PAGE),
     shell:

@@ -1,6 +1,6 @@
 # UniverSeg: M_t is the support set, nothing is trained at the target. Its weights are published ones, or those of a small
 # model that the workflow pre-trains once on procedural tasks.
-from fedfactory.baselines.universeg.cells import UniverSegCells
+from fedfactory.methods.universeg.cells import UniverSegCells
 
 UNIVERSEG = checked(UniverSegCells, CONFIG, FOLDER)
 

@@ -1,5 +1,5 @@
 # Published weights of foundation models (config/weights.yaml): fetched once, and checked whoever put them there.
-from fedfactory.weights_table import WeightsTable
+from fedfactory.storage.weights_table import WeightsTable
 
 WEIGHTS = checked(WeightsTable.read, FOLDER)
 

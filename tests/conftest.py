@@ -5,8 +5,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from fedfactory import checkpoints
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage import checkpoints
 
 ROOT = Path(__file__).parent.parent
 

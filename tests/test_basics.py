@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory import codedigest, files
-from fedfactory.devices import resolve
+from fedfactory.config.paths import Layout
+from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import claimed, inside, new_file, new_folder
-from fedfactory.linelog import LineLog
-from fedfactory.paths import Layout
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
-from fedfactory.stand_ins import without
+from fedfactory.orchestration import code_digest as codedigest
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.line_log import LineLog
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage import files
+from fedfactory.storage.files import claimed, inside, new_file, new_folder
+from fedfactory.training.devices import resolve
+from fedfactory.training.seeds import derive_seed
 from tests.conftest import ROOT
 
 
@@ -66,8 +67,8 @@ def test_one_job_at_a_time_makes_a_file(tmp_path, monkeypatch):
     code = f"""
 import time
 from pathlib import Path
-from fedfactory import files
-from fedfactory.files import claimed
+from fedfactory.storage import files
+from fedfactory.storage.files import claimed
 with claimed(Path({str(target)!r})):
     print("held", flush=True)
     time.sleep(60)
@@ -134,7 +135,7 @@ def test_only_nnunet_scripts_depend_on_nnunet(script):
     files = codedigest._closure(script)
     # FedMed-GAN's translations are segmented by the source's nnU-Net.
     wanted = script.stem.startswith("nnunet_") or script.stem == "fedmedgan_predict"
-    assert any(name.startswith("baselines/nnunet") for name in files) == wanted
+    assert any(name.startswith("methods/nnunet") for name in files) == wanted
     assert "config.py" not in files, "a change of the configuration's code must not re-run trainings"
 
 
@@ -219,7 +220,7 @@ def test_prints_become_log_lines(caplog):
 STAND_IN = """
 import sys
 import torch
-from fedfactory.devices import prepare
+from fedfactory.training.devices import prepare
 
 prepare("cpu")
 weight = torch.nn.Parameter(torch.ones(3))

@@ -12,12 +12,12 @@ import time
 import pytest
 import torch
 
-from fedfactory import training
-from fedfactory.checkpoints import Checkpoints
+from fedfactory.config.parameters import Schedule
 from fedfactory.errors import FedFactoryError
-from fedfactory.parameters import Schedule
-from fedfactory.progress import Progress
-from fedfactory.tensor_files import write_tensors
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.tensors import write_tensors
+from fedfactory.training import loop as training
 from tests.conftest import ROOT
 
 
@@ -78,7 +78,7 @@ def test_a_full_disk_is_a_sentence_and_the_last_state_survives(tmp_path, monkeyp
         path.touch()
         return write_tensors(content, type(path)("/dev/full"))
 
-    monkeypatch.setattr("fedfactory.checkpoints.write_tensors", on_a_full_disk)
+    monkeypatch.setattr("fedfactory.storage.checkpoints.write_tensors", on_a_full_disk)
     with pytest.raises(FedFactoryError) as error:
         checkpoints.save(2, state(2))
     assert "checkpoint of round 2 cannot be written (No space left on device); make room" in str(error.value)
@@ -94,8 +94,8 @@ def test_a_script_says_what_the_disk_said(tmp_path):
             import argparse
             from pathlib import Path
 
-            from fedfactory.script import run_script
-            from fedfactory.tensor_files import write_tensors
+            from fedfactory.orchestration.job import run_script
+            from fedfactory.storage.tensors import write_tensors
 
             run_script(argparse.ArgumentParser(), lambda arguments: write_tensors([1, 2], Path("/dev/full")))
             """

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fedfactory.audit import Job, Use, parse, uses, violations
-from fedfactory.cli import main
+from fedfactory.orchestration.audit import Job, Use, parse, uses, violations
+from fedfactory.orchestration.cli import main
 from tests.conftest import ROOT
 
 

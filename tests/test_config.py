@@ -6,9 +6,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from fedfactory.adaptation.cells import AdaptationCells
-from fedfactory.config import load_config
+from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.ours.cells import AdaptationCells
 from tests.conftest import ROOT
 
 

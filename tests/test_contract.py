@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from fedfactory.contract import predict_cases
 from fedfactory.errors import FedFactoryError
-from fedfactory.progress import Progress
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.progress import Progress
 from tests.data.test_preprocessing import prepare
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.baselines.foundation.parameters import PretrainingParameters
-from fedfactory.baselines.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
-from fedfactory.baselines.sam.parameters import SamParameters
-from fedfactory.baselines.universeg.model import open_universeg, pretrain_universeg
-from fedfactory.baselines.universeg.parameters import UniverSegParameters
-from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
-from fedfactory.checkpoints import Checkpoints
+from fedfactory.config.parameters import Schedule
 from fedfactory.data.store import Volume
-from fedfactory.parameters import Schedule
-from fedfactory.progress import Progress
+from fedfactory.methods.foundation.parameters import PretrainingParameters
+from fedfactory.methods.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
+from fedfactory.methods.sam.parameters import SamParameters
+from fedfactory.methods.universeg.model import open_universeg, pretrain_universeg
+from fedfactory.methods.universeg.parameters import UniverSegParameters
+from fedfactory.methods.universeg.segmenter import SupportSet, UniverSegSegmenter
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
 from tests.adaptation.conftest import write_discs
 from tests.baselines.test_federated_cells import TRAININGS
 from tests.baselines.test_federated_cells import run as run_federation

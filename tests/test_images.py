@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from fedfactory.images import resize, resize_labels
+from fedfactory.training.batches import resize, resize_labels
 
 
 def test_a_pixel_gets_the_label_with_the_largest_share():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.state_dicts import load_weights
+from fedfactory.storage.state_dicts import load_weights
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fedfactory.config.parameters import Schedule
 from fedfactory.errors import FedFactoryError
-from fedfactory.parameters import Schedule
-from fedfactory.progress import Progress
-from fedfactory.training import Average, History, Learner, Lookahead, Plain, Training
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.loop import Average, History, Learner, Lookahead, Plain, Training
 
 SCHEDULE = Schedule(steps=6, decay_at=0.5, clip=10.0, ema=0.0, validations=2)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from fedfactory.variation import deformed
+from fedfactory.data.deformation import deformed
 
 
 def discs(count: int = 3) -> np.ndarray:

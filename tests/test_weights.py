@@ -11,11 +11,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from fedfactory import weights
 from fedfactory.errors import FedFactoryError
-from fedfactory.progress import Progress
-from fedfactory.weights import Weights, check, fetch, require_consent
-from fedfactory.weights_table import WeightsTable
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage import weights
+from fedfactory.storage.weights import Weights, check, fetch, require_consent
+from fedfactory.storage.weights_table import WeightsTable
 from tests.conftest import ROOT
 
 CONTENT = b"a table of numbers" * 100

@@ -4,36 +4,36 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.adaptation.parameters import TargetParameters
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import new_folder
-from fedfactory.parameters import read
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.training_files import checkpoints_of
-from fedfactory.training_script import add_training_arguments, training_seed
+from fedfactory.methods.ours.parameters import TargetParameters
+from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.orchestration.training_checkpoints import checkpoints_of
+from fedfactory.storage.files import new_folder
+from fedfactory.training.devices import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Adapt one target, or go on with it, and write its model."""
     device = prepare(arguments.device)
-    from fedfactory.adaptation.encoder import SOURCE, TARGET
-    from fedfactory.adaptation.look import own_look, read_look
-    from fedfactory.adaptation.model import read_networks, write_networks
-    from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
-    from fedfactory.adaptation.site_data import Site, target_networks
-    from fedfactory.adaptation.synthetic import SyntheticSet
-    from fedfactory.adaptation.target import BRANCHES, adapt
-    from fedfactory.adaptation.trials import Trials
+    from fedfactory.methods.ours.encoder import SOURCE, TARGET
+    from fedfactory.methods.ours.model import read_networks, write_networks
+    from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
+    from fedfactory.methods.ours.rendering import own_look, read_look
+    from fedfactory.methods.ours.synthetic import SyntheticSet
+    from fedfactory.methods.ours.target import BRANCHES, adapt
+    from fedfactory.methods.ours.target_data import TargetClient, target_networks
+    from fedfactory.methods.ours.trials import Trials
 
     p = read(TargetParameters, json.loads(arguments.parameters), "target")
     seed = training_seed(arguments)
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
     own = arguments.look is None
     look = own_look(source.factory, arguments.client) if own else read_look(arguments.look, source.factory)
-    site = Site(
+    site = TargetClient(
         view=ClientView(arguments.data),
         source=source,
         synthetic=SyntheticSet.read(arguments.synthetic, source.factory),
@@ -100,6 +100,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
     )
-    parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
+    parser.add_argument("--perceptual", required=True, help="fedfactory.methods.ours.perceptual as JSON")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -4,22 +4,22 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
 from fedfactory.evaluation.figures import save
-from fedfactory.files import new_file
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_file
+from fedfactory.training.devices import DEVICES, prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.adaptation.encoder import SOURCE, TARGET
-    from fedfactory.adaptation.model import read_networks
-    from fedfactory.adaptation.pictures import draw_adaptation, draw_curves, read_curves
-    from fedfactory.adaptation.segmenter import Compared
+    from fedfactory.methods.ours.encoder import SOURCE, TARGET
+    from fedfactory.methods.ours.model import read_networks
+    from fedfactory.methods.ours.pictures import draw_adaptation, draw_curves, read_curves
+    from fedfactory.methods.ours.segmenter import Compared
 
     view = ClientView(arguments.data)
     stored = read_networks(arguments.model, arguments.factory, device, "adapt")

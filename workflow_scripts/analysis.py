@@ -16,10 +16,10 @@ from fedfactory.evaluation.analysis import (
 )
 from fedfactory.evaluation.analysis_page import to_page
 from fedfactory.evaluation.conclusions import conclude
-from fedfactory.evaluation.study import Study
-from fedfactory.files import new_folder
-from fedfactory.rows import write_rows
-from fedfactory.script import run_script
+from fedfactory.evaluation.table_cells import Study
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_folder
+from fedfactory.storage.tables import write_rows
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -4,14 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.paths import Layout
 from fedfactory.evaluation import charts
 from fedfactory.evaluation.analysis import comparisons, rankings
 from fedfactory.evaluation.figures import save
-from fedfactory.evaluation.study import Study
-from fedfactory.files import new_file
-from fedfactory.paths import Layout
+from fedfactory.evaluation.table_cells import Study
+from fedfactory.orchestration.job import run_script
 from fedfactory.provenance.story import stories_of
-from fedfactory.script import run_script
+from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:

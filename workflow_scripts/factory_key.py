@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
 from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, write_key
 from fedfactory.factory.images import training_images
-from fedfactory.files import new_file
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file
+from fedfactory.training.devices import DEVICES, prepare
 
 BATCH = 16
 

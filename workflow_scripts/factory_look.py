@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.files import new_folder
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_folder
+from fedfactory.training.devices import DEVICES, prepare
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -17,13 +17,13 @@ def main(arguments: argparse.Namespace) -> None:
     device = prepare(arguments.device)
     import torch
 
-    from fedfactory.adaptation.look import learn_look, nearest_client, write_look
-    from fedfactory.adaptation.model import open_factory
-    from fedfactory.adaptation.parameters import LookParameters
-    from fedfactory.adaptation.perceptual import PerceptualParameters, load_perceptual
+    from fedfactory.config.parameters import read
     from fedfactory.factory.encoders import read_key
     from fedfactory.factory.images import training_images
-    from fedfactory.parameters import read
+    from fedfactory.methods.ours.model import open_factory
+    from fedfactory.methods.ours.parameters import LookParameters
+    from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
+    from fedfactory.methods.ours.rendering import learn_look, nearest_client, write_look
 
     factory = open_factory(arguments.factory, arguments.variant, device)
     images, positions = training_images(ClientView(arguments.data), factory.card.parameters.network.image_size)
@@ -51,7 +51,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
     parser.add_argument("--key", type=Path, required=True, help="the client's key")
     parser.add_argument("--parameters", required=True, help="LookParameters as JSON")
-    parser.add_argument("--perceptual", required=True, help="fedfactory.adaptation.perceptual as JSON")
+    parser.add_argument("--perceptual", required=True, help="fedfactory.methods.ours.perceptual as JSON")
     parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed derives from it")
     parser.add_argument("--seed", type=int, required=True)

@@ -9,15 +9,15 @@ import numpy as np
 
 from fedfactory.data.geometry import as_picture
 from fedfactory.evaluation.figures import save
-from fedfactory.evaluation.panels import read_preview
+from fedfactory.evaluation.released_slices import read_preview
 from fedfactory.factory.gallery import morphing, samples
 from fedfactory.factory.model import Factory
 from fedfactory.factory.pictures import draw_quality, draw_rows
 from fedfactory.factory.report import read_quality, summary
 from fedfactory.federation.ledger import read_ledger, totals
-from fedfactory.files import new_file
-from fedfactory.rows import to_markdown, write_rows
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file
+from fedfactory.storage.tables import to_markdown, write_rows
 
 
 def _notes(factory: Factory, labels: dict[str, str]) -> str:

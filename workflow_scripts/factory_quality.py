@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.factory.report import measure, write_quality
-from fedfactory.files import new_file
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:

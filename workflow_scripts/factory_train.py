@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.devices import DEVICES, resolve
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.training import FactoryTask, train_factory
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
-from fedfactory.training_script import add_code_argument
+from fedfactory.orchestration.arguments import add_code_argument
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import DEVICES, resolve
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -3,17 +3,17 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import DEVICES, prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.feddg.training import read_segmenter
+    from fedfactory.methods.feddg.training import read_segmenter
 
     segment = read_segmenter(arguments.model, device)
     predict_cases(ClientView(arguments.data), segment, arguments.out, Progress(f"predict {arguments.cell}"))

@@ -2,16 +2,16 @@
 
 import argparse
 
-from fedfactory.devices import prepare
 from fedfactory.federation.cell import FederatedCell, add_cell_arguments
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one cell, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.feddg.training import train_feddg
+    from fedfactory.methods.feddg.training import train_feddg
 
     progress = Progress(f"FedDG {arguments.cell} seed {arguments.seed}")
     train_feddg(FederatedCell.of(arguments, "feddg", device), arguments.classes, arguments.out, progress)

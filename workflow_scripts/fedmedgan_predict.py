@@ -3,21 +3,21 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.baselines.nnunet.inference import load_segmenter
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
 from fedfactory.evaluation.figures import save
-from fedfactory.files import new_file
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.methods.nnunet.inference import load_segmenter
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_file
+from fedfactory.training.devices import DEVICES, prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.fedmedgan.pictures import draw_translation
-    from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter, read_generator
+    from fedfactory.methods.fedmedgan.pictures import draw_translation
+    from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator
 
     source = load_segmenter(arguments.source_model, device, arguments.mirroring)
     segment = TranslatingSegmenter(read_generator(arguments.model, device), source, device)

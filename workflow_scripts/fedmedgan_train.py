@@ -2,16 +2,16 @@
 
 import argparse
 
-from fedfactory.devices import prepare
 from fedfactory.federation.cell import FederatedCell, add_cell_arguments
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one cell, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.fedmedgan.training import train_fedmedgan
+    from fedfactory.methods.fedmedgan.training import train_fedmedgan
 
     progress = Progress(f"FedMed-GAN {arguments.cell} seed {arguments.seed}")
     train_fedmedgan(FederatedCell.of(arguments, "fedmedgan", device), arguments.size, arguments.out, progress)

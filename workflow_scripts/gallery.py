@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 from fedfactory.evaluation.figures import draw_grid, save
-from fedfactory.evaluation.panels import read_preview
-from fedfactory.files import new_file
-from fedfactory.script import run_script
+from fedfactory.evaluation.released_slices import read_preview
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file
 
 SLICES_PER_CLIENT = 2
 

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.baselines.nnunet.planning import plan
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.script import run_script
+from fedfactory.methods.nnunet.planning import plan
+from fedfactory.orchestration.job import run_script
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.baselines.nnunet.inference import load_segmenter
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, resolve
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.methods.nnunet.inference import load_segmenter
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import DEVICES, resolve
 
 
 def main(arguments: argparse.Namespace) -> None:

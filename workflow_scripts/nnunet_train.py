@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.baselines.nnunet.parameters import NnunetParameters
-from fedfactory.baselines.nnunet.training import train
-from fedfactory.devices import resolve
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.training_files import checkpoints_of
-from fedfactory.training_script import add_training_arguments, training_seed
+from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.methods.nnunet.training import train
+from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.orchestration.training_checkpoints import checkpoints_of
+from fedfactory.training.devices import resolve
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -4,17 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.paths import Layout
 from fedfactory.evaluation.analysis import significance
+from fedfactory.evaluation.page.content import page_data, render
+from fedfactory.evaluation.page.sections import tables
 from fedfactory.evaluation.paper import beside, read_paper
 from fedfactory.evaluation.render import arrange
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.table import summarise
-from fedfactory.files import new_file
-from fedfactory.page.content import page_data, render
-from fedfactory.page.sections import tables
-from fedfactory.paths import Layout
+from fedfactory.evaluation.table_cells import Study
+from fedfactory.orchestration.job import run_script
 from fedfactory.provenance.story import stories_of
-from fedfactory.script import run_script
+from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:

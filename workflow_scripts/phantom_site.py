@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.files import new_folder
+from fedfactory.orchestration.job import run_script
 from fedfactory.phantoms import write_site
-from fedfactory.script import run_script
+from fedfactory.storage.files import new_folder
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fedfactory.data.adapters import find_cases
 from fedfactory.data.preprocessing import ClientTask, prepare_client
+from fedfactory.orchestration.job import run_script
 from fedfactory.provenance.record import read_from_outside
-from fedfactory.script import run_script
 
 
 def main(arguments: argparse.Namespace) -> None:

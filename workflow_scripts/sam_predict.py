@@ -3,19 +3,19 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import DEVICES, prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import verified, write_named
-    from fedfactory.baselines.sam.model import read_segmenter
-    from fedfactory.baselines.sam.oracle import with_truth
+    from fedfactory.methods.foundation.model import verified, write_named
+    from fedfactory.methods.sam.model import read_segmenter
+    from fedfactory.methods.sam.oracle import with_truth
 
     named = verified(arguments.record, arguments.weights)
     segment, view = read_segmenter(arguments.model, arguments.weights, device), ClientView(arguments.data)

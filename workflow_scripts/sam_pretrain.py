@@ -4,20 +4,20 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.baselines.sam.parameters import SamParameters
-from fedfactory.checkpoints import Checkpoints
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
-from fedfactory.training_script import add_code_argument
+from fedfactory.methods.sam.parameters import SamParameters
+from fedfactory.orchestration.arguments import add_code_argument
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.training.devices import DEVICES, prepare
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Pre-train, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import read_card
-    from fedfactory.baselines.sam.model import pretrain_sam
+    from fedfactory.methods.foundation.model import read_card
+    from fedfactory.methods.sam.model import pretrain_sam
 
     p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
     start = read_card(arguments.start)["sha256"] if arguments.start else None

@@ -4,22 +4,22 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.baselines.sam.parameters import SamParameters
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
-from fedfactory.files import new_folder
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.training_files import checkpoints_of
-from fedfactory.training_script import add_training_arguments, training_seed
+from fedfactory.methods.sam.parameters import SamParameters
+from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.orchestration.training_checkpoints import checkpoints_of
+from fedfactory.storage.files import new_folder
+from fedfactory.training.devices import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Tune the decoders of one cell, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import verified
-    from fedfactory.baselines.sam.model import open_sam, write_decoders
-    from fedfactory.baselines.sam.tuning import tune
+    from fedfactory.methods.foundation.model import verified
+    from fedfactory.methods.sam.model import open_sam, write_decoders
+    from fedfactory.methods.sam.tuning import tune
 
     p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
     view = ClientView(arguments.data)

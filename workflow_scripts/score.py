@@ -6,7 +6,7 @@ from pathlib import Path
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell, write_panel
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
-from fedfactory.evaluation.panels import write_panels
+from fedfactory.evaluation.released_slices import write_panels
 from fedfactory.evaluation.slices import slices_of, worst_panels, write_slices
 from fedfactory.evaluation.subjects import read_subjects
-from fedfactory.files import new_file
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:

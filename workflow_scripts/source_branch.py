@@ -4,26 +4,26 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.adaptation.parameters import SourceParameters
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
-from fedfactory.devices import prepare
-from fedfactory.files import new_folder
-from fedfactory.parameters import read
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.training_files import checkpoints_of
-from fedfactory.training_script import add_training_arguments, training_seed
+from fedfactory.methods.ours.parameters import SourceParameters
+from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.orchestration.training_checkpoints import checkpoints_of
+from fedfactory.storage.files import new_folder
+from fedfactory.training.devices import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one source branch, or go on with it, and write its folder."""
     device = prepare(arguments.device)
-    from fedfactory.adaptation.architecture import Architecture
-    from fedfactory.adaptation.encoder import SOURCE
-    from fedfactory.adaptation.look import own_look
-    from fedfactory.adaptation.model import open_factory, write_networks
-    from fedfactory.adaptation.perceptual import load_perceptual
-    from fedfactory.adaptation.source import train_source
+    from fedfactory.methods.ours.architecture import Architecture
+    from fedfactory.methods.ours.encoder import SOURCE
+    from fedfactory.methods.ours.model import open_factory, write_networks
+    from fedfactory.methods.ours.perceptual import load_perceptual
+    from fedfactory.methods.ours.rendering import own_look
+    from fedfactory.methods.ours.source import train_source
 
     p = read(SourceParameters, json.loads(arguments.parameters), "source")
     view, seed = ClientView(arguments.data), training_seed(arguments)

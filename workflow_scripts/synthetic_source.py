@@ -4,24 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.adaptation.parameters import SyntheticParameters
-from fedfactory.devices import DEVICES, prepare
+from fedfactory.config.parameters import read
 from fedfactory.evaluation.figures import save
-from fedfactory.files import new_file, new_folder
-from fedfactory.parameters import read
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
+from fedfactory.methods.ours.parameters import SyntheticParameters
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file, new_folder
+from fedfactory.training.devices import DEVICES, prepare
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Make one set and its picture; no image of a patient is read."""
     device = prepare(arguments.device)
-    from fedfactory.adaptation.encoder import SOURCE
-    from fedfactory.adaptation.look import own_look
-    from fedfactory.adaptation.model import read_networks
-    from fedfactory.adaptation.pictures import draw_synthetic
-    from fedfactory.adaptation.source import assess
-    from fedfactory.adaptation.synthetic import make_synthetic_set
+    from fedfactory.methods.ours.encoder import SOURCE
+    from fedfactory.methods.ours.model import read_networks
+    from fedfactory.methods.ours.pictures import draw_synthetic
+    from fedfactory.methods.ours.rendering import own_look
+    from fedfactory.methods.ours.source import assess
+    from fedfactory.methods.ours.synthetic import make_synthetic_set
 
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
     found, counts = make_synthetic_set(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fedfactory.evaluation.analysis import significance
 from fedfactory.evaluation.render import RENDERERS, arrange
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.table import summarise, write_long
-from fedfactory.files import new_file
-from fedfactory.script import run_script
+from fedfactory.evaluation.table_cells import Study
+from fedfactory.orchestration.job import run_script
+from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:

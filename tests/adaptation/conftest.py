@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.adaptation.architecture import Architecture
-from fedfactory.adaptation.look import own_look
-from fedfactory.adaptation.parameters import (
+from fedfactory.data.store import ClientView, SliceRow
+from fedfactory.factory.model import Card, Factory, snapshot_name, write_factory
+from fedfactory.factory.networks import Generator
+from fedfactory.methods.ours.architecture import Architecture
+from fedfactory.methods.ours.parameters import (
     AdaptationSchedule,
     BatchParameters,
     EncoderNetworkParameters,
@@ -19,10 +21,8 @@ from fedfactory.adaptation.parameters import (
     TargetParameters,
     Weights,
 )
-from fedfactory.adaptation.perceptual import PerceptualParameters
-from fedfactory.data.store import ClientView, SliceRow
-from fedfactory.factory.model import Card, Factory, snapshot_name, write_factory
-from fedfactory.factory.networks import Generator
+from fedfactory.methods.ours.perceptual import PerceptualParameters
+from fedfactory.methods.ours.rendering import own_look
 from tests.federation.conftest import CLIENTS, small_parameters
 
 ENCODER = EncoderNetworkParameters(image_size=32, channels=(4, 8, 8, 8), blocks=(1, 1, 1, 1), inject_from=4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory.adaptation.parameters import BatchParameters
+from fedfactory.methods.ours.parameters import BatchParameters
 from tests.adaptation.conftest import SOURCE_PARAMETERS, TARGET_PARAMETERS
 from tests.federation.conftest import small_parameters
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fedfactory.adaptation.branch import SegmentationBranch
-from fedfactory.adaptation.encoder import SOURCE, TARGET, ContentGate, DomainNorm
-from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.losses import reconstruction_loss
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.model import Factory
-from fedfactory.losses import one_hot, segmentation_loss
+from fedfactory.methods.ours.branch import SegmentationBranch
+from fedfactory.methods.ours.encoder import SOURCE, TARGET, ContentGate, DomainNorm
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.losses import reconstruction_loss
+from fedfactory.training.losses import one_hot, segmentation_loss
 from tests.adaptation.conftest import PlainDistance, write_factory_folder
 
 
@@ -182,7 +182,7 @@ def test_reconstruction_loss_is_the_weighted_sum():
 def test_a_mask_survives_the_way_into_the_frame_and_back(zoom):
     labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
     labels[0, 24:40, 26:36] = 1
-    frame = Frame(zoom)
+    frame = FieldOfView(zoom)
     framed = frame.labels(labels, 1)
     assert framed.dtype == torch.uint8
     assert framed.sum().item() == pytest.approx(160 * 2.71828 ** (2 * zoom), rel=0.15)
@@ -193,14 +193,14 @@ def test_a_mask_survives_the_way_into_the_frame_and_back(zoom):
 def test_what_the_frame_does_not_show_is_background():
     everything = torch.zeros(1, 2, 64, 64)
     everything[:, 1] = 1
-    back = Frame(0.7).back(everything).argmax(1)
+    back = FieldOfView(0.7).back(everything).argmax(1)
     seen = back[0].float().mean().item()
     assert seen == pytest.approx(2.71828 ** (-2 * 0.7), rel=0.1), "the middle, as large as the frame"
     assert back[0, 32, 32] == 1 and back[0, 0, 0] == 0
 
 
 def test_fields_of_view_that_hardly_differ_are_left_alone():
-    assert Frame.of(0.05).zoom == Frame.of(-0.05).zoom == 0
-    assert Frame.of(0.65).zoom == 0.65
+    assert FieldOfView.of(0.05).zoom == FieldOfView.of(-0.05).zoom == 0
+    assert FieldOfView.of(0.65).zoom == 0.65
     x = torch.rand(2, 1, 16, 16)
-    assert Frame(0.0).images(x, 16) is x
+    assert FieldOfView(0.0).images(x, 16) is x

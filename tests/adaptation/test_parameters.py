@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from fedfactory.adaptation.cells import AdaptationCells
-from fedfactory.adaptation.parameters import AdaptationParameters
-from fedfactory.config import load_config
+from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.ours.cells import AdaptationCells
+from fedfactory.methods.ours.parameters import AdaptationParameters
 from tests.conftest import ROOT
 
 KEY = "methods.ours.parameters"

@@ -20,10 +20,10 @@ from skimage.transform import resize
 from torch import Tensor
 from torch.nn import functional
 
-from fedfactory.adaptation.perceptual import NAMES, PerceptualParameters, load_perceptual
-from fedfactory.adaptation.perceptual_networks import Perceptual
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, load_encoder
+from fedfactory.methods.ours.perceptual import NAMES, PerceptualParameters, load_perceptual
+from fedfactory.methods.ours.perceptual_networks import Perceptual
 
 ALEXNET, NDF, RANDOM = NAMES
 # lpips calls torchvision as one did years ago.
@@ -295,7 +295,9 @@ def test_loading_warns_of_nothing(recwarn):
 
 
 def test_parameters_need_no_torch():
-    command = "import sys, fedfactory.adaptation.perceptual; sys.exit('torch' in sys.modules or 'lpips' in sys.modules)"
+    command = (
+        "import sys, fedfactory.methods.ours.perceptual; sys.exit('torch' in sys.modules or 'lpips' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", command], check=True)
 
 
@@ -349,7 +351,7 @@ def test_torchvisions_digest_is_taken_without_the_key(monkeypatch, alexnet, tmp_
     file = tmp_path / "alexnet.pth"
     torch.save(alexnet.features.state_dict(prefix="features."), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setattr("fedfactory.adaptation.perceptual._ALEXNET_SHA256", digest[:8])
+    monkeypatch.setattr("fedfactory.methods.ours.perceptual._ALEXNET_SHA256", digest[:8])
     assert load({"name": ALEXNET, "checkpoint": str(file)}).digest == digest
 
 

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.adaptation import trials
-from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.frame import Frame, label_radius
-from fedfactory.adaptation.look import Look, learn_look, nearest_client, own_look, read_look, write_look
-from fedfactory.adaptation.model import Stored, open_factory, read_networks, write_networks
-from fedfactory.adaptation.parameters import LookParameters, SyntheticParameters
-from fedfactory.adaptation.site_data import Site
-from fedfactory.adaptation.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
-from fedfactory.progress import Progress
-from fedfactory.training import History
+from fedfactory.methods.ours import trials
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
+from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
+from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters
+from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
+from fedfactory.methods.ours.synthetic import SyntheticSet, make_synthetic_set
+from fedfactory.methods.ours.target_data import TargetClient
+from fedfactory.orchestration.progress import Progress
+from fedfactory.training.loop import History
 from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder
 
 P = SyntheticParameters(volumes=2, between=2, tolerance=2.0)
@@ -210,7 +210,7 @@ def synthetic(factory):
 
 @pytest.fixture
 def site(source, synthetic, target_view, factory):
-    return Site(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS, 5)
+    return TargetClient(target_view, source, synthetic, own_look(factory, "mid"), TARGET_PARAMETERS, 5)
 
 
 def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
@@ -297,7 +297,7 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
 
 def test_a_control_may_see_the_sources_own_slices(site, source_view):
     p = replace(TARGET_PARAMETERS, source_samples="real", batch=replace(TARGET_PARAMETERS.batch, pairs=0))
-    assert len(replace(site, p=p, centralised=source_view).data(Frame(0.0)).source) == 12
+    assert len(replace(site, p=p, centralised=source_view).data(FieldOfView(0.0)).source) == 12
 
 
 def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
@@ -308,16 +308,16 @@ def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
         replace(site, view=ClientView(unlabelled))
     without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
     with pytest.raises(FedFactoryError, match="holds no M_t"):
-        replace(site, view=without).data(Frame(0.0))
+        replace(site, view=without).data(FieldOfView(0.0))
     empty = ClientView(write_discs(tmp_path / "b", 0))
     labels = np.load(tmp_path / "b" / "labels.npy")
     labels[[row.in_mt for row in empty.rows]] = 0
     np.save(tmp_path / "b" / "labels.npy", labels)
     with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
-        replace(site, view=empty).data(Frame(0.0))
+        replace(site, view=empty).data(FieldOfView(0.0))
     fine = ClientView(write_discs(tmp_path / "c", 0))
     with pytest.raises(FedFactoryError, match="M_t has 2 slices, 'labelled_slices' asks for 5"):
-        replace(site, view=fine, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(Frame(0.0))
+        replace(site, view=fine, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
     store = tmp_path / "c" / "store.json"
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):

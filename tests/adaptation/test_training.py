@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.adaptation.encoder import SOURCE, TARGET
-from fedfactory.adaptation.frame import Frame
-from fedfactory.adaptation.learning import training_of
-from fedfactory.adaptation.look import own_look
-from fedfactory.adaptation.model import Stored
-from fedfactory.adaptation.parameters import BatchParameters
-from fedfactory.adaptation.samples import Samples, moved_by, symmetry_of
-from fedfactory.adaptation.segmenter import Compared, Segmenter
-from fedfactory.adaptation.site_data import Site, target_networks
-from fedfactory.adaptation.source import assess, train_source
-from fedfactory.adaptation.synthetic import make_synthetic_set
-from fedfactory.adaptation.target import Step, TargetData, adapt
-from fedfactory.checkpoints import Checkpoints
 from fedfactory.evaluation.dice import mean_foreground_dice
-from fedfactory.progress import Progress
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.model import Stored
+from fedfactory.methods.ours.optimisation import training_of
+from fedfactory.methods.ours.parameters import BatchParameters
+from fedfactory.methods.ours.rendering import own_look
+from fedfactory.methods.ours.samples import Samples, moved_by, symmetry_of
+from fedfactory.methods.ours.segmenter import BranchSegmenter, Compared
+from fedfactory.methods.ours.source import assess, train_source
+from fedfactory.methods.ours.synthetic import make_synthetic_set
+from fedfactory.methods.ours.target import Step, TargetData, adapt
+from fedfactory.methods.ours.target_data import TargetClient, target_networks
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
 from tests.adaptation.conftest import (
     SCHEDULE,
     SOURCE_PARAMETERS,
@@ -87,7 +87,7 @@ def adaptation(stored, target_view, tmp_path):
     )
 
     def run(p=TARGET_PARAMETERS, progress=None, name="work"):
-        site = Site(target_view, stored, synthetic, look, p, 5)
+        site = TargetClient(target_view, stored, synthetic, look, p, 5)
         data = site.data(site.frames()[0])
         translator, branch = target_networks(stored, look, p, 5)
         checkpoints = Checkpoints(tmp_path / name, "x")
@@ -138,7 +138,7 @@ def test_symmetries_move_all_that_belongs_together():
     images = torch.rand(6, 1, 8, 8, generator=stream) * 2 - 1
     labelled = Samples(images, (images[:, 0] > 0).to(torch.uint8))
     batch = BatchParameters(source=2, labelled=2, unlabelled=1, pairs=2)
-    data = TargetData(labelled, Samples(-images, None), labelled, labelled, (), Frame(0.0), 8, 1)
+    data = TargetData(labelled, Samples(-images, None), labelled, labelled, (), FieldOfView(0.0), 8, 1)
     p = replace(TARGET_PARAMETERS, batch=batch, jitter=0.0, symmetries="square")
     seen = set()
     for _ in range(20):
@@ -188,7 +188,9 @@ def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adapt
 
 def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     branch = stored.branches[SOURCE]
-    segment = Segmenter(stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, Frame(0.3))
+    segment = BranchSegmenter(
+        stored.translator, {SOURCE: branch, TARGET: copy.deepcopy(branch)}, TARGET, FieldOfView(0.3)
+    )
     volumes = list(target_view.unlabelled_images())
     images = np.concatenate([volume.images for volume in volumes])
     together = segment.probabilities(images)
@@ -204,7 +206,7 @@ def test_the_other_label_changes_the_image_and_keeps_the_mask(stored, adaptation
     translator, branch, _ = adaptation(p)
     branches = {SOURCE: stored.branches[SOURCE], TARGET: branch}
     volume = target_view.labelled_volumes("validation")[0]
-    segment = Compared(Segmenter(translator, branches, TARGET, Frame(0.0)), (TARGET,))
+    segment = Compared(BranchSegmenter(translator, branches, TARGET, FieldOfView(0.0)), (TARGET,))
     assert mean_foreground_dice(segment(volume.images), volume.labels, 1) > 0.8
     assert segment.agreement[0] > 0.8
     reconstruction, translation = (segment.segment.render(volume.images)[label] for label in (TARGET, SOURCE))
@@ -216,7 +218,9 @@ def test_branches_that_agree_and_branches_that_do_not(stored, target_view):
     stored.translator.encoder.start_target_as_source()
     stored.translator.means[TARGET] = stored.translator.means[SOURCE]
     for other, agreement in ((branch, 1.0), (Inverted(branch), 0.0)):
-        segment = Compared(Segmenter(stored.translator, {SOURCE: branch, TARGET: other}, TARGET, Frame(0.0)), (SOURCE,))
+        segment = Compared(
+            BranchSegmenter(stored.translator, {SOURCE: branch, TARGET: other}, TARGET, FieldOfView(0.0)), (SOURCE,)
+        )
         assert segment(images).any()
         assert segment.agreement == [agreement]
 

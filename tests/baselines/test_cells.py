@@ -4,14 +4,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from fedfactory import jobs
-from fedfactory.baselines.feddg.cells import FedDGCells
-from fedfactory.baselines.fedmedgan.cells import FedMedGanCells
-from fedfactory.baselines.nnunet.cells import NnunetCells
-from fedfactory.baselines.sam.cells import SamCells
-from fedfactory.baselines.universeg.cells import UniverSegCells
-from fedfactory.config import load_config
+from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.feddg.cells import FedDGCells
+from fedfactory.methods.fedmedgan.cells import FedMedGanCells
+from fedfactory.methods.nnunet.cells import NnunetCells
+from fedfactory.methods.sam.cells import SamCells
+from fedfactory.methods.universeg.cells import UniverSegCells
+from fedfactory.orchestration import jobs
 from tests.conftest import ROOT
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.baselines.feddg.amplitude import half_width, low_amplitudes, mixed
-from fedfactory.baselines.feddg.contrast import boundary_and_ring, boundary_contrast
-from fedfactory.baselines.feddg.network import FeatureUNet, episode_losses
-from fedfactory.baselines.feddg.parameters import FedDGParameters
-from fedfactory.baselines.feddg.party import in_another_look
 from fedfactory.errors import FedFactoryError
-from fedfactory.losses import segmentation_loss
+from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
+from fedfactory.methods.feddg.client import in_another_look
+from fedfactory.methods.feddg.contrast import boundary_and_ring, boundary_contrast
+from fedfactory.methods.feddg.network import FeatureUNet, episode_losses
+from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.training.losses import segmentation_loss
 
 
 @pytest.fixture

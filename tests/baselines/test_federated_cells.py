@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.baselines.feddg.training import read_segmenter, train_feddg
-from fedfactory.baselines.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.ledger import IN, OUT, read_ledger
-from fedfactory.progress import Progress
+from fedfactory.methods.feddg.training import read_segmenter, train_feddg
+from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
+from fedfactory.orchestration.progress import Progress
 from tests.adaptation.conftest import write_discs
 from tests.conftest import KillAt, Killed
 

@@ -5,15 +5,15 @@ import copy
 import pytest
 import torch
 
-from fedfactory.baselines.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
-from fedfactory.baselines.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.baselines.fedmedgan.party import GRADIENT, TRANSLATED, FedMedGanParty, phases_of
-from fedfactory.baselines.fedmedgan.privacy import sanitised
-from fedfactory.baselines.fedmedgan.training import FedMedGanServer, TranslatingSegmenter, initial_weights
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import TRAIN
 from fedfactory.federation.server import Rounds
+from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, FedMedGanParty, phases_of
+from fedfactory.methods.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
+from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
+from fedfactory.methods.fedmedgan.privacy import sanitised
+from fedfactory.methods.fedmedgan.training import FedMedGanServer, TranslatingSegmenter, initial_weights
 
 CLIENTS = ("near", "far")
 TRANSLATE, JUDGE, _ = phases_of(1)
@@ -174,9 +174,9 @@ def test_slices_are_translated_alone_and_segmented_together(small):
 
 
 def test_images_that_cannot_be_halved_are_refused(tmp_path):
-    from fedfactory.baselines.fedmedgan.training import train_fedmedgan
     from fedfactory.federation.cell import FederatedCell
-    from fedfactory.progress import Progress
+    from fedfactory.methods.fedmedgan.training import train_fedmedgan
+    from fedfactory.orchestration.progress import Progress
 
     p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell(

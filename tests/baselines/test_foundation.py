@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory import weights as published
-from fedfactory.baselines.foundation.model import verified, write_pretrained
-from fedfactory.baselines.foundation.parameters import PretrainingParameters
-from fedfactory.baselines.foundation.pretraining import pretrain
-from fedfactory.baselines.foundation.tasks import FAMILIES, draw_task
-from fedfactory.baselines.universeg.network import UniverSeg
-from fedfactory.baselines.universeg.segmenter import segment_tasks
-from fedfactory.checkpoints import Checkpoints
+from fedfactory.config.parameters import Schedule
 from fedfactory.errors import FedFactoryError
-from fedfactory.parameters import Schedule
-from fedfactory.progress import Progress
-from fedfactory.training import History
+from fedfactory.methods.foundation.model import verified, write_pretrained
+from fedfactory.methods.foundation.parameters import PretrainingParameters
+from fedfactory.methods.foundation.pretraining import pretrain
+from fedfactory.methods.foundation.tasks import FAMILIES, draw_task
+from fedfactory.methods.universeg.network import UniverSeg
+from fedfactory.methods.universeg.segmenter import segment_tasks
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage import weights as published
+from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.training.loop import History
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -19,16 +19,16 @@ import numpy as np
 import psutil
 import pytest
 
-from fedfactory.baselines.nnunet import finetuning, training
-from fedfactory.baselines.nnunet.environment import serial_pools
-from fedfactory.baselines.nnunet.finetuning import _best
-from fedfactory.baselines.nnunet.inference import load_segmenter
-from fedfactory.baselines.nnunet.model import adapted
-from fedfactory.baselines.nnunet.parameters import NnunetParameters
-from fedfactory.baselines.nnunet.planning import plan
-from fedfactory.checkpoints import Checkpoints
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.methods.nnunet import finetuning, training
+from fedfactory.methods.nnunet.environment import serial_pools
+from fedfactory.methods.nnunet.finetuning import _best
+from fedfactory.methods.nnunet.inference import load_segmenter
+from fedfactory.methods.nnunet.model import adapted
+from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.methods.nnunet.planning import plan
+from fedfactory.storage.checkpoints import Checkpoints
 from tests.conftest import ROOT, KillAt, Killed
 from tests.federation.conftest import wait_until
 
@@ -131,7 +131,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, fedfactory.baselines.nnunet; print([m for m in ('torch', 'nnunetv2') if m in sys.modules])"
+    code = "import sys, fedfactory.methods.nnunet; print([m for m in ('torch', 'nnunetv2') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

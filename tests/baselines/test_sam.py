@@ -10,21 +10,21 @@ import pytest
 import torch
 from segment_anything import build_sam_vit_b
 
-from fedfactory.baselines.foundation.model import read_card
-from fedfactory.baselines.foundation.pretraining import Episodes
-from fedfactory.baselines.sam import tuning
-from fedfactory.baselines.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
-from fedfactory.baselines.sam.network import as_read, box_embeddings, boxes_of, build, decode, prompt_embeddings
-from fedfactory.baselines.sam.oracle import with_truth
-from fedfactory.baselines.sam.parameters import ORACLE, VIT_B, SamArchitecture, SamParameters, TuningParameters
-from fedfactory.baselines.sam.tuning import SamSegmenter, segment_tasks, tune
-from fedfactory.checkpoints import Checkpoints
-from fedfactory.contract import predict_cases
+from fedfactory.config.parameters import Schedule
 from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
-from fedfactory.parameters import Schedule
-from fedfactory.progress import Progress
+from fedfactory.methods.contract import predict_cases
+from fedfactory.methods.foundation.model import read_card
+from fedfactory.methods.foundation.pretraining import Episodes
+from fedfactory.methods.sam import tuning
+from fedfactory.methods.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
+from fedfactory.methods.sam.network import as_read, box_embeddings, boxes_of, build, decode, prompt_embeddings
+from fedfactory.methods.sam.oracle import with_truth
+from fedfactory.methods.sam.parameters import ORACLE, VIT_B, SamArchitecture, SamParameters, TuningParameters
+from fedfactory.methods.sam.tuning import SamSegmenter, segment_tasks, tune
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
 from tests.data.test_preprocessing import prepare
 
 SMALL = SamArchitecture(32, 8, 16, 2, 2, (1,), 2, 16, 32)

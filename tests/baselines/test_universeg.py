@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fedfactory.baselines.universeg.model import open_universeg
-from fedfactory.baselines.universeg.network import CrossBlock, UniverSeg
-from fedfactory.baselines.universeg.segmenter import SupportSet, UniverSegSegmenter
 from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.universeg.model import open_universeg
+from fedfactory.methods.universeg.network import CrossBlock, UniverSeg
+from fedfactory.methods.universeg.segmenter import SupportSet, UniverSegSegmenter
 
 PUBLISHED = Path(__file__).with_name("universeg_v1_parameters.csv")
 

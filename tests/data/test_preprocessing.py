@@ -6,14 +6,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from fedfactory.contract import predict_cases
 from fedfactory.data.adapters import find_cases
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
 from fedfactory.data.splits import SplitFractions
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
-from fedfactory.progress import Progress
+from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.progress import Progress
 from tests.conftest import ball_volume, real_head, write_nifti
 
 TASK = ClientTask(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from fedfactory.cli import main
 from fedfactory.data.adapters import find_cases
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.cli import main
 from tests.conftest import ROOT, ball_volume, write_nifti
 
 IMAGE, MASK = ball_volume()

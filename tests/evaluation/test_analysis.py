@@ -14,9 +14,9 @@ from fedfactory.evaluation.analysis import (
 )
 from fedfactory.evaluation.analysis_page import to_page
 from fedfactory.evaluation.conclusions import conclude
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.subjects import METRICS, Subject
 from fedfactory.evaluation.table import Column, Row
+from fedfactory.evaluation.table_cells import Study
 
 COLUMNS = [
     Column("ms", "ge", "MS", "GE", True),

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from fedfactory.evaluation.paper import beside, claims, order_agreement, read_paper, repeated, to_page
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.subjects import Subject
 from fedfactory.evaluation.table import Column, Row
+from fedfactory.evaluation.table_cells import Study
 from tests.conftest import ROOT
 
 PAPER = read_paper(ROOT / "config/table1_paper.csv")

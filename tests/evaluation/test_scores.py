@@ -8,7 +8,7 @@ import pytest
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
 from fedfactory.evaluation.metrics import Ruler
-from fedfactory.evaluation.panels import read_panels
+from fedfactory.evaluation.released_slices import read_panels
 from fedfactory.evaluation.scores import score_cell, write_panel
 from tests.conftest import write_nifti
 

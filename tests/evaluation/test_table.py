@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedfactory.evaluation.figures import draw_grid, save
-from fedfactory.evaluation.panels import Panel
+from fedfactory.evaluation.released_slices import Panel
 from fedfactory.evaluation.render import RENDERERS, arrange, to_html, to_latex, to_markdown
 from fedfactory.evaluation.subjects import Subject
 from fedfactory.evaluation.table import Cell, Column, Row, best_cells, summarise, write_long

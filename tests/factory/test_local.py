@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedfactory.factory import local
-from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory import local_round as local
+from fedfactory.factory.local_round import ClientImages, LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.server import initial_weights
 from tests.federation.conftest import small_parameters
 
 
-def site(index: int = 0, encode=None) -> Site:
+def site(index: int = 0, encode=None) -> ClientImages:
     stream = torch.Generator().manual_seed(index)
-    return Site(
+    return ClientImages(
         index=index,
         images=torch.rand(6, 1, 32, 32, generator=stream) * 2 - 1,
         positions=torch.arange(6) % 5,
@@ -23,7 +23,7 @@ def site(index: int = 0, encode=None) -> Site:
     )
 
 
-def trained(parameters, where: Site, round_number: int = 0, seed: int = 1, state=None):
+def trained(parameters, where: ClientImages, round_number: int = 0, seed: int = 1, state=None):
     model = FactoryModel(parameters.network)
     model.load_state_dict(initial_weights(parameters, 0))
     state = state or LocalState(model, parameters.training)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedfactory.factory.local import LocalState, Site, local_round
+from fedfactory.factory.local_round import ClientImages, LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.plan import FactoryPlan
 from tests.factory.test_plan import config
@@ -20,7 +20,7 @@ def test_two_real_steps_of_the_papers_model():
     torch.manual_seed(0)
     model = FactoryModel(parameters.network)
     state = LocalState(model, parameters.training)
-    site = Site(
+    site = ClientImages(
         index=0,
         images=torch.rand(3, 1, 512, 512) * 2 - 1,
         positions=torch.tensor([0, 14, 28]),

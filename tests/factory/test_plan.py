@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from fedfactory.config import Config, load_config
+from fedfactory.config.run import Config, load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.plan import FactoryPlan

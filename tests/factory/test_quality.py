@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
 from fedfactory.factory.report import passes, summary
-from fedfactory.rows import to_markdown
+from fedfactory.storage.tables import to_markdown
 
 
 def blobs(count: int, seed: int, width: float = 3.0) -> np.ndarray:

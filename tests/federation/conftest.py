@@ -18,7 +18,7 @@ from fedfactory.factory.parameters import (
     NetworkParameters,
     TrainingParameters,
 )
-from fedfactory.federation.party import PartyTask
+from fedfactory.federation.client import ClientSpec
 
 CLIENTS = ("near", "mid", "far")
 
@@ -84,9 +84,9 @@ def keyed(stores: Path) -> Path:
 def site_tasks(stores: Path):
     """Make the sites' tasks for parameters and a working folder."""
 
-    def make(parameters: FactoryParameters, work: Path, seed: int = 7) -> list[PartyTask]:
+    def make(parameters: FactoryParameters, work: Path, seed: int = 7) -> list[ClientSpec]:
         return [
-            PartyTask(
+            ClientSpec(
                 client=client,
                 kind="factory",
                 arguments={

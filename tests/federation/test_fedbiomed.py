@@ -16,25 +16,25 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.client_data import load_client
 from fedfactory.factory.encoders import SQUEEZENET, read_key
-from fedfactory.factory.local import LocalState, local_round
+from fedfactory.factory.local_round import LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.plan import FactoryPlan
 from fedfactory.factory.server import FactoryServer, initial_weights
-from fedfactory.factory.site_data import load_site
 from fedfactory.factory.training import FactoryTask
-from fedfactory.federation import fedbiomed, simulated
 from fedfactory.federation.aggregation import uniform_mean
-from fedfactory.federation.fedbiomed import waiting
-from fedfactory.federation.fedbiomed.driver import node_folder
-from fedfactory.federation.fedbiomed.folder import SiteCard, convert, plain_key
-from fedfactory.federation.fedbiomed.node import announcement
-from fedfactory.federation.fedbiomed.processes import environment
-from fedfactory.federation.fedbiomed.upkeep import back_up_database, prune_states, restore_database
-from fedfactory.federation.fedbiomed.waiting import check_keys, find_sites, wait_for_approval
+from fedfactory.federation.engines import fedbiomed, simulated
+from fedfactory.federation.engines.fedbiomed import node_watch as waiting
+from fedfactory.federation.engines.fedbiomed.driver import node_folder
+from fedfactory.federation.engines.fedbiomed.folder import ClientCard, convert, plain_key
+from fedfactory.federation.engines.fedbiomed.node import announcement
+from fedfactory.federation.engines.fedbiomed.node_database import back_up_database, prune_states, restore_database
+from fedfactory.federation.engines.fedbiomed.node_watch import check_keys, find_sites, wait_for_approval
+from fedfactory.federation.engines.fedbiomed.processes import environment
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.federation.sampling import sample_clients
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
 from tests.conftest import ROOT
 from tests.factory.test_plan import config
 from tests.federation.conftest import CLIENTS, site_files, wait_until
@@ -75,7 +75,7 @@ def written_out(task: FactoryTask) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     parameters = task.parameters
     sites = [
-        load_site(client, Path(files["data"]), Path(files["factory_key.json"]), ENCODER, parameters, "cpu")
+        load_client(client, Path(files["data"]), Path(files["factory_key.json"]), ENCODER, parameters, "cpu")
         for client, files in task.sites.items()
     ]
     model = FactoryModel(parameters.network)
@@ -148,7 +148,7 @@ def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_pat
     assert same(found, written_out(task))
     other = make_task(keyed, tmp_path / "simulated", engine="simulated")
     server = FactoryServer(other.parameters, SEED, other.work)
-    parties = [other.party_task(client) for client in CLIENTS]
+    parties = [other.client_spec(client) for client in CLIENTS]
     simulated.train(server, parties, "test", other.work, 2, Progress("test"))
     assert same(found, server.weights)
     for index, client in enumerate(CLIENTS):
@@ -207,8 +207,8 @@ def test_nothing_outlives_a_killed_job(keyed, tmp_path):
     work = tmp_path / "work"
     code = f"""
 from pathlib import Path
-from fedfactory.federation import fedbiomed
-from fedfactory.progress import Progress
+from fedfactory.federation.engines import fedbiomed
+from fedfactory.orchestration.progress import Progress
 from tests.federation.test_fedbiomed import make_task
 fedbiomed.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("test"))
 """
@@ -316,7 +316,7 @@ def test_children_do_not_inherit_what_would_change_them(monkeypatch):
 
 def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
     key = plain_key(read_key(stores / "near" / "factory_key.json"))
-    card = SiteCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"), 3)
+    card = ClientCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"), 3)
     convert(card, stores / "near" / "data", 32, tmp_path / "folder")
     assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["images.npy", "positions.npy", "site.json"]
     assert len(np.load(tmp_path / "folder/images.npy")) == 3 * 4, "in three copies, as the card says"
@@ -325,7 +325,7 @@ def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
 
 def test_the_simulated_engine_never_imports_fedbiomed():
     code = (
-        "import sys, fedfactory.factory.training, fedfactory.federation.fedbiomed.driver\n"
+        "import sys, fedfactory.factory.training, fedfactory.federation.engines.fedbiomed.driver\n"
         "assert not any(name.split('.')[0] == 'fedbiomed' for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.client_data import load_client
 from fedfactory.factory.encoders import SQUEEZENET
-from fedfactory.factory.local import LocalState, local_round
+from fedfactory.factory.local_round import LocalState, local_round
 from fedfactory.factory.model import Factory
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.server import FactoryServer
-from fedfactory.factory.site_data import load_site
 from fedfactory.factory.training import FactoryTask, train_factory
-from fedfactory.federation import simulated
+from fedfactory.federation.engines import simulated
 from fedfactory.federation.ledger import read_ledger
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
 from tests.conftest import ROOT
 from tests.federation.conftest import CLIENTS, site_files, small_parameters, wait_until
 
@@ -42,7 +42,7 @@ def in_this_process(parameters, tasks, folder: Path) -> FactoryServer:
     server = FactoryServer(parameters, 7, folder)
     model = FactoryModel(parameters.network)
     told = [(t.client, t.arguments) for t in tasks]
-    sites = [load_site(c, Path(a["data"]), Path(a["key"]), a["encoder"], parameters, "cpu") for c, a in told]
+    sites = [load_client(c, Path(a["data"]), Path(a["key"]), a["encoder"], parameters, "cpu") for c, a in told]
     states = [LocalState(model, parameters.training) for _ in tasks]
     while not server.finished:
         models = {}
@@ -167,7 +167,7 @@ def test_clients_end_with_a_killed_job(stores, tmp_path):
 from tests.federation.test_simulated import run, task_of
 task = task_of({str(stores)!r}, {str(tmp_path / "work")!r}, rounds=100000)
 if __name__ == "__main__":
-    run(task.parameters, [task.party_task(client) for client in task.parameters.clients], task.work)
+    run(task.parameters, [task.client_spec(client) for client in task.parameters.clients], task.work)
 """
     script = tmp_path / "job.py"
     script.write_text(code)
@@ -238,7 +238,7 @@ def test_the_aggregator_opens_no_store(site_tasks, stores, tmp_path):
 
 
 def test_a_checkpoint_of_other_code_is_not_continued(site_tasks, tmp_path):
-    from fedfactory.checkpoints import Checkpoints
+    from fedfactory.storage.checkpoints import Checkpoints
 
     first = Checkpoints(tmp_path, "code 1")
     for number in (1, 2, 3):

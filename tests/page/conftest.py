@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedfactory import jobs
-from fedfactory.config import load_config, read_yaml
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.evaluation.scores import COLUMNS
 from fedfactory.evaluation.slices import slices_of, write_slices
+from fedfactory.orchestration import jobs
 from tests.conftest import ROOT, ball_volume, write_nifti
 
 SUBJECTS = 5

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from fedfactory.audit import Job
-from fedfactory.baselines.feddg.cells import FedDGCells
-from fedfactory.cli import main
-from fedfactory.config import load_config, read_yaml
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.plan import FactoryPlan
-from fedfactory.planning.costs import Costs, steps
-from fedfactory.planning.plan import make_plan, report
+from fedfactory.methods.feddg.cells import FedDGCells
+from fedfactory.orchestration.audit import Job
+from fedfactory.orchestration.cli import main
+from fedfactory.orchestration.costs import Costs, steps
+from fedfactory.orchestration.plan import make_plan, report
 from tests.conftest import ROOT
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedfactory import devices
-from fedfactory.config import load_config, read_yaml
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.errors import FedFactoryError
-from fedfactory.planning.preflight import preflight
+from fedfactory.orchestration.preflight import preflight
+from fedfactory.training import devices
 from tests.conftest import ROOT
 
 

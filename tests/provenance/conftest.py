@@ -14,9 +14,9 @@ from tests.conftest import ROOT
 JOB = """
 import argparse, json, time
 from pathlib import Path
-from fedfactory.files import new_file, new_folder
+from fedfactory.storage.files import new_file, new_folder
 from fedfactory.provenance.record import read_from_outside
-from fedfactory.script import run_script
+from fedfactory.orchestration.job import run_script
 
 def work(arguments):
     if arguments.raw:

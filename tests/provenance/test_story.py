@@ -4,10 +4,10 @@ import shutil
 import pytest
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
+from fedfactory.provenance.explain import tell
 from fedfactory.provenance.record import digests, joint_digest, read_record
 from fedfactory.provenance.story import read_story
-from fedfactory.provenance.tell import tell
 from fedfactory.provenance.verify import report, verify
 from tests.provenance.conftest import CELL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory.audit import Job, parse
+from fedfactory.orchestration.audit import Job, parse
 from tests.conftest import ROOT
 
 PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")

@@ -38,7 +38,7 @@ def broken(project: Project, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-MODULE = "src/fedfactory/baselines/nearest_grey.py"
+MODULE = "src/fedfactory/methods/nearest_grey.py"
 
 
 def test_a_method_that_does_not_run_is_told_why(fresh: Project):

@@ -12,8 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from fedfactory.audit import violations
-from fedfactory.page.texts import CHARTS
+from fedfactory.evaluation.page.texts import CHARTS
+from fedfactory.orchestration.audit import violations
 from tests.workflow.conftest import TINY, Project, edit
 from tests.workflow.examples import REPLACED, commands, run, write_files_of, write_raw_data_of_the_page
 
@@ -131,7 +131,7 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
     ("module", "rules"),
     [
         (
-            "baselines/nnunet/environment.py",
+            "methods/nnunet/environment.py",
             {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "fedmedgan_predict", "gap", *TABLE},
         ),
         ("evaluation/scores.py", {"gap", *TABLE}),
@@ -146,9 +146,9 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
         ),
         ("adaptation/target.py", {"adapt", "adapt_predict", *TABLE}),
         ("adaptation/pictures.py", {"synthetic_source", "adapt", "adapt_predict", *TABLE}),
-        ("baselines/feddg/contrast.py", {"feddg_train", "feddg_predict", *TABLE}),
-        ("baselines/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
-        ("baselines/foundation/tasks.py", {*FOUNDATION, *TABLE}),
+        ("methods/feddg/contrast.py", {"feddg_train", "feddg_predict", *TABLE}),
+        ("methods/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
+        ("methods/foundation/tasks.py", {*FOUNDATION, *TABLE}),
         ("config.py", set()),
         ("data/adapters/generic.py", set()),
     ],

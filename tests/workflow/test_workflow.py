@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from fedfactory.audit import violations
+from fedfactory.orchestration.audit import violations
 from tests.conftest import ROOT, real_head
 from tests.workflow.conftest import TINY, Project, edit
 
@@ -61,7 +61,7 @@ def test_published_weights_are_accepted_checked_and_used(fresh: Project):
     """A file of UniverSeg's published form with random values, dropped in by hand."""
     import torch
 
-    from fedfactory.baselines.universeg.network import UniverSeg
+    from fedfactory.methods.universeg.network import UniverSeg
 
     torch.manual_seed(0)
     file = fresh.folder / "weights/universeg_v1_nf64_ss64_STA.pt"

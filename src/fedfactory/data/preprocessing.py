@@ -17,9 +17,9 @@ from fedfactory.data.raw import RawCase, RawVolume, read_case
 from fedfactory.data.splits import SplitFractions, choose_few_shot, split_subjects
 from fedfactory.data.store import SliceRow, StoreWriter
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import new_file, new_folder
-from fedfactory.progress import Progress
-from fedfactory.seeds import derive_seed
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_file, new_folder
+from fedfactory.training.seeds import derive_seed
 
 # z-scores are counted in bins of 0.002 from -20 to 20; beyond that only a defect lies.
 _HISTOGRAM_EDGES = np.linspace(-20, 20, 20_001)

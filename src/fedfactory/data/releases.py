@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedfactory.config import Config, read_yaml
+from fedfactory.config.parameters import STRICT, Count, Natural, read
+from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import inside
-from fedfactory.parameters import STRICT, Count, Natural, read
+from fedfactory.storage.files import inside
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 

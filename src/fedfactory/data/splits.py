@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedfactory.data.raw import RawCase
 from fedfactory.errors import FedFactoryError
-from fedfactory.seeds import derive_seed
+from fedfactory.training.seeds import derive_seed
 
 SPLITS = ("train", "validation", "test")
 

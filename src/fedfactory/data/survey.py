@@ -9,15 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedfactory import jobs
-from fedfactory.config import Config
+from fedfactory.config.run import Config
 from fedfactory.data.adapters import survey_cases
 from fedfactory.data.preprocessing import ClientTask, splits_of
 from fedfactory.data.raw import RawCase, read_case
 from fedfactory.data.releases import Expected, ReleaseTable
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
-from fedfactory.progress import Progress
+from fedfactory.orchestration import jobs
+from fedfactory.orchestration.progress import Progress
 
 
 @dataclass

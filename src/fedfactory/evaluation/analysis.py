@@ -14,10 +14,10 @@ from fedfactory.evaluation.statistics import (
     rank,
     too_few,
 )
-from fedfactory.evaluation.study import Key, Study
 from fedfactory.evaluation.subjects import METRICS, mean
 from fedfactory.evaluation.table import WORSE, Column
-from fedfactory.seeds import derive_seed
+from fedfactory.evaluation.table_cells import Key, Study
+from fedfactory.training.seeds import derive_seed
 
 
 def metric_rows(study: Study) -> Iterator[dict[str, Any]]:

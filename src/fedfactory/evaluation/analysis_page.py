@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedfactory.evaluation.statistics import Ranking
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.subjects import METRICS
-from fedfactory.rows import to_markdown
+from fedfactory.evaluation.table_cells import Study
+from fedfactory.storage.tables import to_markdown
 
 _NOTES = {
     "dice": "Higher is better.",

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
-from fedfactory.evaluation.study import Key, Study
 from fedfactory.evaluation.table import Column
+from fedfactory.evaluation.table_cells import Key, Study
 
 _COLOURS = plt.colormaps["tab10"]
 _MEGABYTE = 1e6

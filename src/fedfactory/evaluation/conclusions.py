@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from fedfactory.evaluation.paper import FAILED
 from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking, too_few
-from fedfactory.evaluation.study import Study
 from fedfactory.evaluation.subjects import seed_mean
+from fedfactory.evaluation.table_cells import Study
 
 # More failed cells than these are counted, not named.
 _NAMED = 20

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedfactory.evaluation.panels import Panel
+from fedfactory.evaluation.released_slices import Panel
 
 TRUTH_COLOUR = "#2bd96b"
 PREDICTION_COLOUR = "#ff3b6b"

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from fedfactory.config.skipped_imports import without
 from fedfactory.evaluation.dice import dice
-from fedfactory.stand_ins import without
 
 # MONAI imports whatever it finds; four seconds of every job that no metric uses.
 _UNUSED = (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedfactory.evaluation.study import Key, Study
 from fedfactory.evaluation.table import Cell, summarise
-from fedfactory.rows import to_markdown
+from fedfactory.evaluation.table_cells import Key, Study
+from fedfactory.storage.tables import to_markdown
 
 OURS = "ours"
 """The paper's own method, in the paper's table and in ours."""

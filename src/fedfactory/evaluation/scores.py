@@ -9,11 +9,11 @@ import nibabel
 import numpy as np
 
 from fedfactory.data.geometry import Orientation
+from fedfactory.evaluation.case_masks import load_oriented, load_pair
 from fedfactory.evaluation.metrics import Agreement, Ruler, compare
-from fedfactory.evaluation.pairs import load_oriented, load_pair
-from fedfactory.evaluation.panels import Panel, grey_values, write_panels
+from fedfactory.evaluation.released_slices import Panel, grey_values, write_panels
 from fedfactory.evaluation.subjects import METRICS
-from fedfactory.files import new_file
+from fedfactory.storage.files import new_file
 
 COLUMNS = (
     *("setup", "target", "method", "seed", "subject", "case", "class", "outcome"),
@@ -61,7 +61,7 @@ def score_cell(
 def write_panel(case: str, truth: Path, predictions: Path, orientation: Orientation, out: Path) -> None:
     """Save the slice of one case that Figure 2 shows, so that the figure needs no client's images.
 
-    The slice is the middle one of those that hold truth; see :mod:`fedfactory.evaluation.panels`.
+    The slice is the middle one of those that hold truth; see :mod:`fedfactory.evaluation.released_slices`.
     """
     stack = load_oriented(case, truth, {"": predictions}, orientation)
     filled = np.flatnonzero(stack.truth.any(axis=(1, 2)))

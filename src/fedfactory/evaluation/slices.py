@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from fedfactory.data.geometry import Orientation
-from fedfactory.evaluation.pairs import load_oriented
-from fedfactory.evaluation.panels import Panel, grey_values
+from fedfactory.evaluation.case_masks import load_oriented
+from fedfactory.evaluation.released_slices import Panel, grey_values
 
 _LARGEST = 256
 """Pixels along the longer edge of a slice on the page; larger ones are drawn smaller."""

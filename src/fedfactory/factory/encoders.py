@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.weights_choice import DIGEST, check_choice
+from fedfactory.storage.weights_choice import DIGEST, check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor

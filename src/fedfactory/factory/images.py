@@ -17,7 +17,7 @@ def training_images(
             bilinear interpolation otherwise.
         split: ``train`` or ``validation``.
         copies: how often each slice occurs: as it is, and in deformed copies
-            (:func:`fedfactory.variation.deformed`).
+            (:func:`fedfactory.data.deformation.deformed`).
 
     Returns:
         Images (N, size, size) float32 in [-1, 1] and their slice-position bins (N,) int64, in the order of the index;
@@ -55,7 +55,7 @@ def training_images(
         found[len(positions) : len(positions) + len(kept)] = images
         positions += [rows[number].position_bin for number in kept]
     if copies > 1:
-        from fedfactory.variation import deformed
+        from fedfactory.data.deformation import deformed
 
         found, _ = deformed(found, copies)
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)

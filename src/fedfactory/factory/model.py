@@ -25,7 +25,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.tensor_files import write_tensors
+from fedfactory.storage.tensors import write_tensors
 
 # Images, and their pixels, rendered at once: bounds memory.
 _BATCH, _PIXELS = 32, 2**19

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedfactory.config import Config
+from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters
 from fedfactory.factory.parameters import (

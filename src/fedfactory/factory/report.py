@@ -13,7 +13,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.factory.images import fill_positions, training_images
 from fedfactory.factory.model import Factory
 from fedfactory.factory.quality import alignment, sliced_wasserstein, spread_positions, variety
-from fedfactory.rows import write_rows
+from fedfactory.storage.tables import write_rows
 
 COLUMNS = ("round", "closeness", "real_to_real", "shuffled", "alignment", "alignment_se", "variety")
 _REPEATS = 3

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedfactory.factory.client import factory_allowlist
 from fedfactory.factory.model import snapshot_name
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.factory.party import factory_allowlist
 from fedfactory.federation.server import Rounds, Server
-from fedfactory.files import new_file
-from fedfactory.seeds import derive_seed
-from fedfactory.tensor_files import write_tensors
+from fedfactory.storage.files import new_file
+from fedfactory.storage.tensors import write_tensors
+from fedfactory.training.seeds import derive_seed
 
 _GENERATOR = "generator."
 

@@ -15,10 +15,10 @@ from fedfactory.factory.encoders import Key, read_key
 from fedfactory.factory.model import Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.server import FactoryServer, snapshot_rounds
-from fedfactory.federation import fedbiomed, simulated
-from fedfactory.federation.party import PartyTask
-from fedfactory.files import new_folder
-from fedfactory.progress import Progress
+from fedfactory.federation.client import ClientSpec
+from fedfactory.federation.engines import fedbiomed, simulated
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_folder
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class FactoryTask:
         content = [parameters, dict(self.encoder), self.seed, self.device, self.code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def party_task(self, client: str) -> PartyTask:
+    def client_spec(self, client: str) -> ClientSpec:
         """The task of one client."""
-        return PartyTask(
+        return ClientSpec(
             client=client,
             kind="factory",
             arguments={
@@ -91,7 +91,7 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         keys = {client: read_key(Path(task.sites[client]["factory_key.json"])) for client in clients}
         _check_encoders(keys)
     if federation.engine == "simulated":
-        sites = [task.party_task(client) for client in clients]
+        sites = [task.client_spec(client) for client in clients]
         server = FactoryServer(task.parameters, task.seed, task.work)
         simulated.train(server, sites, task.identity, task.work, task.workers, progress)
     else:

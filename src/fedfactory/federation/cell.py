@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedfactory.federation import simulated
-from fedfactory.federation.party import PartyTask
+from fedfactory.federation.client import ClientSpec
+from fedfactory.federation.engines import simulated
 from fedfactory.federation.server import Server
-from fedfactory.files import new_folder
-from fedfactory.progress import Progress
-from fedfactory.tensor_files import write_tensors
-from fedfactory.training_script import add_training_arguments, training_seed
+from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import new_folder
+from fedfactory.storage.tensors import write_tensors
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class FederatedCell:
     """What to train.
 
     Attributes:
-        kind: of the parties, a key of :data:`fedfactory.federation.party.PARTIES`.
+        kind: of the parties, a key of :data:`fedfactory.federation.client.CLIENTS`.
         key: where its parameters stand in the configuration, for messages.
         parameters: as they stand there.
         stores: client -> its store.
@@ -75,7 +75,7 @@ class FederatedCell:
         Raises:
             FedFactoryError: bad data at a client, or one that does not answer.
         """
-        parties = [self._party(client) for client in self.stores]
+        parties = [self._client(client) for client in self.stores]
         simulated.train(server, parties, self.identity, self.work, self.workers, progress)
         with new_folder(out) as folder:
             write_tensors(server.weights, folder / "weights.pt")
@@ -84,14 +84,14 @@ class FederatedCell:
             simulated.publish_records(parties, folder)
         shutil.rmtree(self.work)
 
-    def _party(self, client: str) -> PartyTask:
+    def _party(self, client: str) -> ClientSpec:
         arguments = {
             "data": self.stores[client],
             "clients": list(self.stores),
             "parameters": dict(self.parameters),
         }
         work = str(self.work / "sites" / client)
-        return PartyTask(client, self.kind, arguments, self.seed, self.identity, work, self.device)
+        return ClientSpec(client, self.kind, arguments, self.seed, self.identity, work, self.device)
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:

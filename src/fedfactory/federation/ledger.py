@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.federation.message import CLIENT, Allowlist, arrays_of, pack
-from fedfactory.files import new_file
+from fedfactory.storage.files import new_file
 
 COLUMNS = ("round", "client", "direction", "field", "arrays", "bytes", "sha256")
 OUT, IN = "out of the site", "into the site"

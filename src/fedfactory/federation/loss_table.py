@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedfactory.files import new_file
+from fedfactory.storage.files import new_file
 
 LOSSES = "losses.csv"
 RECORDS = ("ledger.csv", "forms.json", LOSSES)

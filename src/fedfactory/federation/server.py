@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.aggregation import uniform_mean
+from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.party import TRAIN, Message
 from fedfactory.federation.sampling import sample_clients
 
 

@@ -13,7 +13,7 @@ from fedfactory.phantoms.grid import Grid, psf, smooth_noise
 from fedfactory.phantoms.head import Head, draw_head, draw_tissue
 from fedfactory.phantoms.retina import draw_retina
 from fedfactory.phantoms.seeding import generator
-from fedfactory.phantoms.sites import ANGIO, CINE, MM, MO, MS, SPIN_ECHO, AngioSequence, CineSequence, Site
+from fedfactory.phantoms.sites import ANGIO, CINE, MM, MO, MS, SPIN_ECHO, AngioSequence, CineSequence, PhantomSite
 from fedfactory.phantoms.vessels import Vessels, rasterise
 
 
@@ -53,7 +53,7 @@ class CineScan(Scan):
     heart: Heart | None = None
 
 
-def _grid(site: Site, size: int, slices: int, fine: int, z0: float = 0.0) -> Grid:
+def _grid(site: PhantomSite, size: int, slices: int, fine: int, z0: float = 0.0) -> Grid:
     return Grid(
         size + site.rows, size + site.cols, slices, site.fov / size, site.coverage / max(slices - 1, 1), fine, z0
     )

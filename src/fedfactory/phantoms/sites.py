@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Site:
+class PhantomSite:
     """What one site's scanner does to any signal.
 
     Attributes:
@@ -70,10 +70,10 @@ class AngioSequence:
 
 
 MS = {
-    "philips": Site(0, 0, 176, 90, 2.4, 0.030, bias=0.10, anterior=0.25, gain=900, texture=0.06),
-    "siemens": Site(4, -4, 224, 88, 3.4, 0.035, bias=0.25, anterior=1.20, gain=350, texture=0.06),
-    "ge": Site(2, 2, 196, 92, 3.2, 0.045, bias=0.18, anterior=0.55, gain=1400, texture=0.06),
-    "canon": Site(-2, 4, 196, 90, 3.6, 0.060, bias=0.25, anterior=0.60, gain=2500, texture=0.06),
+    "philips": PhantomSite(0, 0, 176, 90, 2.4, 0.030, bias=0.10, anterior=0.25, gain=900, texture=0.06),
+    "siemens": PhantomSite(4, -4, 224, 88, 3.4, 0.035, bias=0.25, anterior=1.20, gain=350, texture=0.06),
+    "ge": PhantomSite(2, 2, 196, 92, 3.2, 0.045, bias=0.18, anterior=0.55, gain=1400, texture=0.06),
+    "canon": PhantomSite(-2, 4, 196, 90, 3.6, 0.060, bias=0.25, anterior=0.60, gain=2500, texture=0.06),
 }
 CINE = {
     "philips": CineSequence("B", "PHILIPS", (2, 3), 1.5, 3.0, 60, 15, 0),
@@ -82,17 +82,17 @@ CINE = {
     "canon": CineSequence("D", "CANON", (5,), 3.0, 3.6, 32, 105, 25),
 }
 MM = {
-    "pdw": Site(0, 0, 208, 170, 2.6, 0.030, bias=0.10, anterior=0.0, gain=1200),
-    "t2w": Site(4, -2, 232, 170, 2.8, 0.035, bias=0.12, anterior=0.0, gain=800),
-    "ct": Site(2, 2, 340, 218, 2.0, 60.0),
-    "pet": Site(-2, -2, 285, 218, 8.0, 16.0, texture=0.08),
+    "pdw": PhantomSite(0, 0, 208, 170, 2.6, 0.030, bias=0.10, anterior=0.0, gain=1200),
+    "t2w": PhantomSite(4, -2, 232, 170, 2.8, 0.035, bias=0.12, anterior=0.0, gain=800),
+    "ct": PhantomSite(2, 2, 340, 218, 2.0, 60.0),
+    "pet": PhantomSite(-2, -2, 285, 218, 8.0, 16.0, texture=0.08),
 }
 SPIN_ECHO = {"pdw": SpinEchoSequence(4000, 25), "t2w": SpinEchoSequence(4500, 80)}
 MO = {
-    "oasis": Site(4, -2, 184, 74, 1.8, 0.030, bias=0.08, gain=500),
-    "ixi": Site(0, 0, 200, 76, 2.8, 0.042, bias=0.22, gain=300),
-    "swi": Site(2, 2, 188, 76, 1.6, 0.022, bias=0.12, gain=700),
-    "octa": Site(2, 2, 3.0, 1.0, 0.05, 5.0),
+    "oasis": PhantomSite(4, -2, 184, 74, 1.8, 0.030, bias=0.08, gain=500),
+    "ixi": PhantomSite(0, 0, 200, 76, 2.8, 0.042, bias=0.22, gain=300),
+    "swi": PhantomSite(2, 2, 188, 76, 1.6, 0.022, bias=0.12, gain=700),
+    "octa": PhantomSite(2, 2, 3.0, 1.0, 0.05, 5.0),
 }
 ANGIO = {
     "oasis": AngioSequence(22, 3.6, 20, velocity=110),

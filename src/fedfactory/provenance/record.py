@@ -25,10 +25,10 @@ from typing import Any, Self
 
 import psutil
 
-from fedfactory.codedigest import code_digest
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import sealing
+from fedfactory.orchestration.code_digest import code_digest
 from fedfactory.provenance.energy import EnergyMeter
+from fedfactory.storage.files import sealing
 
 VERSION = 1
 """Of the form of a record."""
@@ -84,7 +84,7 @@ class JobWatch:
         self._sources = about_sources(paths)
 
     def seal(self, what: Path, place: Path) -> None:
-        """Record what is about to be put in its place: called by :mod:`fedfactory.files`.
+        """Record what is about to be put in its place: called by :mod:`fedfactory.storage.files`.
 
         Only what the command line names is recorded, and only below ``results``.
         """

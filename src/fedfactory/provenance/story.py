@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import new_file
-from fedfactory.paths import Layout
+from fedfactory.storage.files import new_file
 
 _COMMON = ("python", "packages", "machine", "options", "record")
 

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import inside
-from fedfactory.progress import Progress
+from fedfactory.orchestration.progress import Progress
 from fedfactory.provenance.record import NAME, digests, read_record
+from fedfactory.storage.files import inside
 
 # Written for people and for Snakemake; they say nothing about a number.
 _ASIDE = ("logs", "benchmarks")

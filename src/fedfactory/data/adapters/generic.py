@@ -17,7 +17,7 @@ from fedfactory.data.adapter_options import read_options
 from fedfactory.data.raw import NiftiSource, Problem, RawCase
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
-from fedfactory.files import inside
+from fedfactory.storage.files import inside
 
 _ENDINGS = (".nii.gz", ".nii")
 _COLUMNS = ("subject", "image", "label", "roi", "split")

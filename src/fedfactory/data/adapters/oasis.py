@@ -10,7 +10,7 @@ from typing import Any
 
 from fedfactory.data.adapter_options import read_options
 from fedfactory.data.raw import NiftiSource, Problem, RawCase
-from fedfactory.files import inside
+from fedfactory.storage.files import inside
 
 
 def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:

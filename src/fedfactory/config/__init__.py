@@ -1,0 +1,1 @@
+"""The configuration: models that check it, merging, and paths."""

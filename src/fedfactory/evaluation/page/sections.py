@@ -1,0 +1,54 @@
+"""Sections of the page below the table: beside the paper, and costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedfactory.evaluation.page.content import cost_table
+from fedfactory.evaluation.paper import about, grid_of
+from fedfactory.evaluation.table_cells import Key, Study
+
+
+def tables(
+    study: Study, rows: Sequence[Mapping[str, Any]], costs: Mapping[Key, Mapping[str, Any]], phantom: bool
+) -> list[dict[str, Any]]:
+    """Sections that are tables.
+
+    Args:
+        study: the table.
+        rows: of :func:`fedfactory.evaluation.paper.beside`; without any there is no such section.
+        costs: of each cell, from its ``cell.json``.
+        phantom: whether the data are phantoms.
+    """
+    sections = []
+    if rows:
+        setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
+        grid = grid_of(study, rows, phantom)
+        sections.append(
+            {
+                "id": "paper",
+                "title": "Beside the paper",
+                "text": f"Here / in the paper's Table 1. {about(rows, setups, phantom)}",
+                "tables": [
+                    {"caption": "Dice in percent", "head": list(grid[0]), "rows": [list(r.values()) for r in grid]}
+                ],
+            }
+        )
+    sections.append(
+        {
+            "id": "costs",
+            "title": "What it costs",
+            "text": "Means over the targets, of the first seed. The last attempt of a job counts; energy is that of "
+            "the whole processor while a job ran, where its counter can be read.",
+            "tables": [
+                {
+                    "caption": "Cost of a cell",
+                    "head": [
+                        *("Method", "own jobs, s", "with shared jobs, s", "CPU s", "of a GPU, s"),
+                        *("largest process, MB", "exchanged, MB", "energy of processors, kJ", "of GPUs, kJ"),
+                    ],
+                    "rows": cost_table(study, costs),
+                }
+            ],
+        }
+    )
+    return sections

@@ -1,0 +1,87 @@
+"""All cells of a table with their subjects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from fedfactory.config.paths import Layout
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_subjects
+from fedfactory.evaluation.table import Column, Row
+
+Key = tuple[str, str, str]
+"""(setup, target, method)."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """All cells of a table with their subjects.
+
+    Attributes:
+        columns: the targets.
+        rows: the methods.
+        cells: (setup, target, method) -> for each seed, subject -> its figures.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    cells: Mapping[Key, Sequence[Mapping[str, Subject]]]
+
+    @classmethod
+    def read(cls, spec: Mapping[str, Any]) -> Self:
+        """Read the scores of all cells that a table's specification names (fedfactory.orchestration.jobs).
+
+        Raises:
+            FedFactoryError: as :func:`fedfactory.evaluation.subjects.read_subjects`, or cells of a target that were
+                scored on different subjects.
+        """
+        layout, columns, rows = (
+            Layout(spec["run"]),
+            [Column(**c) for c in spec["columns"]],
+            [Row(**r) for r in spec["rows"]],
+        )
+        cells = {
+            (column.setup, column.target, row.method): [
+                read_subjects(Path(layout.cell(column.setup, column.target, row.method, seed, "scores.csv")))
+                for seed in spec["seeds"]
+            ]
+            for column in columns
+            for row in rows
+        }
+        for column in columns:
+            own = [(row, seed) for row in rows for seed in cells[column.setup, column.target, row.method]]
+            for row, seed in own:
+                if seed.keys() != own[0][1].keys():
+                    raise FedFactoryError(
+                        f"{column.setup}/{column.target}: {row.method} was scored on other test subjects than "
+                        f"{own[0][0].method}; score the target's cells again"
+                    )
+        return cls(columns, rows, cells)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in the order of the table."""
+        return [row.method for row in self.rows]
+
+    @cached_property
+    def setups(self) -> dict[str, list[Column]]:
+        """Setup -> its targets, in the order of the table."""
+        found: dict[str, list[Column]] = {}
+        for column in self.columns:
+            found.setdefault(column.setup, []).append(column)
+        return found
+
+    def values(self, column: Column, method: str, metric: str = "dice") -> list[float]:
+        """A cell's subjects in the order of their names, each the mean over seeds."""
+        return list(over_seeds(self.cells[column.setup, column.target, method], metric).values())
+
+    def mean(self, column: Column, method: str, metric: str = "dice") -> float:
+        """A cell's mean over subjects."""
+        return mean(self.values(column, method, metric))
+
+    def pooled(self, setup: str, metric: str = "dice") -> dict[str, list[float]]:
+        """Method -> the subjects of all targets of a setup, in one order."""
+        columns = self.setups[setup]
+        return {m: [value for column in columns for value in self.values(column, m, metric)] for m in self.methods}

@@ -1,0 +1,1 @@
+"""Engines that carry rounds between server and clients."""

@@ -1,0 +1,242 @@
+"""The process of the aggregator: Fed-BioMed's researcher, with the shared aggregator behind it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.engines.fedbiomed.folder import KEYS, key_tensor
+from fedfactory.federation.engines.fedbiomed.node_watch import (
+    Found,
+    check_keys,
+    check_same_nodes,
+    find_sites,
+    wait_for_approval,
+)
+from fedfactory.federation.engines.fedbiomed.processes import Reports
+from fedfactory.federation.lifetime import die_with_parent
+from fedfactory.storage.files import new_file
+
+if TYPE_CHECKING:
+    from fedbiomed.researcher.federated_workflows import Experiment
+    from torch import Tensor
+
+    from fedfactory.factory.server import FactoryServer
+    from fedfactory.federation.ledger import Ledger
+    from fedfactory.storage.checkpoints import Checkpoints
+
+# What nodes that the job itself starts may take longer than the deadline: a busy machine imports for minutes.
+_START_SECONDS = 300
+_REPLIES, _PLANS = "params_*.mpk", "model_*.py"
+
+
+@dataclass(frozen=True)
+class ResearcherTask:
+    """What the aggregator's process is told; plain values.
+
+    Attributes:
+        parameters: of the factory, as JSON data.
+        encoder: name of the encoder that all keys must come from.
+        seed: of the training.
+        identity: digest of everything that the training depends on.
+        work: folder of the aggregator's snapshots, and of its records with remote sites.
+        checkpoints: folder of checkpoints.
+        device: ``cpu`` or ``cuda``, for the nodes.
+        remote: whether sites run their own nodes and approve the training plan.
+    """
+
+    parameters: Mapping[str, Any]
+    encoder: str
+    seed: int
+    identity: str
+    work: str
+    checkpoints: str
+    device: str
+    remote: bool
+
+
+def main() -> None:
+    """Train to the end; tell the job every round, or why it cannot go on."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", type=Path, required=True)
+    parser.add_argument("--reports", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent)
+    reports = Reports(arguments.reports)
+    try:
+        _Researcher(ResearcherTask(**json.loads(arguments.task.read_text())), reports).train()
+        reports.send(done=True)
+    except FedFactoryError as error:
+        reports.send(error=str(error))
+    except BaseException as error:
+        reports.send(unexpected=f"{type(error).__name__}: {error}")
+        raise
+    # Fed-BioMed's server has threads that do not end by themselves; the job kills this process.
+    time.sleep(3600)
+
+
+class _Researcher:
+    def __init__(self, task: ResearcherTask, reports: Reports) -> None:
+        import torch
+
+        from fedfactory.factory.parameters import FactoryParameters
+        from fedfactory.factory.server import FactoryServer
+        from fedfactory.storage.checkpoints import Checkpoints
+
+        torch.set_num_threads(1)
+        self._task, self._reports = task, reports
+        self._parameters = FactoryParameters.from_json(task.parameters)
+        self._clients, self._deadline = self._parameters.clients, self._parameters.federation.deadline
+        self._server: FactoryServer = FactoryServer(self._parameters, task.seed, Path(task.work))
+        self._checkpoints: Checkpoints = Checkpoints(Path(task.checkpoints), task.identity)
+        self._allowlist = self._server.allowlist
+        self._ledgers: dict[str, Ledger] = {}
+
+    def train(self) -> None:
+        from fedbiomed.researcher.config import config
+        from fedbiomed.researcher.requests import Requests
+
+        from fedfactory.federation.engines.fedbiomed.rounds import watch
+
+        # Read at every call: without it Fed-BioMed turns each error into an exit without its reason. Set after the
+        # import, which would also turn on a log of megabytes.
+        os.environ["FBM_DEBUG"] = "1"
+        requests = Requests(config=config)
+        sites = find_sites(requests.search, self._clients, self._deadline, 0 if self._task.remote else _START_SECONDS)
+        keys = {client: dict(site.key) for client, site in sites.items()}
+        check_keys(keys, self._task.encoder)
+        with new_file(Path(self._task.work) / KEYS) as file:
+            file.write_text(json.dumps(keys) + "\n")
+        self._nodes = {site.node: client for client, site in sites.items()}
+        experiment = self._experiment(sites)
+        if self._task.remote:
+            wait_for_approval(experiment, self._nodes, self._deadline)
+            self._open_ledgers(sites)
+        forget = watch(requests, self._deadline, experiment.strategy().failures)
+        while not self._server.finished:
+            experiment.run_once()
+            forget()
+            if self._server.checkpoint_due:
+                self._checkpoint(experiment)
+            prune_experiment(experiment, self._checkpoints.kept())
+            self._reports.send(round=self._server.round_number)
+        shutil.rmtree(experiment.experimentation_path())
+
+    def _experiment(self, sites: Mapping[str, Found]) -> Experiment:
+        """The experiment before its next round: a new one, or the one of the last checkpoint."""
+        from fedbiomed.researcher.federated_workflows import Experiment
+
+        from fedfactory.federation.engines.fedbiomed.rounds import UniformAverage
+
+        rounds = self._checkpoints.rounds()
+        if rounds:
+            state = self._checkpoints.load(rounds[-1])
+            self._server.load_state_dict(state)
+            experiment = Experiment.load_breakpoint(state["breakpoint"])
+            experiment.set_save_breakpoints(False)
+            experiment.set_retain_full_history(False)
+            check_same_nodes(experiment.training_data().data(), sites)
+        else:
+            experiment = self._new_experiment(sites)
+        experiment.training_plan().set_model_params(self._server.weights)
+        aggregator = experiment.aggregator()
+        assert isinstance(aggregator, UniformAverage)
+        aggregator.accept = self._accept
+        return experiment
+
+    def _new_experiment(self, sites: Mapping[str, Found]) -> Experiment:
+        from fedbiomed.researcher.config import config
+        from fedbiomed.researcher.federated_workflows import Experiment
+
+        from fedfactory.federation.engines.fedbiomed.plan import model_args
+        from fedfactory.federation.engines.fedbiomed.rounds import SampledClients, UniformAverage
+        from fedfactory.federation.engines.fedbiomed.shipped import FactoryPlan
+
+        name = f"factory_{self._task.identity[:12]}"
+        shutil.rmtree(Path(config.vars["EXPERIMENTS_DIR"]) / name, ignore_errors=True)
+        strategy = SampledClients()
+        nodes = [sites[client].node for client in self._clients]
+        strategy.configure(self._clients, nodes, self._task.seed, self._parameters.federation.clients_per_round)
+        experiment = Experiment(
+            training_data={site.node: dict(site.dataset) for site in sites.values()},
+            # Steps, batches and seeds are the plan's own; Fed-BioMed only wants some loader and a number.
+            training_args={
+                "num_updates": 1,
+                "loader_args": {"batch_size": 1},
+                "use_gpu": self._task.device == "cuda",
+            },
+            aggregator=UniformAverage(),
+            node_selection_strategy=strategy,
+            retain_full_history=False,
+            experimentation_folder=name,
+        )
+        experiment.set_model_args(model_args(self._parameters, self._task.seed, experiment.id))
+        experiment.set_training_plan_class(FactoryPlan)
+        return experiment
+
+    def _open_ledgers(self, sites: Mapping[str, Found]) -> None:
+        """This end's records; a remote site's own stay at the site."""
+        from fedfactory.federation.engines.fedbiomed.records import open_records
+
+        for client, site in sites.items():
+            folder, key = Path(self._task.work) / "sites" / client, key_tensor(site.key)
+            self._ledgers[client] = open_records(folder, self._allowlist, client, key, self._server.round_number)
+
+    def _accept(self, models: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Finish a round with the weights that the nodes sent."""
+        from fedfactory.federation.ledger import IN, OUT
+
+        for node, weights in models.items():
+            self._allowlist.check({"weights": weights})
+            if ledger := self._ledgers.get(client := self._nodes[node]):
+                ledger.record(self._server.round_number, client, IN, {"weights": self._server.weights})
+                ledger.record(self._server.round_number, client, OUT, {"weights": weights})
+        self._server.accept({self._clients.index(self._nodes[node]): weights for node, weights in models.items()})
+        return self._server.weights
+
+    def _checkpoint(self, experiment: Experiment) -> None:
+        """First Fed-BioMed's breakpoint, then the file that names it: a kill in between leaves the one before."""
+        number = self._server.round_number
+        folder = _breakpoint(experiment, number)
+        shutil.rmtree(folder, ignore_errors=True)
+        experiment.breakpoint()
+        self._checkpoints.save(number, {**self._server.state_dict(), "breakpoint": str(folder)})
+
+
+def _breakpoint(experiment: Experiment, round_number: int) -> Path:
+    """Folder of Fed-BioMed's breakpoint before a round."""
+    return Path(experiment.experimentation_path()) / f"breakpoint_{round_number - 1:04d}"
+
+
+def prune_experiment(experiment: Experiment, kept: list[int]) -> None:
+    """Remove breakpoints, answers and texts of the plan that no kept breakpoint names.
+
+    Args:
+        experiment: after a round.
+        kept: rounds before which a checkpoint is kept.
+    """
+    folder = Path(experiment.experimentation_path())
+    breakpoints = {_breakpoint(experiment, number) for number in kept}
+    for old in set(folder.glob("breakpoint_*")) - breakpoints:
+        shutil.rmtree(old)
+    named = {link.resolve() for one in breakpoints for link in one.glob(_PLANS)}
+    named.add(Path(experiment.training_plan_file(display=False)).resolve())
+    saved = [json.loads((one / f"{one.name}.json").read_text())["training_replies"] for one in breakpoints]
+    for rounds in [*saved, experiment.training_replies()]:
+        named |= {Path(reply["params_path"]).resolve() for replies in rounds.values() for reply in replies.values()}
+    for file in [*folder.glob(_REPLIES), *folder.glob(_PLANS)]:
+        if file.resolve() not in named:
+            file.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Federated training of FedMed-GAN between the source and one target, and segmentation by way of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.config.parameters import read
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.cell import FederatedCell
+from fedfactory.federation.client import Message
+from fedfactory.federation.message import WEIGHTS, Allowlist
+from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, phases_of
+from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
+from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.state_dicts import load_weights
+from fedfactory.training.batches import batches
+from fedfactory.training.seeds import derive_seed
+
+
+class FedMedGanServer(Server):
+    """The aggregator: it averages generators, and carries translated images and gradients from one to the other.
+
+    Args:
+        rounds: how long, and with whom.
+        weights: of the generators.
+        allowlist: all that may cross a client's border.
+        seed: of the training.
+        local_steps: steps of a round.
+    """
+
+    def __init__(
+        self, rounds: Rounds, weights: Mapping[str, Tensor], allowlist: Allowlist, seed: int, local_steps: int
+    ) -> None:
+        super().__init__(rounds, weights, allowlist, seed)
+        self.phases = phases_of(local_steps)
+
+    def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
+        """The model first, then what the other client answered in the phase before."""
+        place = self.phases.index(phase)
+        if place == 0:
+            return super().message(phase, client, answers)
+        return answers[self.phases[place - 1]][1 - client]
+
+
+def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progress) -> None:
+    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
+
+    Args:
+        cell: what to train; its stores are the source's and the target's, in this order.
+        size: edge of the images.
+        out: folder of the model.
+        progress: updated after every round.
+
+    Raises:
+        FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
+    """
+    p, clients = FedMedGanParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
+    if size % (1 << p.downsamplings) or size <= 1 << p.layers:
+        raise FedFactoryError(
+            f"images of {size} pixels cannot be halved {p.downsamplings} times by the generators and "
+            f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers' in '{cell.key}'"
+        )
+    weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, size, size)
+    advice = f"lower '{cell.key}.learning_rate'"
+    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
+    allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
+    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps), out, {}, progress)
+
+
+def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:
+    """The state dict that a training starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("initialise", seed))
+        return {name: value.clone() for name, value in make_generators(p).state_dict().items()}
+
+
+@dataclass(frozen=True)
+class TranslatingSegmenter:
+    """Bring slices to the source's look, each alone, and segment the volume by the source's model.
+
+    Attributes:
+        generator: from the target's look to the source's.
+        segment: the source's model.
+        device: where the generator is.
+    """
+
+    generator: Generator
+    segment: Callable[[np.ndarray], np.ndarray]
+    device: str
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
+        return self.segment(self.translate(images))
+
+    @torch.no_grad()
+    def translate(self, images: np.ndarray) -> np.ndarray:
+        """Slices (n, S, S) in the source's look."""
+        parts = [
+            self.generator(batch.to(self.device))[:count, 0].cpu().numpy()
+            for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None]))
+        ]
+        return np.concatenate(parts)
+
+
+def read_generator(model: Path, device: str) -> Generator:
+    """The generator from the target's look to the source's, of a folder that :func:`train_fedmedgan` wrote.
+
+    Raises:
+        FedFactoryError: no such folder, or weights of another model.
+    """
+    try:
+        p = read(FedMedGanParameters, json.loads((model / "card.json").read_text())["parameters"], "parameters")
+    except (OSError, ValueError, KeyError) as error:
+        raise FedFactoryError(
+            f"{model} holds no model of FedMed-GAN ({error}); make it with the rule fedmedgan_train"
+        ) from None
+    generators = make_generators(p).to(device)
+    load_weights(generators, model / "weights.pt", device)
+    return generators.requires_grad_(False).eval()[TO_SOURCE]

@@ -1,0 +1,78 @@
+"""Prediction with a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.methods.contract import Segmenter
+from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
+from fedfactory.methods.nnunet.model import Model, read_model
+from fedfactory.methods.nnunet.planning import CONFIGURATION
+
+
+def load_segmenter(model: Path, device: str, test_time_mirroring: bool) -> Segmenter:
+    """Load a model and return the function that segments one volume.
+
+    The function takes the slices of a volume, (n, H, W) float32, and returns their labels, (n, H, W) uint8. Hand it
+    whole volumes: nnU-Net normalises a case by its own mean and deviation (z-score, stock behaviour), so the other
+    slices of the call influence a slice through these two numbers. Beyond that each slice is segmented alone.
+
+    Args:
+        model: folder written by `train` or `finetune`.
+        device: "cpu" or "cuda".
+        test_time_mirroring: average over the flips that the trainer allows (four passes instead of one).
+
+    Raises:
+        FedFactoryError: the folder is no model; or, from the function, images of another shape or with values that are
+            not finite.
+    """
+    return make_segmenter(read_model(model), device, test_time_mirroring)
+
+
+def make_segmenter(model: Model, device: str, test_time_mirroring: bool) -> Segmenter:
+    """`load_segmenter` for a model in memory."""
+    with nnunet_environment(), deterministic(0, device):
+        import torch
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        plans = PlansManager(model.plans)
+        configuration = plans.get_configuration(CONFIGURATION)
+        predictor = nnUNetPredictor(
+            use_mirroring=test_time_mirroring, device=torch.device(device), verbose=False, allow_tqdm=False
+        )
+        network = _network(model, plans, configuration)
+        axes = model.card["mirroring_axes"]
+        predictor.manual_initialization(
+            network,
+            plans,
+            configuration,
+            [model.weights],
+            model.dataset_json,
+            model.card["trainer"],
+            None if axes is None else tuple(axes),
+        )
+
+    def segment(images: np.ndarray) -> np.ndarray:
+        images = np.asarray(images)
+        if images.ndim != 3 or images.size == 0:
+            raise FedFactoryError(f"A volume to segment must have the shape (n, H, W), found {images.shape}.")
+        if not np.isfinite(images).all():
+            raise FedFactoryError("A volume to segment contains values that are not finite.")
+        with nnunet_environment(), deterministic(0, device):
+            labels = predictor.predict_single_npy_array(images[None].astype(np.float32), {"spacing": [1.0, 1.0, 1.0]})
+        return np.asarray(labels).astype(np.uint8)
+
+    return segment
+
+
+def _network(model: Model, plans: object, configuration: object) -> object:
+    """Build the model's network, without weights, as its trainer builds it."""
+    from fedfactory.methods.nnunet import _trainer
+
+    build = _trainer.trainer_class(model.card["trainer"]).build_network_architecture
+    heads = plans.get_label_manager(model.dataset_json).num_segmentation_heads
+    return build(plans, configuration, len(model.dataset_json["channel_names"]), heads, False)

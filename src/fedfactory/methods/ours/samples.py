@@ -1,0 +1,117 @@
+"""What a training draws its batches from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.data.deformation import deformed
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.training.batches import resize
+
+_CONTRAST, _NOISE = 0.35, 0.1
+
+SYMMETRIES = {"none": 1, "mirror": 2, "square": 8}
+"""How many symmetries are drawn from: of anatomy that has a side, that has none, and that has no direction at all."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with their labels, if any.
+
+    Attributes:
+        images: (n, 1, s, s) float32 in [-1, 1], as the encoder reads them.
+        labels: (n, S, S) uint8, of the size of the store's slices; None without labels.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, count: int, stream: torch.Generator) -> Tensor:
+        """Indices (count,) of a random batch; without repetition where there are enough."""
+        if count <= len(self):
+            return torch.randperm(len(self), generator=stream)[:count]
+        return torch.randint(len(self), (count,), generator=stream)
+
+
+def jittered(images: Tensor, strength: float, stream: torch.Generator) -> Tensor:
+    """Images (n, 1, s, s) in [-1, 1] with other contrast, brightness and noise, each by its own draw.
+
+    Args:
+        images: what to change.
+        strength: 0 for nothing; at 1 the standard deviations are 0.35 for the logarithms of gamma and gain, 0.1 for the
+            offset (grey values from 0 to 1) and up to 0.1 for the noise.
+        stream: of the draws, on the CPU.
+    """
+    if strength == 0:
+        return images
+    draws = torch.randn(4, len(images), 1, 1, 1, generator=stream).to(images.device) * strength
+    noise = torch.randn(images.shape, generator=stream).to(images.device)
+    grey = ((images + 1) / 2).clamp(0, 1) ** torch.exp(_CONTRAST * draws[0]) * torch.exp(_CONTRAST * draws[1])
+    grey = grey + _NOISE * (draws[2] + draws[3].abs().clamp(max=strength) * noise)
+    return (2 * grey - 1).clamp(-1, 1)
+
+
+def symmetry_of(symmetries: str, stream: torch.Generator) -> int:
+    """Draw one of the symmetries that a setup's images have: 0 to 7 for :func:`moved_by`."""
+    return int(torch.randint(SYMMETRIES[symmetries], (), generator=stream))
+
+
+def moved_by(symmetry: int, x: Tensor) -> Tensor:
+    """Images or labels (..., s, s) after one of the eight symmetries of the square.
+
+    Args:
+        symmetry: 0 for none, 1 for left-right, then the others.
+        x: what to move.
+    """
+    x = torch.rot90(x, symmetry // 2, (-2, -1))
+    return x.flip(-1) if symmetry % 2 else x
+
+
+def slices_of(
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    classes: int,
+    frame: FieldOfView,
+    size: int,
+    copies: int,
+    seed: int,
+    device: str,
+) -> Samples:
+    """Prepare slices of a client.
+
+    Args:
+        images: (n, S, S) float32 in [-1, 1].
+        labels: (n, S, S) uint8, or None.
+        classes: foreground classes.
+        frame: to the source's field of view.
+        size: edge that the encoder reads.
+        copies: how often each slice occurs: as it is, and smoothly deformed together with its labels.
+        seed: of the deformations.
+        device: where the samples go.
+    """
+    if copies > 1:
+        images, labels = deformed(images, copies, seed, labels)
+    moved = frame.images(torch.from_numpy(np.array(images, dtype=np.float32))[:, None], size)
+    masks = None
+    if labels is not None:
+        masks = frame.labels(torch.from_numpy(np.array(labels)), classes).to(device)
+    return Samples(moved.to(device), masks)
+
+
+def rendered(images: np.ndarray, labels: np.ndarray | None, size: int, device: str) -> Samples:
+    """Prepare images (n, S, S) that the factory rendered in the source's field of view."""
+    moved = resize(torch.from_numpy(images)[:, None], size).to(device)
+    return Samples(moved, None if labels is None else torch.from_numpy(labels).to(device))
+
+
+def stack(volumes: Iterable[np.ndarray]) -> np.ndarray:
+    """All slices of volumes (n_i, S, S) as one array."""
+    return np.concatenate([np.asarray(volume) for volume in volumes])

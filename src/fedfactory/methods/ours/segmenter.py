@@ -1,0 +1,109 @@
+"""Inference: slices to labels by the branches of source and target (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.methods.ours.branch import SegmentationBranch
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.translator import Translator
+from fedfactory.training.batches import batches, resize
+
+
+@dataclass(frozen=True)
+class BranchSegmenter:
+    """Segment slices of one domain; every slice alone, so that its mask does not depend on its neighbours.
+
+    Attributes:
+        translator: encoder and factory.
+        branches: label of a domain -> the branch that reads the image rendered with that label; their probabilities
+            are averaged.
+        domain: of the images.
+        frame: from the images' field of view to the source's.
+    """
+
+    translator: Translator
+    branches: dict[int, SegmentationBranch]
+    domain: int
+    frame: FieldOfView
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
+        return self.probabilities(images).argmax(1).astype(np.uint8)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Mean probabilities of the branches, (n, classes + 1, S, S) float32, in the images' own field of view."""
+        return mean_of(self.by_branch(images), tuple(self.branches))
+
+    @torch.no_grad()
+    def by_branch(self, images: np.ndarray) -> dict[int, np.ndarray]:
+        """Each branch's probabilities, (n, classes + 1, S, S) float32, in the images' own field of view."""
+        self._evaluate()
+        parts: dict[int, list[np.ndarray]] = {label: [] for label in self.branches}
+        # Copied: a store's arrays are memory-mapped and read-only.
+        for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
+            size = batch.shape[-1]
+            encoding = self.translator.encode(self._read(batch), self.domain)
+            for label, branch in self.branches.items():
+                logits = branch(self.translator.decode(encoding, label).maps, size)
+                parts[label].append(self.frame.back(logits.softmax(1))[:count].cpu().numpy())
+        return {label: np.concatenate(found) for label, found in parts.items()}
+
+    @torch.no_grad()
+    def render(self, images: np.ndarray) -> dict[int, Tensor]:
+        """Reconstruction and translation of a few slices, by label: (n, 1, s, s), in the source's field of view."""
+        self._evaluate()
+        encoding = self.translator.encode(self._read(torch.from_numpy(np.array(images)[:, None])), self.domain)
+        return {label: self.translator.decode(encoding, label).image for label in (SOURCE, TARGET)}
+
+    @torch.no_grad()
+    def render_back(self, translated: Tensor) -> Tensor:
+        """The way back of translated slices: (n, 1, s, s)."""
+        self._evaluate()
+        encoding = self.translator.encode(resize(translated, self.translator.encoder.size), SOURCE)
+        return self.translator.decode(encoding, self.domain).image
+
+    def framed(self, images: np.ndarray) -> np.ndarray:
+        """Slices (n, S, S) in the source's field of view."""
+        return self.frame.images(torch.from_numpy(np.array(images)[:, None]), images.shape[-1])[:, 0].numpy()
+
+    def _read(self, images: Tensor) -> Tensor:
+        return self.frame.images(images.to(self.translator.means.device), self.translator.encoder.size)
+
+    def _evaluate(self) -> None:
+        for network in (self.translator.encoder, *self.branches.values()):
+            network.eval()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A segmenter by some branches that notes how far the masks of both branches agree.
+
+    Attributes:
+        segment: by both branches.
+        read: labels of the domains whose branches' mean is the result.
+        agreement: mean foreground Dice between both branches' masks, for every case so far; nan where both are empty.
+    """
+
+    segment: BranchSegmenter
+    read: tuple[int, ...]
+    agreement: list[float] = field(default_factory=list)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] of one case as labels (n, S, S) uint8."""
+        found = self.segment.by_branch(images)
+        masks = [probabilities.argmax(1) for probabilities in found.values()]
+        self.agreement.append(mean_foreground_dice(*masks, n_classes=found[TARGET].shape[1] - 1))
+        return mean_of(found, self.read).argmax(1).astype(np.uint8)
+
+
+def mean_of(probabilities: Mapping[int, np.ndarray], labels: Sequence[int]) -> np.ndarray:
+    """Mean of the probabilities of some branches, (n, classes + 1, S, S) float32."""
+    return sum(probabilities[label] for label in labels) / len(labels)

@@ -1,0 +1,165 @@
+"""A target's own data as its adaptation reads them, beside what the source shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from fedfactory.data.store import ClientView, Volume
+from fedfactory.errors import FedFactoryError
+from fedfactory.methods.ours.branch import SegmentationBranch
+from fedfactory.methods.ours.encoder import SOURCE
+from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
+from fedfactory.methods.ours.model import Stored
+from fedfactory.methods.ours.parameters import TargetParameters
+from fedfactory.methods.ours.rendering import Look
+from fedfactory.methods.ours.samples import Samples, rendered, slices_of, stack
+from fedfactory.methods.ours.synthetic import SyntheticSet
+from fedfactory.methods.ours.target import TargetData
+from fedfactory.methods.ours.translator import Translator
+
+# Synthetic slices within so many position bins of M_t's are compared with them.
+_NEAR_BINS = 2
+
+
+@dataclass(frozen=True)
+class TargetClient:
+    """A target, and what the source shares with it.
+
+    Attributes:
+        view: the target's store.
+        source: the source branch.
+        synthetic: the synthetic source set.
+        look: of the target.
+        p: parameters of the adaptation.
+        seed: of the deformed copies.
+        centralised: the source's store, for the control ``source_samples: real`` alone.
+    """
+
+    view: ClientView
+    source: Stored
+    synthetic: SyntheticSet
+    look: Look
+    p: TargetParameters
+    seed: int
+    centralised: ClientView | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a target that segments something else, or has nothing to validate on."""
+        if self.view.classes != self.source.architecture.classes:
+            raise FedFactoryError(
+                f"{self.view.folder} has the classes {', '.join(self.view.classes)}, the source branch segments "
+                f"{', '.join(self.source.architecture.classes)}; take the source branch of the same setup"
+            )
+        if self.p.validation == "full" and not self._validation:
+            raise FedFactoryError(
+                f"{self.view.folder} has no labelled volume for validation; raise 'split.validation', or set "
+                "'target.validation' of the method to none"
+            )
+
+    def data(self, frame: FieldOfView, pairs: bool = True) -> TargetData:
+        """Bring everything into the source's field of view and the encoder's size.
+
+        Args:
+            frame: from the target's field of view to the source's.
+            pairs: whether factory pairs are wanted, where the parameters have any.
+
+        Raises:
+            FedFactoryError: no M_t, or a class that M_t does not show.
+        """
+        size, p = self.source.architecture.encoder.image_size, self.p
+        classes, device = len(self.view.classes), self.source.factory.device
+        unlabelled = stack(volume.images for volume in self.view.unlabelled_images("train"))
+        labelled = None
+        if p.labelled_slices != 0:
+            labelled = slices_of(*self.few_shot, classes, frame, size, p.copies, self.seed, device)
+        return TargetData(
+            source=self._source_samples,
+            pairs=self._counterparts if pairs and p.batch.pairs else None,
+            labelled=labelled,
+            unlabelled=slices_of(unlabelled, None, classes, frame, size, 1, 0, device),
+            validation=self._validation,
+            frame=frame,
+            size=unlabelled.shape[-1],
+            classes=classes,
+        )
+
+    def frames(self) -> list[FieldOfView]:
+        """Fields of view worth a trial; one if there is nothing to choose from, or nothing to choose by."""
+        by_factory = FieldOfView.of(self.source.architecture.zoom - self.look.zoom)
+        if self.p.field_of_view == "as_is":
+            return [FieldOfView(0.0)]
+        if self.p.field_of_view == "factory" or self.p.validation == "none":
+            return [by_factory]
+        frames = [by_factory, FieldOfView(0.0)]
+        if self.p.labelled_slices != 0 and (zoom := self._zoom_by_labels()) is not None:
+            frames.append(FieldOfView.of(zoom))
+        return list(dict.fromkeys(frames))
+
+    @cached_property
+    def few_shot(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of M_t, as many as are used."""
+        volume, count = self.view.few_shot(), self.p.labelled_slices
+        if count is not None and count > len(volume.images):
+            raise FedFactoryError(
+                f"{self.view.folder}: M_t has {len(volume.images)} slices, 'labelled_slices' asks for {count}; raise "
+                "'few_shot.slices'"
+            )
+        images, labels = volume.images[:count], volume.labels[:count]
+        missing = [name for value, name in enumerate(self.view.classes, start=1) if not (labels == value).any()]
+        if missing:
+            raise FedFactoryError(
+                f"{self.view.folder}: none of the {len(labels)} labelled slices M_t shows the class "
+                f"{', '.join(missing)}; label another slice, or raise 'few_shot.slices'"
+            )
+        return images, labels
+
+    def _zoom_by_labels(self) -> float | None:
+        """Magnification that makes the labels of M_t as large as the synthetic ones at the same slice positions."""
+        positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])[: self.p.labelled_slices]
+        near = np.abs(self.synthetic.position[:, None] - positions).min(1) <= _NEAR_BINS
+        own, synthetic = label_radius(self.few_shot[1]), label_radius(self.synthetic.labels[near])
+        return None if own is None or synthetic is None else float(np.log(synthetic / own))
+
+    @cached_property
+    def _validation(self) -> Sequence[Volume]:
+        return self.view.labelled_volumes("validation") if self.p.validation == "full" else ()
+
+    @cached_property
+    def _source_samples(self) -> Samples:
+        size = self.source.architecture.encoder.image_size
+        classes, device = len(self.view.classes), self.source.factory.device
+        if self.centralised is None:
+            return rendered(self.synthetic.images, self.synthetic.labels, size, device)
+        volumes = self.centralised.labelled_volumes("train")
+        images, labels = stack(v.images for v in volumes), stack(v.labels for v in volumes)
+        return slices_of(images, labels, classes, FieldOfView(0.0), size, 1, 0, device)
+
+    @cached_property
+    def _counterparts(self) -> Samples:
+        images = self.synthetic.render_as(self.source.factory, self.look, self.source.architecture.zoom)
+        return rendered(images, None, self.source.architecture.encoder.image_size, self.source.factory.device)
+
+
+def target_networks(
+    source: Stored, look: Look, p: TargetParameters, seed: int
+) -> tuple[Translator, SegmentationBranch]:
+    """E_t (with F) and S_t before the adaptation.
+
+    Args:
+        source: the source branch.
+        look: of the target.
+        p: parameters; ``start`` says whether both start as the source's or as they are drawn.
+        seed: of weights that are drawn.
+    """
+    translator, branch = source.architecture.networks(source.factory, seed)
+    if p.start == "source":
+        translator.encoder.load_state_dict(source.translator.encoder.state_dict())
+        translator.encoder.start_target_as_source()
+        branch.load_state_dict(source.branches[SOURCE].state_dict())
+    translator.means.copy_(torch.stack([source.translator.means[SOURCE], look.mean(source.factory)]))
+    return translator, branch

@@ -1,0 +1,108 @@
+"""Short trials that choose what an adaptation cannot know beforehand: the field of view, and whether pairs help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from fedfactory.methods.ours.encoder import SOURCE
+from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.parameters import TargetParameters
+from fedfactory.methods.ours.target import adapt
+from fedfactory.methods.ours.target_data import TargetClient, target_networks
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.files import new_file
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a trial tries.
+
+    Attributes:
+        frame: from the target's field of view to the source's.
+        pairs: whether factory pairs take part.
+    """
+
+    frame: FieldOfView
+    pairs: bool
+
+    def applied_to(self, p: TargetParameters) -> TargetParameters:
+        """Parameters of an adaptation by this recipe: slices of M_t and synthetic ones take the place of pairs."""
+        if self.pairs:
+            return p
+        b = p.batch
+        return replace(p, batch=replace(b, source=b.source + b.pairs, labelled=b.labelled + b.pairs, pairs=0))
+
+
+class Trials:
+    """Trials of one adaptation, judged on the target's validation volumes.
+
+    Args:
+        site: the target.
+        perceptual: LPIPS.
+        seed: of weights and batches.
+        scratch: folder of this very training, where finished trials are noted.
+        progress: updated every step of a trial.
+
+    Attributes:
+        tried: validation Dice of each recipe that was tried.
+    """
+
+    def __init__(self, site: TargetClient, perceptual: nn.Module, seed: int, scratch: Path, progress: Progress):
+        self.tried: dict[Recipe, float] = {}
+        self._site, self._perceptual, self._seed, self._progress = site, perceptual, seed, progress
+        self._scratch, self._notes = scratch, scratch / "tried.json"
+        # Of a training that was killed: Dice in the order of the trials, which is always the same.
+        self._known: list[float] = json.loads(self._notes.read_text()) if self._notes.is_file() else []
+
+    def choose(self) -> Recipe:
+        """The best field of view, the first of equals; then whether it does better with pairs.
+
+        Where pairs are themselves on trial, fields of view are tried without: wrong pairs would choose a wrong one.
+        Nothing is tried without a choice.
+        """
+        p = self._site.p
+        on_trial = p.pairs_by_trial
+        chosen = self._best([Recipe(frame, p.batch.pairs > 0 and not on_trial) for frame in self._site.frames()])
+        return self._best([chosen, Recipe(chosen.frame, True)]) if on_trial else chosen
+
+    def _best(self, recipes: Sequence[Recipe]) -> Recipe:
+        if len(recipes) == 1:
+            return recipes[0]
+        for recipe in recipes:
+            if recipe not in self.tried:
+                self.tried[recipe] = self._dice(recipe)
+        return max(recipes, key=self.tried.__getitem__)
+
+    def _dice(self, recipe: Recipe) -> float:
+        number = len(self.tried)
+        if number == len(self._known):
+            self._known.append(self._try(recipe, Checkpoints(self._scratch / f"trial{number}", str(recipe))))
+            with new_file(self._notes) as file:
+                file.write_text(json.dumps(self._known))
+        return self._known[number]
+
+    def _try(self, recipe: Recipe, checkpoints: Checkpoints) -> float:
+        site, p = self._site, recipe.applied_to(self._site.p)
+        # Weights as they are: a trial is hardly longer than the memory of their average, which would show the start.
+        p = replace(p, schedule=replace(p.schedule, steps=p.trial, decay_at=1.0, validations=1, ema=0.0))
+        translator, branch = target_networks(site.source, site.look, p, self._seed)
+        history = adapt(
+            translator,
+            site.source.branches[SOURCE],
+            branch,
+            site.data(recipe.frame, recipe.pairs),
+            p,
+            self._perceptual,
+            self._seed,
+            checkpoints,
+            self._progress,
+        )
+        checkpoints.remove()
+        # Not the state that it started from, which is the same for all.
+        return max((dice for step, _, dice in history.validations if step == p.trial), default=0.0)

@@ -1,0 +1,1 @@
+"""What the workflow needs around the science: jobs, digests, audit, costs, and the command line."""

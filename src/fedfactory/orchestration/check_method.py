@@ -1,0 +1,197 @@
+"""Check a method against the contract, on a tiny target that is made for it.
+
+The method runs twice by the workflow's own rules, on phantom sites. The second time all that it may not see of the
+target is different: the truth of the test volumes, and labels beyond those that its entry declares. Its predictions
+must be the same bytes, which shows at once that it is deterministic. What it reads of other clients is seen in the plan
+of its jobs.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import yaml
+
+from fedfactory.config.run import Config, load_config
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.audit import parse, violations
+from fedfactory.storage.weights_table import FOLDER as WEIGHTS
+
+_DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
+_LINES = 12
+
+
+@dataclass(frozen=True)
+class Check:
+    """A method in a folder of its own.
+
+    Attributes:
+        project: folder of the Snakefile.
+        folder: where it runs.
+        method: its name.
+        setup: the setup that it runs on.
+        target: the client that it segments.
+        config: the checked configuration.
+        file: of that configuration.
+    """
+
+    project: Path
+    folder: Path
+    method: str
+    setup: str
+    target: str
+    config: Config
+    file: Path
+
+    @property
+    def cell(self) -> Path:
+        """The cell's folder."""
+        return self.folder / self.config.layout.cell(self.setup, self.target, self.method, self.config.seeds[0])
+
+    @property
+    def store(self) -> Path:
+        """The target's store."""
+        return self.folder / self.config.layout.client(self.setup, self.target, "data")
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run the workflow, and return what it says.
+
+        Raises:
+            FedFactoryError: it fails.
+        """
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", str(self.project / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", str(self.file), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if result.returncode:
+            tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])
+            raise FedFactoryError(f"method '{self.method}' does not run:\n{tail}")
+        return result.stdout + result.stderr
+
+    def predict(self) -> dict[str, bytes]:
+        """Make the predictions, and read them."""
+        target = (self.cell / "predictions").relative_to(self.folder)
+        self.snakemake("--rerun-triggers", "mtime", "--", str(target))
+        files = sorted((self.cell / "predictions").glob("[!.]*"))
+        return {file.name: file.read_bytes() for file in files}
+
+
+def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path) -> Check:
+    """Make a configuration of the method, and of those that it builds on, on tiny data.
+
+    Args:
+        project: folder of the Snakefile.
+        values: the configuration that has the method.
+        method: its name.
+        folder: where to run; made where missing.
+
+    Raises:
+        FedFactoryError: there is no such method (which there are), or the configuration is wrong.
+    """
+    methods = values.get("methods", {})
+    if method not in methods:
+        raise FedFactoryError(f"there is no method '{method}'; known are {', '.join(methods)}")
+    needed = _with_bases(methods, method) | {values["gap_method"]}
+    tiny = copy.deepcopy(dict(values)) | {
+        "run": "check",
+        "seeds": [0],
+        "device": "cpu",
+        "data": _DATA,
+        "methods": {name: entry for name, entry in methods.items() if name in needed},
+        "pictures": True,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # Published weights lie in the project's folder, and jobs look for them where they run.
+    if (project / WEIGHTS).is_dir() and not (folder / WEIGHTS).exists():
+        (folder / WEIGHTS).symlink_to(project / WEIGHTS)
+    file = folder / "check.yaml"
+    file.write_text(yaml.safe_dump(tiny, sort_keys=False))
+    config = load_config(tiny, [file], project)
+    setup = next(iter(config.setups.values()))
+    return Check(project, folder, method, setup.name, setup.targets[0], config, file)
+
+
+def check_method(check: Check) -> list[str]:
+    """Run the method twice, and say what violates the contract; an empty list if nothing does."""
+    method = check.config.methods[check.method]
+    plan = check.snakemake("--dry-run", "--forceall", "--printshellcmds", "--", str(_scores(check)))
+    sources = {name: setup.source for name, setup in check.config.setups.items()}
+    found = violations(parse(plan), check.config.run, [check.method] if method.centralised else [], sources)
+    first = check.predict()
+    found += _geometry(check)
+    _hide(check, method.uses_mt)
+    _forget(check)
+    second = check.predict()
+    different = [name for name in first if second.get(name) != first[name]]
+    if different:
+        found.append(
+            f"the predictions of {', '.join(different)} are others in a second run, in which nothing that the method "
+            "may see had changed: it is not deterministic, or it sees labels that its entry does not declare"
+        )
+    return found
+
+
+def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
+    """A method and all that its parameters name (``base``, ``like``, ``start``)."""
+    needed, waiting = set(), [method]
+    while waiting:
+        name = waiting.pop()
+        if name in needed or name not in methods:
+            continue
+        needed.add(name)
+        parameters = methods[name].get("parameters", {})
+        waiting += [parameters[key] for key in ("base", "like", "start") if key in parameters]
+    return needed
+
+
+def _scores(check: Check) -> Path:
+    return (check.cell / "scores.csv").relative_to(check.folder)
+
+
+def _geometry(check: Check) -> list[str]:
+    """What is wrong with the predictions' files."""
+    view, found = ClientView(check.store), []
+    folder = check.cell / "predictions"
+    for volume in view.test_volumes():
+        file = folder / f"{volume.name}.nii.gz"
+        if not file.is_file():
+            found.append(f"there is no prediction of test volume {volume.name}")
+            continue
+        mask, geometry = nibabel.load(file), view.geometry(volume.name)
+        wanted = geometry.to_raw(np.zeros(volume.images.shape, np.uint8)).shape
+        if mask.shape != wanted or not np.allclose(mask.affine, geometry.affine):
+            found.append(f"the prediction of {volume.name} does not lie in the geometry of the raw image")
+        labels = np.unique(np.asarray(mask.dataobj))
+        if labels.max() > len(view.classes):
+            found.append(f"the prediction of {volume.name} has the label {labels.max()}, which is no class")
+    return found
+
+
+def _hide(check: Check, uses_mt: bool) -> None:
+    """Change what the method may not see: labels of the target that it does not declare, and truth."""
+    view = ClientView(check.store)
+    labels = np.load(check.store / "labels.npy", allow_pickle=False)
+    seen = [uses_mt and (row.in_mt or row.split == "validation") for row in view.rows]
+    labels[~np.array(seen)] = 0
+    np.save(check.store / "labels.npy", labels)
+    truth = check.folder / check.config.layout.client(check.setup, check.target, "truth")
+    for file in truth.rglob("*.nii.gz"):
+        image = nibabel.load(file)
+        nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), file)
+
+
+def _forget(check: Check) -> None:
+    """Remove all that the method made: models, predictions, and what its other rules left anywhere in the results."""
+    layout = check.config.layout
+    folders = [layout.client(check.setup, name, check.method) for name in check.config.setups[check.setup].clients]
+    for path in (*folders, layout.foundation(check.method)):
+        shutil.rmtree(check.folder / path, ignore_errors=True)

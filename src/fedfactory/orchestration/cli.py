@@ -1,0 +1,211 @@
+"""The command ``fedfactory``: what a run holds, and checks of a method and of raw data before any job runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedfactory.config.parameters import merged
+from fedfactory.config.run import load_config, read_yaml
+from fedfactory.errors import FedFactoryError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command of the command line; 0 if all is well, 1 if something is wrong."""
+    parser = argparse.ArgumentParser(prog="fedfactory", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    _command(commands, "methods", _methods, "list the methods of a configuration")
+    check = _command(
+        commands, "check-method", _check, "run a method on a tiny target, and say what violates the contract"
+    )
+    check.add_argument("method", help="name of the method")
+    check.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
+    data = _command(
+        commands, "check-data", _data, "say what a setup's raw data hold, and what is missing", "config/paper.yaml"
+    )
+    data.add_argument("setup", help="name of the setup, for instance ms")
+    data.add_argument("--voxels", action="store_true", help="read every voxel, not the headers only")
+    plan = _command(commands, "plan", _plan, "say what is left of a run: jobs, hours, memory and disk of each stage")
+    plan.add_argument("--measured", type=Path, help="folder of a run whose jobs' times are taken (default: its own)")
+    plan.add_argument("--gpus", type=int, default=1, help="GPUs that work side by side (default 1)")
+    audit = _command(
+        commands, "audit", _audit, "say which jobs read a client's private data, and what they leave elsewhere"
+    )
+    audit.add_argument("client", help="setup and client, for instance ms/ge")
+    explain = _anywhere(commands, "explain", _explain, "tell the story of a cell, and the command that makes it again")
+    explain.add_argument(
+        "scores", type=Path, help="the cell: results/<run>/<setup>/<target>/<method>/seed<n>/scores.csv"
+    )
+    check = _anywhere(commands, "verify", _verify, "hash a folder of results again, and say what is not as it was made")
+    check.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
+    check.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
+    _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
+    parsed = parser.parse_args(arguments)
+    try:
+        return parsed.work(parsed) if parsed.anywhere else parsed.work(_project(), parsed)
+    except FedFactoryError as error:
+        print(f"fedfactory: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _command(
+    commands: Any, name: str, work: Callable[..., int], help_: str, configuration: str = "config/demo.yaml"
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help_, description=help_)
+    command.set_defaults(work=work, anywhere=False)
+    command.add_argument(
+        *("--configfile", "--config"),
+        nargs="+",
+        type=Path,
+        default=[Path(configuration)],
+        help=f"as for snakemake (default {configuration})",
+    )
+    return command
+
+
+def _anywhere(commands: Any, name: str, work: Callable[..., int], help_: str) -> argparse.ArgumentParser:
+    """A command about files that may lie anywhere: it needs neither project nor configuration."""
+    command = commands.add_parser(name, help=help_, description=help_)
+    command.set_defaults(work=work, anywhere=True)
+    return command
+
+
+def _methods(project: Path, arguments: argparse.Namespace) -> int:
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    for m in config.methods.values():
+        flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
+        rows.append((m.name, m.label, f"rules/{m.rules}.smk", *flags))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _check(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.check_method import check_method, prepare
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.keep or Path(temporary)).resolve()
+        found = check_method(prepare(project, _values(arguments.configfile), arguments.method, folder))
+    for sentence in found:
+        print(f"{arguments.method}: {sentence}")
+    if not found:
+        print(f"{arguments.method}: nothing violates the contract")
+    return 1 if found else 0
+
+
+def _data(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.data.releases import read_releases
+    from fedfactory.data.survey import changed_files, report, survey
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    if config.phantom:
+        raise FedFactoryError(f"{config.file}: key 'data.source': the workflow makes phantoms itself; nothing to check")
+    if arguments.setup not in config.setups:
+        known = ", ".join(config.setups)
+        raise FedFactoryError(f"{config.file}: there is no setup '{arguments.setup}'; known are {known}")
+    setup, table = config.setups[arguments.setup], read_releases(project)
+    surveys = survey(config, table, setup.name, voxels=arguments.voxels)
+    print(report(f"{setup.label}, {setup.title.lower()}", surveys))
+    changed = []
+    for folder in dict.fromkeys(client.raw for client in setup.clients.values()):
+        release = table.releases.get(folder)
+        if release is not None:
+            print(f"\n{release.title}\n  version: {release.version}\n  licence: {release.licence}")
+            print(f"  ask for it at: {release.access}\n  copies: {release.copies}")
+            changed += changed_files(Path(config.data["root"]) / folder, release.checksums.items())
+    for sentence in changed:
+        print(sentence)
+    return 1 if changed or any(found.problems for found in surveys) else 0
+
+
+def _plan(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.data.releases import read_releases
+    from fedfactory.orchestration.costs import Costs
+    from fedfactory.orchestration.plan import dry_run, make_plan, report
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    if arguments.gpus < 1:
+        raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
+    costs = Costs.read(project, arguments.measured or Path(config.layout.root), not config.phantom)
+    plan = make_plan(dry_run(project, arguments.configfile), config, costs, read_releases(project))
+    size = f"{len(config.methods)} methods, {sum(len(s.targets) for s in config.setups.values())} targets"
+    title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"
+    print(report(title, plan, arguments.gpus))
+    return 0
+
+
+def _preflight(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.preflight import preflight
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    lines, ready = preflight(project, config)
+    print("\n".join(lines))
+    return 0 if ready else 1
+
+
+def _audit(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.audit import FEDERATIONS, uses, violations
+    from fedfactory.orchestration.plan import dry_run
+
+    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    setup, _, client = arguments.client.partition("/")
+    if setup not in config.setups or client not in config.setups[setup].clients:
+        known = ", ".join(f"{entry.name}/{name}" for entry in config.setups.values() for name in entry.clients)
+        raise FedFactoryError(f"{config.file}: there is no client '{arguments.client}'; known are {known}")
+    jobs = dry_run(project, arguments.configfile, "--forceall")
+    print(f"Jobs that read private data of {arguments.client}; all others read none of it.\n")
+    for use in uses(jobs, config.run, setup, client):
+        how = " (federation: a process of the client's own opens them)" if use.rule in FEDERATIONS else ""
+        print(f"{use.rule}: {use.jobs} jobs read {', '.join(use.reads)}{how}")
+        for name in use.leaves:
+            print(f"    leaves the client's folder: {name}")
+    if config.pictures:
+        print("\npictures: true releases the slices in preview.npz and panel.npz for galleries and figures.")
+    if config.slices:
+        print("\nslices: true releases the test cases, with truth, in slices.js and worst.npz for the page.")
+    declared = [method.name for method in config.methods.values() if method.centralised]
+    found = violations(jobs, config.run, declared, {entry.name: entry.source for entry in config.setups.values()})
+    print("\n" + ("\n".join(found) or f"All {len(jobs)} jobs keep the rules of data governance (docs/design.md)."))
+    return 1 if found else 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from fedfactory.provenance.explain import tell
+    from fedfactory.provenance.story import read_story
+
+    print("\n".join(tell(read_story(arguments.scores))))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.progress import Progress
+    from fedfactory.provenance.verify import report, verify
+
+    verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
+    print("\n".join(report(verdict)))
+    return 0 if verdict.sound(arguments.partial) else 1
+
+
+def _values(files: Sequence[Path]) -> dict[str, Any]:
+    """Configuration files merged as Snakemake merges them: later ones win, mappings key by key."""
+    values: dict[str, Any] = {}
+    for file in files:
+        values = merged(values, read_yaml(file, str(file)))
+    return values
+
+
+def _project() -> Path:
+    project = Path.cwd()
+    if not (project / "Snakefile").is_file():
+        raise FedFactoryError(f"{project} holds no Snakefile; call fedfactory in the project's folder")
+    return project
+
+
+if __name__ == "__main__":
+    sys.exit(main())

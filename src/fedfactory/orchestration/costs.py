@@ -1,0 +1,189 @@
+"""What jobs take: as they took in a run, or as config/costs.yaml says for paper scale."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from fedfactory.config.parameters import STRICT, Count, Natural, Positive, read
+from fedfactory.config.run import read_yaml
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.audit import Job
+from fedfactory.storage.files import inside
+
+FILE = "config/costs.yaml"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where the seconds of a step stand.
+
+    Attributes:
+        file: a benchmark's table, CSV with the columns ``step`` and ``s``.
+        rows: steps whose mean is taken.
+        of: what it is divided by.
+    """
+
+    __pydantic_config__ = STRICT
+    file: str
+    rows: Annotated[tuple[str, ...], Field(min_length=1)]
+    of: Count
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the jobs of a rule take.
+
+    Attributes:
+        unit: ``job``, or ``step`` of its training.
+        measured: where the seconds of a unit were measured, or None.
+        assumed: the seconds of a unit where they were not.
+        because: what the assumption rests on.
+        disk_mb: what a job leaves.
+    """
+
+    __pydantic_config__ = STRICT
+    unit: Literal["job", "step"]
+    measured: Measured | None = None
+    assumed: Positive | None = None
+    because: str = ""
+    disk_mb: Natural = 0
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """All of ``config/costs.yaml``.
+
+    Attributes:
+        card: the GPU of the measurements.
+        rules: by rule.
+    """
+
+    __pydantic_config__ = STRICT
+    card: str
+    rules: dict[str, Cost]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of jobs, and where they come from.
+
+    Attributes:
+        table: of ``config/costs.yaml``.
+        seconds: rule -> seconds of a unit, by that table.
+        finished: rule -> mean seconds of its finished jobs.
+        run: folder of the run that has them; None without one.
+        paper_scale: whether the table's figures, of 512 pixels, hold for this run.
+    """
+
+    table: CostTable
+    seconds: Mapping[str, float]
+    finished: Mapping[str, float]
+    run: Path | None
+    paper_scale: bool
+
+    @classmethod
+    def read(cls, project: Path, run: Path | None, paper_scale: bool = True) -> Costs:
+        """Read the table, the benchmarks that it names, and what the jobs of a run took.
+
+        Args:
+            project: folder of the Snakefile.
+            run: a run's folder; None for none.
+            paper_scale: see the attribute.
+
+        Raises:
+            FedFactoryError: a bad table, or a benchmark that lacks a row.
+        """
+        try:
+            table = read(CostTable, read_yaml(project / FILE, FILE), "costs")
+            seconds = {rule: _seconds(project, rule, cost) for rule, cost in table.rules.items()}
+        except FedFactoryError as error:
+            raise FedFactoryError(f"{FILE}: {error}") from None
+        finished = _finished(run) if run is not None else {}
+        return cls(table, seconds, finished, run if finished else None, paper_scale)
+
+    def of(self, job: Job) -> tuple[float, str]:
+        """Seconds of a job, and in words where they come from."""
+        if job.rule in self.finished:
+            return self.finished[job.rule], f"mean of the finished jobs in {self.run}"
+        cost = self.table.rules.get(job.rule)
+        if cost is None or not self.paper_scale:
+            return _SHORT, "a short job"
+        units = steps(job) if cost.unit == "step" else 1
+        if cost.measured:
+            return units * self.seconds[job.rule], f"{cost.measured.file}, {self.table.card}"
+        return units * self.seconds[job.rule], f"assumed: {cost.because}"
+
+
+# Pictures, tables, scores.
+_SHORT = 10.0
+
+
+def steps(job: Job) -> int:
+    """Optimiser steps of a training job, from its own command; all clients of a federation together."""
+    words = shlex.split(job.shell)
+    parameters = json.loads(words[words.index("--parameters") + 1])
+    return _STEPS[job.rule](parameters, job)
+
+
+def _rounds(parameters: Mapping[str, Any]) -> int:
+    return parameters["rounds"] * parameters["local_steps"]
+
+
+def _factory(parameters: Mapping[str, Any]) -> int:
+    federation = parameters["federation"]
+    refinement = federation["refinement_rounds"] * federation["refinement_steps"]
+    return federation["clients_per_round"] * (_rounds(federation) + refinement)
+
+
+_STEPS: dict[str, Callable[[Mapping[str, Any], Job], int]] = {
+    "factory_train": lambda p, job: _factory(p),
+    "factory_look": lambda p, job: p["steps"],
+    "source_branch": lambda p, job: p["schedule"]["steps"],
+    "adapt": lambda p, job: p["schedule"]["steps"],
+    "nnunet_train": lambda p, job: p["epochs"] * p["iterations_per_epoch"],
+    "nnunet_finetune": lambda p, job: sum(s["epochs"] for s in p["schedules"]) * p["iterations_per_epoch"],
+    # One step at every client that takes part.
+    "feddg_train": lambda p, job: _rounds(p) * len(job.inputs),
+    "fedmedgan_train": lambda p, job: _rounds(p) * len(job.inputs),
+}
+
+
+def _seconds(project: Path, rule: str, cost: Cost) -> float:
+    if (cost.measured is None) == (cost.assumed is None) or (cost.assumed and not cost.because):
+        raise FedFactoryError(f"key 'rules.{rule}': needs either 'measured', or 'assumed' with 'because'")
+    if cost.unit == "step" and rule not in _STEPS:
+        raise FedFactoryError(f"key 'rules.{rule}.unit': this rule has no steps; known are {', '.join(_STEPS)}")
+    if cost.measured is None:
+        return cost.assumed
+    path = inside(project, cost.measured.file, f"key 'rules.{rule}.measured.file'")
+    try:
+        with path.open(newline="") as file:
+            rows = {row["step"]: float(row["s"]) for row in reversed(list(csv.DictReader(file)))}
+        return mean(rows[name] for name in cost.measured.rows) / cost.measured.of
+    except (OSError, KeyError, ValueError) as error:
+        raise FedFactoryError(f"key 'rules.{rule}.measured': {path} has no such figure ({error})") from error
+
+
+def _finished(run: Path) -> dict[str, float]:
+    """Mean wall seconds of the finished jobs of a run, by rule."""
+    found: dict[str, list[float]] = {}
+    for file in (run / "benchmarks").rglob("*.jsonl"):
+        lines = file.read_text().splitlines()
+        if not lines:
+            # Of a job that was killed.
+            continue
+        try:
+            record = json.loads(lines[-1])
+        except ValueError as error:
+            raise FedFactoryError(f"{file}: its last line is no JSON ({error}); remove the file") from error
+        found.setdefault(record["rule_name"], []).append(record["s"])
+    return {rule: mean(seconds) for rule, seconds in found.items()}

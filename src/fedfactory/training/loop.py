@@ -1,0 +1,349 @@
+"""The loop that all trainings of few networks share: rates, validation, selection, and resume after a kill."""
+
+from __future__ import annotations
+
+import copy
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fedfactory.config.parameters import Schedule
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints, Clock
+from fedfactory.training.seeds import derive_seed
+
+_DECAY = 0.3
+# Losses are logged as means over this share of the steps.
+_ROWS = 40
+
+LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
+"""Files of a training, and the column of the second that marks the state that was taken."""
+
+_Weights = dict[str, dict[str, Tensor]]
+Losses = Mapping[str, Tensor]
+"""Weighted terms of the loss, each a scalar; their sum is minimised."""
+
+
+class Optimiser(Protocol):
+    """What a training asks of an optimiser; torch's own are wrapped by :class:`Plain`."""
+
+    def step(self) -> None:
+        """Change the weights by their gradients."""
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+
+
+class Plain:
+    """One of torch's optimisers.
+
+    Args:
+        optimiser: the optimiser.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer):
+        self._optimiser = optimiser
+        self.step, self.state_dict = optimiser.step, optimiser.state_dict
+        self.load_state_dict = optimiser.load_state_dict
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+
+
+class Lookahead:
+    """Lookahead (Zhang et al., NeurIPS 2019) around rectified Adam (Liu et al., ICLR 2020): together called Ranger.
+
+    Args:
+        parameters: to optimise.
+        rate: learning rate.
+        beta2: decay of the second moment; the rate is warmed up over about 2 / (1 - beta2) steps.
+        every: steps of the fast weights from one synchronisation to the next.
+        share: how far the slow weights follow the fast ones.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], rate: float, beta2: float, every: int = 6, share: float = 0.5
+    ):
+        self.fast = torch.optim.RAdam(parameters, lr=rate, betas=(0.95, beta2), eps=1e-5)
+        self._parameters, self._every, self._share, self._count = list(parameters), every, share, 0
+        self._slow = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of the fast weights; every few steps both meet."""
+        self.fast.step()
+        self._count += 1
+        if self._count % self._every == 0:
+            for slow, p in zip(self._slow, self._parameters, strict=True):
+                p.copy_(slow.lerp_(p, self._share))
+
+    def set_rate(self, rate: float) -> None:
+        """Change the learning rate."""
+        for group in self.fast.param_groups:
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed training needs."""
+        return {"fast": self.fast.state_dict(), "slow": self._slow, "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+        self.fast.load_state_dict(state["fast"])
+        for slow, value in zip(self._slow, state["slow"], strict=True):
+            slow.copy_(value)
+        self._count = state["count"]
+
+
+class Average:
+    """Exponential moving average of networks, their normalisation statistics included (Polyak and Juditsky, 1992).
+
+    Args:
+        networks: what is averaged.
+        decay: for each step; 0 for the networks as they are.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], decay: float):
+        self._networks, self._decay = list(networks), decay
+        self._mean = [{k: v.detach().clone() for k, v in network.state_dict().items()} for network in self._networks]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the networks, by one step."""
+        for mean, network in zip(self._mean, self._networks, strict=True):
+            for name, value in network.state_dict().items():
+                # Counters of batches are integers.
+                share = 1 - self._decay if value.is_floating_point() else 1.0
+                mean[name].copy_(value) if share == 1 else mean[name].lerp_(value, share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average into the networks for a while."""
+        own = [copy.deepcopy(network.state_dict()) for network in self._networks]
+        self.put()
+        try:
+            yield
+        finally:
+            for network, state in zip(self._networks, own, strict=True):
+                network.load_state_dict(state)
+
+    def put(self) -> None:
+        """Put the average into the networks for good."""
+        for network, mean in zip(self._networks, self._mean, strict=True):
+            network.load_state_dict(mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average."""
+        return {"mean": self._mean}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read what :meth:`state_dict` gave."""
+        for mean, values in zip(self._mean, state["mean"], strict=True):
+            for name, value in values.items():
+                mean[name].copy_(value)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network that learns.
+
+    Attributes:
+        network: the network; parameters that need no gradient stay.
+        optimiser: of its parameters.
+        rate: its learning rate, before any decay.
+    """
+
+    network: nn.Module
+    optimiser: Optimiser
+    rate: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, and for how long.
+
+    Attributes:
+        learners: the networks by name.
+        schedule: length and decay.
+        seed: of the batches; every step has a stream of its own, so that a resumed training draws the same ones.
+        losses: (step, stream) -> terms of the loss.
+        validate: validation Dice of the networks as they are, for each way to read them; the best state and way are
+            taken. Without it, the last state is.
+    """
+
+    learners: Mapping[str, Learner]
+    schedule: Schedule
+    seed: int
+    losses: Callable[[int, torch.Generator], Losses]
+    validate: Callable[[], Mapping[str, float]] | None
+
+    def run(self, checkpoints: Checkpoints, progress: Progress) -> History:
+        """Train, or go on from the last checkpoint; the networks end in the selected state, in evaluation mode.
+
+        Raises:
+            FedFactoryError: the loss is not finite.
+        """
+        p, history = self.schedule, History([], [], None)
+        mean = Average([learner.network for learner in self.learners.values()], p.ema)
+        parts = {"mean": mean}
+        for name, learner in self.learners.items():
+            parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
+        start, best = 0, None
+        if numbers := checkpoints.rounds():
+            start = numbers[-1]
+            state = checkpoints.load(start)
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            history, best = History.from_plain(state["history"]), state["best"]
+        when, saved = self._validations(), Clock()
+        if start == 0 and 0 in when:
+            best = self._judged(0, mean, history, best)
+        self._train_mode(True)
+        for step in range(start, p.steps):
+            terms = self._step(step)
+            mean.update()
+            history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
+            if step + 1 in when:
+                best = self._judged(step + 1, mean, history, best)
+                self._train_mode(True)
+            if step + 1 < p.steps and saved.due():
+                state = {name: part.state_dict() for name, part in parts.items()}
+                checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
+                saved.done()
+            progress.update(step + 1, p.steps, history.latest())
+        mean.put()
+        if best is not None:
+            for name, learner in self.learners.items():
+                learner.network.load_state_dict(best[name])
+        self._train_mode(False)
+        return history
+
+    def _judged(self, step: int, mean: Average, history: History, best: _Weights | None) -> _Weights | None:
+        """The weights to keep: the average's, if it validates better than all before."""
+        with mean.in_place():
+            if not history.validated(step, self.validate()):
+                return best
+            return copy.deepcopy({name: learner.network.state_dict() for name, learner in self.learners.items()})
+
+    def _step(self, step: int) -> dict[str, float]:
+        p = self.schedule
+        share = _DECAY if step >= p.decay_at * p.steps else 1.0
+        for learner in self.learners.values():
+            learner.optimiser.set_rate(share * learner.rate)
+        for learner in self.learners.values():
+            learner.network.zero_grad()
+        means: dict[str, float] = {}
+        stream = torch.Generator().manual_seed(derive_seed("step", self.seed, step))
+        for _ in range(p.accumulate):
+            terms = self.losses(step, stream)
+            loss = torch.stack(list(terms.values())).sum()
+            if not torch.isfinite(loss):
+                raise FedFactoryError(
+                    f"the loss of step {step} is not finite; lower the learning rates of the training"
+                )
+            (loss if p.accumulate == 1 else loss / p.accumulate).backward()
+            for name, value in terms.items():
+                means[name] = means.get(name, 0.0) + float(value.detach()) / p.accumulate
+        for learner in self.learners.values():
+            nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
+            learner.optimiser.step()
+        return means
+
+    def _validations(self) -> set[int]:
+        if self.validate is None:
+            return set()
+        p = self.schedule
+        return {round(i * p.steps / p.validations) for i in range(p.validations + 1)}
+
+    def _train_mode(self, on: bool) -> None:
+        for learner in self.learners.values():
+            learner.network.train(on)
+
+
+@dataclass
+class History:
+    """How a training went.
+
+    Attributes:
+        losses: rows of (step, name, mean of the term over the steps since the last row).
+        validations: rows of (step, way to read the networks, validation Dice).
+        chosen: step and way that were taken; None where nothing chose.
+    """
+
+    losses: list[tuple[int, str, float]]
+    validations: list[tuple[int, str, float]]
+    chosen: tuple[int, str] | None
+
+    def __post_init__(self) -> None:
+        """Start the running means."""
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, step: int, terms: Mapping[str, float], every: int, steps: int) -> None:
+        """Take note of a step's terms."""
+        for name, value in terms.items():
+            total = self._sums.setdefault(name, [0.0, 0])
+            total[0] += value
+            total[1] += 1
+        if (step + 1) % every == 0 or step + 1 == steps:
+            self.losses += [(step + 1, name, total / count) for name, (total, count) in sorted(self._sums.items())]
+            self._sums = {}
+
+    def validated(self, step: int, dice: Mapping[str, float]) -> bool:
+        """Take note of a validation, and say whether it is the best one so far (the first of equals)."""
+        if not dice:
+            return False
+        best = max((value for _, _, value in self.validations), default=-1.0)
+        self.validations += [(step, way, value) for way, value in dice.items()]
+        way = max(dice, key=dice.get)
+        if dice[way] > best:
+            self.chosen = (step, way)
+        return dice[way] > best
+
+    def latest(self) -> str:
+        """The latest figures, for the progress."""
+        parts = []
+        if self.losses:
+            last = self.losses[-1][0]
+            parts.append(", ".join(f"{name} {value:.3f}" for step, name, value in self.losses if step == last))
+        if self.validations:
+            last = self.validations[-1][0]
+            parts.append(f"validation Dice {max(dice for step, _, dice in self.validations if step == last):.3f}")
+        return ", ".join(parts)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data for a checkpoint."""
+        return {"losses": self.losses, "validations": self.validations, "chosen": self.chosen, "sums": self._sums}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> History:
+        """Read what :meth:`plain` gave."""
+        history = cls([tuple(r) for r in data["losses"]], [tuple(r) for r in data["validations"]], data["chosen"])
+        history.chosen = None if history.chosen is None else tuple(history.chosen)
+        history._sums = {name: list(value) for name, value in data["sums"].items()}
+        return history
+
+    def write(self, folder: Path) -> None:
+        """Write terms of the loss and validation Dice into an existing folder."""
+        losses = [(step, name, f"{value:.6f}") for step, name, value in self.losses]
+        dice = [(step, way, f"{value:.6f}", int((step, way) == self.chosen)) for step, way, value in self.validations]
+        for name, head, rows in (
+            (LOSSES, ("step", "term", "value"), losses),
+            (VALIDATION, ("step", "branches", "dice", CHOSEN), dice),
+        ):
+            with (folder / name).open("w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([head, *rows])

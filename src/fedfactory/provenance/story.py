@@ -11,7 +11,7 @@ from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import new_file
 
-_COMMON = ("python", "packages", "machine", "options", "record")
+_COMMON = ("python", "packages", "machine", "kernels", "options", "record")
 
 
 def write_story(records: Mapping[str, Mapping[str, Any]], scores: Path, out: Path) -> None:
@@ -43,6 +43,9 @@ def story_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "python": _distinct(entry["python"] for entry in entries),
         "packages": _distinct(entry["packages"] for entry in entries),
         "machines": _distinct(entry["machine"] for entry in entries),
+        "kernels": (kernels := _distinct(entry["kernels"] for entry in entries)),
+        # Whether every job gives the same bytes on every x86-64 processor.
+        "portable": all(entry["portable"] for entry in kernels),
         "cost": {
             "own": _total([job for job in jobs if any(_in(name, scores.parent) for name in job["outputs"])]),
             "with_shared": _total(jobs),

@@ -128,7 +128,7 @@ class JobWatch:
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
             "bytes_exchanged": 0 if folder is None else _exchanged(folder),
-            "machine": _machine(),
+            "machine": machine(),
             "kernels": kernels(gpu is not None),
             "python": platform.python_version(),
             "packages": _versions(),
@@ -321,7 +321,8 @@ def kernels(gpu: bool) -> dict[str, Any]:
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """The system, model of the processor, and number of cores of this machine."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,8 +1,9 @@
 """Golden digests of the run of config/test.yaml: what every processor must compute, to the last bit.
 
-The run trains every kind of network of the project for a few steps: factory (R1 and refinement included), source branch,
-adaptation, rendering, nnU-Net and its fine-tuning, FedDG, FedMed-GAN, SAM, UniverSeg; the image encoder's keys and LPIPS
-are part of it. ``tests/golden.csv`` holds a digest of every array that its jobs leave, in the order of the jobs.
+The run trains every kind of network of the project for a few steps: factory (R1 and refinement included), source
+branch, adaptation, rendering, nnU-Net and its fine-tuning, FedDG, FedMed-GAN, SAM, UniverSeg; the image encoder's keys
+and LPIPS are part of it. ``tests/golden.csv`` holds a digest of every array that its jobs leave, in the order of the
+jobs.
 
     python -m benchmarks.golden results/test            # compare; exits with 1 and names the first array that differs
     python -m benchmarks.golden results/test --write    # after a change that must change numbers

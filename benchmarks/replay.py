@@ -98,11 +98,12 @@ def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (
         python: the command that runs a script; this process's Python by default.
         device: in place of the job's own, where it has one; ``cpu-fast`` takes the portable settings away.
     """
-    results = run.resolve().parents[1]
+    project = run.resolve().parents[1]
+    scratch.mkdir(parents=True, exist_ok=True)
     for name in job.inputs:
         link = scratch / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(results / name)
+        link.symlink_to(project / name)
     arguments = list(job.arguments)
     if device is not None and "--device" in arguments:
         arguments[arguments.index("--device") + 1] = device

@@ -62,7 +62,7 @@ class JobWatch:
         self._clock = time.monotonic()
         self._energy = EnergyMeter(gpu=self._asked != "cpu")
         # Now: hours later files may be others.
-        self._commit = _commit()
+        self._commit = commit()
         script = Path(sys.argv[0])
         self._code = code_digest(script) if script.suffix == ".py" else None
         self._inputs, self._behind = _read_inputs(sys.argv[1:])
@@ -333,7 +333,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code, with ``-dirty`` if files differ from it; None outside a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -4,15 +4,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedfactory.config.parameters import read
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters
-from fedfactory.factory.parameters import (
-    FactoryParameters,
-    FederationParameters,
-    NetworkParameters,
-    TrainingParameters,
-)
+from fedfactory.factory.parameters import FactoryParameters
 
 _SECTIONS = ("network", "training", "federation")
 _CLIENT_FILES = ("data", "factory_key.json")
@@ -80,7 +76,7 @@ class FactoryPlan:
     def workers(self, setup: str) -> int:
         """Clients that train side by side; no part of the parameters, since it does not change the result."""
         sampled = self.parameters[setup].federation.clients_per_round
-        return min(self._config.factory.get("workers", sampled), sampled)
+        return min(self._config.factory.get("workers") or sampled, sampled)
 
     def training_memory(self, setup: str, store_mb: Callable[[str, str], float]) -> int:
         """Memory in MB of a training: every client has a process, which holds its images."""
@@ -122,14 +118,9 @@ class FactoryPlan:
         entry, own = self._config.setups[setup], section.get("setups", {}).get(setup, {})
         values = {name: {**section[name], **own.get(name, {})} for name in _SECTIONS}
         clients = tuple(name for name, client in entry.clients.items() if client.federated)
-        try:
-            network = NetworkParameters(
-                **{**values["network"], "channels": {int(k): v for k, v in values["network"]["channels"].items()}},
-                position_bins=self._config.preprocessing["position_bins"],
-                key_size=self.encoder.key_size,
-                clients=len(clients),
-            )
-            training = TrainingParameters(**values["training"])
-            return FactoryParameters(clients, network, training, FederationParameters(**values["federation"]))
-        except FedFactoryError as error:
-            raise FedFactoryError(f"setup {setup}: {error}") from None
+        values["network"] |= {
+            "position_bins": self._config.preprocessing["position_bins"],
+            "key_size": self.encoder.key_size,
+            "clients": len(clients),
+        }
+        return read(FactoryParameters, {"clients": clients, **values}, "factory", f"setup {setup}")

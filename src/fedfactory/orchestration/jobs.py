@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from fedfactory.config.models import TABLE1
 from fedfactory.config.parameters import for_setup
-from fedfactory.config.run import TABLE1, Config, Method, Setup
+from fedfactory.config.run import Config, Method, Setup
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.orchestration.portable import NATIVE, SETTINGS

@@ -26,7 +26,7 @@ test-fast: $(VENV)/.complete
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(VENV)/snakefmt/bin/snakefmt --check Snakefile rules
+	$(VENV)/snakefmt/bin/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
 
 # Resolve the lock anew (needs the network); afterwards read the difference and run the tests.

@@ -250,8 +250,8 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         factory=values.get("factory", {}),
     )
     places = {(setup.name, client) for setup in loaded.setups.values() for client in setup.clients}
-    for setup, client in sorted(places):
-        loaded.raw_folder(setup, client)
+    for place in sorted(places):
+        loaded.raw_folder(*place)
     known = {*loaded.setups, *("/".join(place) for place in places)}
     for key in loaded.nsd_tolerance_mm:
         if key not in known:

@@ -112,7 +112,8 @@ def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str])
 
 def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
     """Read headers, or all voxels; one sentence for every file that cannot be used."""
-    shapes, spacings = [], []
+    shapes: list[tuple[int, ...]] = []
+    spacings: list[tuple[float, ...]] = []
     progress = Progress(f"check {task.setup}/{task.client}")
     for number, case in enumerate(cases, start=1):
         try:
@@ -132,7 +133,7 @@ def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase]
         found.shapes, found.spacings = _range(shapes), _range(spacings)
 
 
-def _range(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+def _range(values: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
     axes = list(zip(*values, strict=True))
     return tuple(map(min, axes)), tuple(map(max, axes))
 

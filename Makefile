@@ -13,7 +13,7 @@ demo: $(VENV)/.complete
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
 # Tests run side by side, each computing with one thread; those of one file stay together.
-test: lint
+test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
@@ -21,7 +21,7 @@ test-cluster: $(VENV)/.complete
 	if tests/workflow/cluster/one_node.sh install; then $(BIN)/pytest -m slurm -rs; fi
 
 # What a change needs to hear within two minutes.
-check: lint test-fast
+check: lint types test-fast
 
 test-fast: $(VENV)/.complete
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow and not fedbiomed and not slurm and not browser" \

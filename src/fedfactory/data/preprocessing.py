@@ -155,8 +155,8 @@ def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
     kept = int((label[tuple(slice(start, stop) for start, stop in box)] > 0).sum())
     if total - kept > _LOST_LABEL * total:
         raise FedFactoryError(
-            f"{case.label and case.label.path}: {100 * (total - kept) / total:.0f} % of the label lie outside the foreground of "
-            f"{case.image.path}; check that both belong together"
+            f"{case.label and case.label.path}: {100 * (total - kept) / total:.0f} % of the label lie outside the "
+            f"foreground of {case.image.path}; check that both belong together"
         )
 
 
@@ -206,7 +206,7 @@ def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_fold
 
 def _rows(task: ClientTask, scan: _Pass, organ_mask: np.ndarray | None, count: int) -> list[SliceRow]:
     """Index rows of one volume; position bins count among the slices that hold the organ."""
-    organ: np.ndarray = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
+    organ: Any = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
     if not organ.any():
         raise FedFactoryError(
             f"{scan.case.image.path}: its mask vanishes on the client's spacing; check mask and voxel size"

@@ -64,7 +64,7 @@ class Volume:
 
     name: str
     images: np.ndarray
-    labels: np.ndarray | None
+    labels: Any
 
 
 class StoreWriter:

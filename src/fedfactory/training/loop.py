@@ -56,8 +56,9 @@ class Plain:
 
     def __init__(self, optimiser: torch.optim.Optimizer):
         self._optimiser = optimiser
-        self.step, self.state_dict = optimiser.step, optimiser.state_dict
-        self.load_state_dict = optimiser.load_state_dict
+        self.step: Callable[[], Any] = optimiser.step
+        self.state_dict: Callable[[], dict[str, Any]] = optimiser.state_dict
+        self.load_state_dict: Callable[[Any], None] = optimiser.load_state_dict
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate."""

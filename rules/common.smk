@@ -14,7 +14,8 @@ from fedfactory.config.run import load_config
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 
-FOLDER = Path(workflow.basedir)
+# The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
+FOLDER = Path(workflow.current_basedir).parent
 
 
 def checked(load, *arguments):

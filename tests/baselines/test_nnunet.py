@@ -266,6 +266,7 @@ def test_serial_pool_works_in_this_process_and_is_put_back() -> None:
 # ----- with nnU-Net
 
 
+@pytest.mark.slow
 def test_end_to_end_beats_chance(
     plan_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import survey_cases
@@ -112,7 +113,8 @@ def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str])
 
 def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
     """Read headers, or all voxels; one sentence for every file that cannot be used."""
-    shapes, spacings = [], []
+    shapes: list[tuple[int, ...]] = []
+    spacings: list[tuple[float, ...]] = []
     progress = Progress(f"check {task.setup}/{task.client}")
     for number, case in enumerate(cases, start=1):
         try:
@@ -132,7 +134,7 @@ def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase]
         found.shapes, found.spacings = _range(shapes), _range(spacings)
 
 
-def _range(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+def _range(values: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
     axes = list(zip(*values, strict=True))
     return tuple(map(min, axes)), tuple(map(max, axes))
 

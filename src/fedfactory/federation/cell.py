@@ -84,7 +84,7 @@ class FederatedCell:
             simulated.publish_records(parties, folder)
         shutil.rmtree(self.work)
 
-    def _party(self, client: str) -> ClientSpec:
+    def _client(self, client: str) -> ClientSpec:
         arguments = {
             "data": self.stores[client],
             "clients": list(self.stores),

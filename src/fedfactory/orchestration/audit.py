@@ -69,7 +69,7 @@ def parse(dry_run: str) -> list[Job]:
     """Jobs of ``snakemake --dry-run --forceall --printshellcmds``, from what it prints."""
     jobs = []
     for block in re.split(r"\n(?=(?:local)?rule \w+:\n)", dry_run)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block).group(1)
+        rule = block.partition("rule ")[2].partition(":")[0]
         files = {}
         for key in ("input", "output"):
             found = re.search(rf"^    {key}: (.*)$", block, re.M)

@@ -76,7 +76,7 @@ def _anywhere(commands: Any, name: str, work: Callable[..., int], help_: str) ->
 
 def _methods(project: Path, arguments: argparse.Namespace) -> int:
     config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
-    rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    rows: list[tuple[str, ...]] = [("name", "label", "rules", "M_t", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
         rows.append((m.name, m.label, f"rules/{m.rules}.smk", *flags))

@@ -162,8 +162,9 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
         raise FedFactoryError(f"key 'rules.{rule}': needs either 'measured', or 'assumed' with 'because'")
     if cost.unit == "step" and rule not in _STEPS:
         raise FedFactoryError(f"key 'rules.{rule}.unit': this rule has no steps; known are {', '.join(_STEPS)}")
-    if cost.measured is None:
+    if cost.assumed is not None:
         return cost.assumed
+    assert cost.measured is not None, "one of both is given"
     path = inside(project, cost.measured.file, f"key 'rules.{rule}.measured.file'")
     try:
         with path.open(newline="") as file:

@@ -209,7 +209,8 @@ def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, A
         name -> digest, as its own record has it or, of a file without one, as it is now; and the summary of every
         record behind them, oldest first.
     """
-    found, behind = {}, {}
+    found: dict[str, Any] = {}
+    behind: dict[str, Any] = {}
     for name in sorted({name for text in _texts_of(arguments) if (name := _name_below_results(Path(text)))}):
         path = Path(name)
         file = record_of(path) if path.exists() else None

@@ -46,7 +46,9 @@ class NnunetCells:
 
     def base_model(self, wildcards: Any) -> str:
         """The source model that a fine-tuned method starts from."""
-        return self._source_model(wildcards, self.parameters[wildcards.method].base)
+        base = self.parameters[wildcards.method].base
+        assert base is not None, "the rule is for methods with a base"
+        return self._source_model(wildcards, base)
 
     def model(self, wildcards: Any) -> str:
         """The model that predicts a cell: its own if fine-tuned, else the one of the setup's source."""

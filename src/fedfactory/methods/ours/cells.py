@@ -80,7 +80,9 @@ class AdaptationCells:
 
     def source(self, wildcards: Any) -> SourceParameters:
         """Parameters of the source branch that a method uses."""
-        return self.parameters[self.base(wildcards.method)][wildcards.setup].source
+        source = self.parameters[self.base(wildcards.method)][wildcards.setup].source
+        assert source is not None, "checked with the parameters"
+        return source
 
     def base(self, method: str) -> str:
         """The method whose source branch a method uses; itself if it has one."""

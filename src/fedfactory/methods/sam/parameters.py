@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, read
 from fedfactory.config.sentences import Misfit
@@ -12,7 +12,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.storage.weights_choice import TINY
 
-ORACLE = "oracle_box"
+ORACLE: Final = "oracle_box"
 """A box around each class in the truth, at test time too: an upper bound, which Table 1 refuses."""
 Prompt = Literal["full_box", "none", "grid", "oracle_box"]
 """Prompts; all but the last know nothing of the truth."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import new_file
 
@@ -55,7 +54,7 @@ def story_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_story(scores: Path) -> dict[str, Any]:
-    """Read the ``cell.json`` beside a cell's scores.
+    """Read the ``cell.json`` beside a cell's scores, or that file itself.
 
     Raises:
         FedFactoryError: it is not there, or no such story.
@@ -69,11 +68,6 @@ def read_story(scores: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
     return story
-
-
-def stories_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
-    """(setup, target, method) -> the story of that cell for one seed."""
-    return {key: read_story(Path(layout.cell(*key, seed, "scores.csv"))) for key in keys}
 
 
 def _jobs(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

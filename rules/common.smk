@@ -35,11 +35,6 @@ def content_digest(*names):
     return digest_of_files(*(FOLDER / name for name in names))
 
 
-def method_parameters(wildcards):
-    """A method's parameters as JSON, for the cell's setup where the rule has one."""
-    return jobs.method_parameters(CONFIG, wildcards.method, wildcards.get("setup"))
-
-
 def released(path, **options):
     """A picture of real slices: part of the report only where the clients release pictures."""
     return report(path, **options) if CONFIG.pictures else path
@@ -67,7 +62,7 @@ shell.prefix(
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
-ENVIRONMENT = "../envs/fedfactory.yaml"
+ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
 SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})

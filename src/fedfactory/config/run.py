@@ -13,6 +13,7 @@ from fedfactory.config.paths import RESERVED, Layout
 from fedfactory.config.skipped_imports import without
 from fedfactory.data import adapters
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.declared import methods as declared_methods
 from fedfactory.storage.files import inside
 
 # The grammar of web addresses, which no schema here asks for: a second and a half of every call.
@@ -23,8 +24,6 @@ TABLE1 = "table1"
 """Name of the table that stands beside the paper's; ablations have tables of other names."""
 NSD_TOLERANCE_MM = 2.0
 """Tolerance of the normalised surface Dice where a configuration gives none."""
-# Rule files that are stages of the workflow, not methods.
-_STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation", "report")
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
             raise FedFactoryError(f"{name}: key 'setups': two files describe the setup '{setup.name}'")
         setups[setup.name] = setup.all_federated() if values.get("federate_all", False) else setup
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
-    _check_methods(methods, values["gap_method"], name, folder)
+    _check_methods(methods, values["gap_method"], name)
     low, high = values["preprocessing"]["clip_percentiles"]
     if low >= high:
         raise FedFactoryError(f"{name}: key 'preprocessing.clip_percentiles': {low} must lie below {high}")
@@ -261,15 +260,14 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     return loaded
 
 
-def _check_methods(methods: Mapping[str, Method], gap_method: str, file: str, folder: Path) -> None:
+def _check_methods(methods: Mapping[str, Method], gap_method: str, file: str) -> None:
     for method in methods.values():
         key = f"{file}: key 'methods.{method.name}"
         if method.name in RESERVED:
             raise FedFactoryError(f"{key}': the name is reserved for a folder of the results; choose another")
-        if method.rules in _STAGES or not (folder / "rules" / f"{method.rules}.smk").is_file():
-            raise FedFactoryError(
-                f"{key}.rules': rules/{method.rules}.smk is no rule file of a method; correct the name"
-            )
+        if method.rules not in declared_methods():
+            known = ", ".join(sorted(declared_methods()))
+            raise FedFactoryError(f"{key}.rules': there is no method '{method.rules}'; known are {known}")
     if gap_method not in methods or methods[gap_method].uses_mt:
         known = ", ".join(method.name for method in methods.values() if not method.uses_mt)
         raise FedFactoryError(

@@ -49,12 +49,13 @@ class FederatedCell:
     def of(cls, arguments: argparse.Namespace, kind: str, device: str) -> FederatedCell:
         """The task of a script with :func:`add_cell_arguments`."""
         seed = training_seed(arguments)
-        said = [arguments.parameters, arguments.stores, seed, device, arguments.code]
+        stores = dict(zip(arguments.clients, arguments.stores, strict=True))
+        said = [arguments.parameters, stores, seed, device, arguments.code]
         return cls(
             kind=kind,
             key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
             parameters=json.loads(arguments.parameters),
-            stores=json.loads(arguments.stores),
+            stores=stores,
             seed=seed,
             device=device,
             identity=json.dumps(said),
@@ -75,7 +76,7 @@ class FederatedCell:
         Raises:
             FedFactoryError: bad data at a client, or one that does not answer.
         """
-        parties = [self._client(client) for client in self.stores]
+        parties = [self._spec(client) for client in self.stores]
         simulated.train(server, parties, self.identity, self.work, self.workers, progress)
         with new_folder(out) as folder:
             write_tensors(server.weights, folder / "weights.pt")
@@ -84,7 +85,7 @@ class FederatedCell:
             simulated.publish_records(parties, folder)
         shutil.rmtree(self.work)
 
-    def _party(self, client: str) -> ClientSpec:
+    def _spec(self, client: str) -> ClientSpec:
         arguments = {
             "data": self.stores[client],
             "clients": list(self.stores),
@@ -96,6 +97,7 @@ class FederatedCell:
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of a script that trains such a cell."""
-    parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
+    parser.add_argument("--clients", nargs="+", required=True, help="names of those that take part")
+    parser.add_argument("--stores", nargs="+", required=True, help="their stores, in the same order")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     add_training_arguments(parser)

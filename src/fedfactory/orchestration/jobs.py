@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.parameters import for_setup
 from fedfactory.config.run import TABLE1, Config, Method, Setup
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
@@ -63,12 +62,6 @@ def client_task(config: Config, setup: str, client: str) -> str:
             **config.preprocessing,
         }
     )
-
-
-def method_parameters(config: Config, method: str, setup: str | None) -> str:
-    """A method's parameters as they stand in the configuration, as JSON; for one setup, or what holds for all."""
-    values = config.methods[method].parameters
-    return json.dumps(dict(values) if setup is None else for_setup(values, setup))
 
 
 def adapter_options(config: Config, setup: str, client: str) -> str:

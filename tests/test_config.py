@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.cells import AdaptationCells
+from fedfactory.orchestration.declared import methods
 from tests.conftest import ROOT
 
 
@@ -71,7 +71,7 @@ def test_ablations_lie_over_the_demo(name):
     demo, own = (yaml.safe_load(file.read_text()) for file in files)
     update_config(demo, own)
     config = load_config(demo, files, ROOT)
-    cells = AdaptationCells(config)
+    cells = methods()["adaptation"].open(config, ROOT)
     for method in ("ours", "ours_paired", *(own.get("methods") or ())):
         assert set(cells.parameters[method]) == set(config.setups)
     held_out = sum(floor(config.split[part] * config.data["subjects"]) for part in ("validation", "test"))

@@ -7,6 +7,7 @@ declarations of methods and stages (:mod:`fedfactory.orchestration.declared`).
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -96,8 +97,14 @@ def planned(
         command += ["--logger", "fedfactory-jobs", "--logger-fedfactory-jobs-file", listed, *options]
         command += ["--directory", folder or project, "--configfile", *files, "--", *targets]
         result = subprocess.run(
-            [*map(str, command)],
-            **{"cwd": project, "capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL},
+            [str(word) for word in command],
+            cwd=project,
+            # The project's own package, whichever one asks.
+            env=os.environ | {"PYTHONPATH": f"{project.resolve() / 'src'}:{os.environ.get('PYTHONPATH', '')}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])

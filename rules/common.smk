@@ -8,12 +8,10 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 import fedfactory
-from fedfactory.orchestration import jobs
 from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
 from fedfactory.orchestration.code_digest import code_digest as digest_of
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
 from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
-from fedfactory.orchestration.wildcards import method_parameters as method_parameters_of
 from fedfactory.config.run import load_config
 from fedfactory.data import client_tasks
 from fedfactory.data.releases import read_releases, store_mb
@@ -41,11 +39,6 @@ def code_digest(script, *modules):
 def content_digest(*names):
     """Digest of files of the project that a script reads by itself."""
     return digest_of_files(*(FOLDER / name for name in names))
-
-
-def method_parameters(wildcards):
-    """A method's parameters as JSON, for the cell's setup where the rule has one."""
-    return method_parameters_of(CONFIG, wildcards.method, wildcards.get("setup"))
 
 
 def parameters_from(describe):
@@ -87,7 +80,7 @@ shell.prefix(
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
-ENVIRONMENT = "../envs/fedfactory.yaml"
+ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
 SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})

@@ -28,4 +28,4 @@ rule weights:
         accepted=CONFIG.accept_licences,
     shell:
         "python $SCRIPTS/weights.py --name {wildcards.weights} --entry {params.entry:q} --accepted {params.accepted:q}"
-        " --file {params.file:q} --out {output} --log {log}"
+        " --file {params.file:q} --out {output} --code {params.code} --log {log}"

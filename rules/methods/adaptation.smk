@@ -81,7 +81,7 @@ rule synthetic_source:
         " --parameters {params.parameters:q}"
         " --device {params.device} --orientation {params.orientation}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed}"
-        " --picture {output.picture} --out {output.found} --log {log}"
+        " --picture {output.picture} --out {output.found} --code {params.code} --log {log}"
 
 
 rule factory_look:
@@ -114,7 +114,7 @@ rule factory_look:
     shell:
         "python $SCRIPTS/factory_look.py --factory {input.factory} --data {input.data}"
         " --key {input.key} --parameters {params.parameters:q} --device {params.device}"
-        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --code {params.code} --log {log}"
 
 
 rule adapt:

@@ -25,7 +25,7 @@ rule nnunet_plan:
     params:
         code=code_digest("nnunet_plan"),
     shell:
-        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --log {log}"
+        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --code {params.code} --log {log}"
 
 
 rule nnunet_train:

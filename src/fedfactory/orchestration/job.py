@@ -89,6 +89,9 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
 def _code_check(arguments: argparse.Namespace, work: Callable[[argparse.Namespace], None]) -> Callable[[], None]:
     """What raises unless the code of this job is the planned one."""
     script = Path(sys.argv[0])
+    if script.suffix != ".py":
+        # Called by something else than a script of its own.
+        return lambda: None
     planned = PlannedCode.read(script, arguments.code) if arguments.code else PlannedCode.plan(script)
     arguments.code = str(planned)
     return lambda: planned.check(work.__code__)

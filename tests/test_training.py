@@ -68,6 +68,22 @@ def test_without_validation_the_last_state_is_taken():
     assert steps == pytest.approx([0.01] * 3 + [0.003] * 3, rel=1e-3), "the rate falls to three tenths"
 
 
+def test_no_clipping_gives_the_bits_of_a_norm_that_is_never_reached():
+    def trained(clip):
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 3)
+        learners = {"network": Learner(network, Plain(torch.optim.SGD(network.parameters(), lr=0.1)), 0.1)}
+
+        def losses(step, stream):
+            return {"loss": network(torch.randn(2, 3, generator=stream)).square().sum()}
+
+        Training(learners, replace(SCHEDULE, clip=clip), 0, losses, None).run(NoCheckpoints(), Progress("x"))
+        return state(network)
+
+    assert equal(trained(None), trained(1_000_000.0))
+    assert not equal(trained(None), trained(0.1))
+
+
 def test_accumulated_batches_make_one_step_by_their_mean():
     network, drawn = torch.nn.Linear(1, 1), []
     before = network.bias.item()

@@ -62,6 +62,8 @@ def test_the_filter_drops_what_the_source_does_not_know(factory):
     assert len(found.images) == len(found.labels) == len(found.volume) == 9
     with pytest.raises(FedFactoryError, match="of 18 synthetic slices only 0 pass the filter .badly reconstructed 18"):
         make_synthetic_set(factory, look, P, judged(5, 0), LIMITS, 3)
+    _, counts = make_synthetic_set(factory, look, replace(P, tolerance=None), judged(5, 9), LIMITS, 3)
+    assert counts == {"sampled": 18, "kept": 18, "badly reconstructed": 0, "in doubt": 0}, "no filter"
 
 
 def test_pairs_are_the_same_latents_with_another_look(factory, tmp_path):

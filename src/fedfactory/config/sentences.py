@@ -80,22 +80,23 @@ def _place(item: Mapping[str, Any], values: Any) -> _Place:
     for part in item["loc"]:
         if part == "[key]":
             place.pop()
-        elif isinstance(values, (list, tuple)):
-            if isinstance(part, int) and part < len(values):
-                place.append(str(part))
-                values = values[part]
-        elif isinstance(values, Mapping):
-            known = {str(name): value for name, value in values.items()}
-            if str(part) in known:
-                place.append(str(part))
-                values = known[str(part)]
-            elif part is last and item["type"] == "missing":
-                place.append(str(part))
+        elif str(part) in (known := _entries(values)):
+            place.append(str(part))
+            values = known[str(part)]
+        elif part is last and item["type"] == "missing" and isinstance(values, Mapping):
+            place.append(str(part))
     if item["type"].startswith("union_tag"):
         place.append(item["ctx"]["discriminator"].strip("'"))
     if isinstance(misfit := item.get("ctx", {}).get("error"), Misfit):
         place += misfit.key.split(".")
     return tuple(place)
+
+
+def _entries(values: Any) -> dict[str, Any]:
+    """What a mapping or a list holds, by key or number; nothing for another value."""
+    if isinstance(values, (list, tuple)):
+        return {str(number): value for number, value in enumerate(values)}
+    return {str(name): value for name, value in values.items()} if isinstance(values, Mapping) else {}
 
 
 def _said(items: list[Mapping[str, Any]], adapter: TypeAdapter[Any], values: Any, place: _Place) -> str:
@@ -131,8 +132,7 @@ def _known(adapter: TypeAdapter[Any], values: Any, place: _Place) -> list[str]:
     schema = adapter.json_schema()
     nodes = list(_alternatives(schema, schema, values))
     for part in place:
-        named = values if isinstance(values, (list, tuple)) else {str(key): value for key, value in values.items()}
-        values = named[int(part)] if isinstance(named, (list, tuple)) else named[part]
+        values = _entries(values)[part]
         below = [child for node in nodes for child in _children(node, part)]
         nodes = [node for child in below for node in _alternatives(schema, child, values)]
     return sorted({name for node in nodes for name in node.get("properties", {})})

@@ -17,7 +17,9 @@ class _StandIn(ModuleType):
             raise AttributeError(name)
 
         def refuse(*_: object, **__: object) -> NoReturn:
-            raise RuntimeError(f"{self.__name__}.{name} was left out when its library was imported (stand_ins.py)")
+            raise RuntimeError(
+                f"{self.__name__}.{name} was left out when its library was imported (config/skipped_imports.py)"
+            )
 
         return refuse
 

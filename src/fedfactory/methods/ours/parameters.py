@@ -211,24 +211,6 @@ class TargetParameters:
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"
 
-    def __post_init__(self) -> None:
-        """Check what one value demands of another."""
-        batch = self.batch
-        if self.source_samples == "real" and batch.pairs:
-            raise Misfit("batch.pairs", "must be 0 with real source samples, which have no z")
-        if self.pairs_by_trial and not (batch.pairs and batch.labelled and self.validation == "full"):
-            raise Misfit(
-                "pairs_by_trial",
-                "needs pairs and slices of M_t in 'batch', and 'validation: full'; set it to false",
-            )
-        if not (batch.labelled or batch.unlabelled or batch.pairs):
-            raise Misfit("batch", "holds no image of the target; give 'unlabelled' or 'pairs'")
-        if (self.labelled_slices == 0) != (batch.labelled == 0):
-            raise Misfit(
-                "batch.labelled",
-                "every batch holds at least one slice of M_t, and none where 'labelled_slices' is 0",
-            )
-
 
 @dataclass(frozen=True)
 class AdaptationParameters:
@@ -256,6 +238,25 @@ class AdaptationParameters:
         for name in ("synthetic", "look"):
             if (getattr(self, name) is None) != (self.source is None):
                 raise Misfit(name, "belongs to a source branch of its own, and every such has it")
+        self._check_target()
+
+    # Not the target's own: a trial's parameters, made from these, may have no pairs.
+    def _check_target(self) -> None:
+        target, batch = self.target, self.target.batch
+        if target.source_samples == "real" and batch.pairs:
+            raise Misfit("target.batch.pairs", "must be 0 with real source samples, which have no z")
+        if target.pairs_by_trial and not (batch.pairs and batch.labelled and target.validation == "full"):
+            raise Misfit(
+                "target.pairs_by_trial",
+                "needs pairs and slices of M_t in 'batch', and 'validation: full'; set it to false",
+            )
+        if not (batch.labelled or batch.unlabelled or batch.pairs):
+            raise Misfit("target.batch", "holds no image of the target; give 'unlabelled' or 'pairs'")
+        if (target.labelled_slices == 0) != (batch.labelled == 0):
+            raise Misfit(
+                "target.batch.labelled",
+                "every batch holds at least one slice of M_t, and none where 'labelled_slices' is 0",
+            )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:

@@ -45,12 +45,12 @@ rule all:
     default_target: True
     input:
         # The cells are named one by one: otherwise a deleted one would go unnoticed while the table exists.
-        jobs.cell_files(CONFIG, "scores.csv"),
-        jobs.cell_files(CONFIG, "cell.json"),
+        inputs.cell_files(CONFIG, "scores.csv"),
+        inputs.cell_files(CONFIG, "cell.json"),
         run_file(f"{CONFIG.table}.csv"),
         run_file(f"{CONFIG.table}_analysis"),
         run_file("gap.csv"),
-        jobs.pictures(CONFIG),
-        jobs.page(CONFIG),
-        jobs.factory_files(CONFIG),
+        inputs.picture_files(CONFIG),
+        inputs.page(CONFIG),
+        inputs.factory_files(CONFIG),
     localrule: True

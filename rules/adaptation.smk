@@ -4,6 +4,7 @@ from fedfactory.methods.ours.cells import AdaptationCells
 
 ADAPTATION = checked(AdaptationCells, CONFIG)
 ADAPTED = jobs.any_of(ADAPTATION.parameters)
+VALIDATED.update(ADAPTATION.parameters)
 WITH_BRANCH = jobs.any_of(ADAPTATION.sources)
 
 

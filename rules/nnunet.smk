@@ -3,6 +3,7 @@
 from fedfactory.methods.nnunet.cells import NnunetCells
 
 NNUNET = checked(NnunetCells, CONFIG)
+VALIDATED.update(NNUNET.tuned)
 
 
 rule nnunet_plan:

@@ -3,6 +3,7 @@
 from fedfactory.methods.sam.cells import SamCells
 
 SAM = checked(SamCells, CONFIG, FOLDER)
+VALIDATED.update(SAM.parameters)
 
 
 rule sam_pretrain:

@@ -2,8 +2,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
+from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.feddg.cells import FedDGCells
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 def config(table="table1", **methods):
     file = ROOT / "config/demo.yaml"
-    values = yaml.safe_load(file.read_text()) | {"table": table}
+    values = read_run([file], ROOT) | {"table": table}
     for name, changes in methods.items():
         values["methods"][name] = {**values["methods"][name], **changes}
     return load_config(values, [file], ROOT)
@@ -37,7 +37,7 @@ def test_models_come_from_the_source_unless_fine_tuned():
     [
         (
             {"nnunet": {"parameters": {"epoch": 3}}},
-            "methods.nnunet.parameters': unknown key 'epoch'",
+            "methods.nnunet.parameters.epoch': is unknown; known are base, batch_size",
         ),
         ({"nnunet_tl": {"uses_mt": False}}, "methods.nnunet_tl.uses_mt': an nnU-Net uses M_t if, and only if"),
     ],

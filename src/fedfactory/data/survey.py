@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from typing import Any
 
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import survey_cases
+from fedfactory.data.client_tasks import client_task
 from fedfactory.data.preprocessing import ClientTask, splits_of
 from fedfactory.data.raw import RawCase, read_case
 from fedfactory.data.releases import Expected, ReleaseTable
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration import jobs
 from fedfactory.orchestration.progress import Progress
 
 
@@ -83,7 +82,7 @@ def changed_files(folder: Path, checksums: Iterable[tuple[str, str]]) -> list[st
 
 def _survey_client(config: Config, expected: Expected | None, setup: str, client: str, voxels: bool) -> ClientSurvey:
     entry = config.setups[setup].clients[client]
-    task = ClientTask.from_json(json.loads(jobs.client_task(config, setup, client)))
+    task = ClientTask.from_json(client_task(config, setup, client))
     found = ClientSurvey(entry.label, config.raw_folder(setup, client), expected)
     try:
         cases, problems = survey_cases(entry.adapter, found.folder, entry.options, task.where)

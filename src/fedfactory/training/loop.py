@@ -261,7 +261,8 @@ class Training:
             for name, value in terms.items():
                 means[name] = means.get(name, 0.0) + float(value.detach()) / p.accumulate
         for learner in self.learners.values():
-            nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
+            if p.clip is not None:
+                nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
             learner.optimiser.step()
         return means
 

@@ -158,7 +158,8 @@ class FedDGClient:
             )
         self._adam.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)
+        if self._p.clip is not None:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)
         self._adam.step()
         return float(loss.detach())
 

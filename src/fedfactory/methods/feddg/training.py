@@ -18,6 +18,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.feddg import client as feddg_client
 from fedfactory.methods.feddg.amplitude import half_width
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS
 from fedfactory.methods.feddg.network import FeatureUNet
@@ -29,7 +30,7 @@ from fedfactory.training.seeds import derive_seed
 
 
 class FedDGServer(Server):
-    """The aggregator: it averages models, and hands every client the others' shares of the amplitude bank."""
+    """The server: it averages models, and hands every client the others' shares of the amplitude bank."""
 
     phases = (LOOKS, TRAIN)
 
@@ -63,7 +64,7 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
     card = {"features": list(p.features), "classes": classes, "image_size": p.image_size}
-    cell.train(server, out, card, progress)
+    cell.train(server, feddg_client.__name__, out, card, progress)
 
 
 def initial_weights(p: FedDGParameters, classes: int, seed: int) -> dict[str, torch.Tensor]:

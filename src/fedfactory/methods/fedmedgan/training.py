@@ -18,6 +18,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.fedmedgan import client as fedmedgan_client
 from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, phases_of
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
@@ -28,7 +29,7 @@ from fedfactory.training.seeds import derive_seed
 
 
 class FedMedGanServer(Server):
-    """The aggregator: it averages generators, and carries translated images and gradients from one to the other.
+    """The server: it averages generators, and carries translated images and gradients from one to the other.
 
     Args:
         rounds: how long, and with whom.
@@ -75,7 +76,8 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     fields: dict[str, Any] = {WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch}
     allowlist = Allowlist.of(clients, **fields)
-    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps), out, {}, progress)
+    server = FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps)
+    cell.train(server, fedmedgan_client.__name__, out, {}, progress)
 
 
 def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:

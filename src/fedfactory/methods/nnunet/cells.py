@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fedfactory.config.parameters import read
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.parameters import NnunetParameters
@@ -24,7 +25,7 @@ class NnunetCells:
         """
         self._config = config
         self.parameters = {
-            method.name: NnunetParameters.from_mapping(method.parameters, self._key(method.name))
+            method.name: read(NnunetParameters, method.parameters, f"methods.{method.name}.parameters", config.file)
             for method in config.methods.values()
             if method.rules == "nnunet"
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.run import TABLE1, Config
+from fedfactory.config.models import TABLE1
+from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.cells import weights_input, weights_path
 from fedfactory.methods.sam.parameters import ORACLE, SamParameters

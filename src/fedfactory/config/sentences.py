@@ -131,7 +131,8 @@ def _known(adapter: TypeAdapter[Any], values: Any, place: _Place) -> list[str]:
     schema = adapter.json_schema()
     nodes = list(_alternatives(schema, schema, values))
     for part in place:
-        values = values[int(part)] if isinstance(values, (list, tuple)) else {str(k): v for k, v in values.items()}[part]
+        listed = isinstance(values, (list, tuple))
+        values = values[int(part)] if listed else {str(key): value for key, value in values.items()}[part]
         below = [child for node in nodes for child in _children(node, part)]
         nodes = [node for child in below for node in _alternatives(schema, child, values)]
     return sorted({name for node in nodes for name in node.get("properties", {})})

@@ -53,7 +53,7 @@ class _ClientProcess:
     def __init__(self, pipe: Connection, spec: ClientSpec) -> None:
         self._pipe, self._spec, self._work = pipe, spec, Path(spec.work)
         # Of the order that is being followed, for the ledger of a failure.
-        self._round: int | None = None
+        self._round: Any = None
 
     def serve(self) -> None:
         """Open the client, and follow orders until the last one.

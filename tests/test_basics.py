@@ -238,6 +238,7 @@ assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [

@@ -31,9 +31,12 @@ if CONFIG.factory:
     include: "rules/factory.smk"
 
 
-for name in sorted({method.rules for method in CONFIG.methods.values()}):
+include: "rules/methods.smk"
 
-    include: f"rules/{name}.smk"
+
+for file in METHODS.rule_files():
+
+    include: file
 
 
 include: "rules/evaluation.smk"

@@ -27,7 +27,7 @@ rule prepare_client:
         raw=partial(client_tasks.raw_folder, CONFIG),
     shell:
         "python $SCRIPTS/prepare_client.py --raw {params.raw:q} --parameters {params.parameters:q} --out {output.data}"
-        " --truth {output.truth} --preview {output.preview} --log {log}"
+        " --truth {output.truth} --preview {output.preview} --code {params.code} --log {log}"
 
 
 rule gallery:
@@ -55,4 +55,4 @@ rule gallery:
         code=code_digest("gallery"),
         parameters=json.dumps(specification.gallery(CONFIG)),
     shell:
-        "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output} --log {log}"
+        "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"

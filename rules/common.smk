@@ -1,5 +1,6 @@
 # Helpers of the rules: the checked configuration and paths. No rule is defined here.
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -8,12 +9,10 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 import fedfactory
-from fedfactory.orchestration import jobs
 from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
-from fedfactory.orchestration.code_digest import code_digest as digest_of
+from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
 from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
-from fedfactory.orchestration.wildcards import method_parameters as method_parameters_of
 from fedfactory.config.run import load_config
 from fedfactory.data import client_tasks
 from fedfactory.data.releases import read_releases, store_mb
@@ -23,6 +22,8 @@ from fedfactory.evaluation.page.texts import CHARTS
 
 # The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
 FOLDER = Path(workflow.current_basedir).parent
+# Script and modules -> the code that was planned by the Snakemake that a person started.
+PLANNED_CODE = json.loads(os.environ.get("FEDFACTORY_PLANNED_CODE", "{}")) if workflow.remote_exec else {}
 
 
 def checked(load, *arguments):
@@ -34,18 +35,20 @@ def checked(load, *arguments):
 
 
 def code_digest(script, *modules):
-    """Digest of a workflow script and of all package code that it imports; see fedfactory.orchestration.code_digest."""
-    return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
+    """What a job is planned to run: a digest of its script and of all package code that the script imports.
+
+    A job on a cluster reads these rules again, on its node and later; it takes what was planned from its environment.
+    """
+    name = "+".join((script, *modules))
+    if name not in PLANNED_CODE:
+        PLANNED_CODE[name] = str(PlannedCode.plan(FOLDER / "workflow_scripts" / f"{script}.py", *modules))
+        os.environ["FEDFACTORY_PLANNED_CODE"] = json.dumps(PLANNED_CODE)
+    return PLANNED_CODE[name]
 
 
 def content_digest(*names):
     """Digest of files of the project that a script reads by itself."""
     return digest_of_files(*(FOLDER / name for name in names))
-
-
-def method_parameters(wildcards):
-    """A method's parameters as JSON, for the cell's setup where the rule has one."""
-    return method_parameters_of(CONFIG, wildcards.method, wildcards.get("setup"))
 
 
 def parameters_from(describe):
@@ -87,7 +90,7 @@ shell.prefix(
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
-ENVIRONMENT = "../envs/fedfactory.yaml"
+ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
 SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})

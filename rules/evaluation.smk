@@ -22,12 +22,13 @@ rule score:
         mem_mb=growing(1500),
         runtime=60,
     params:
-        code=code_digest("score"),
+        # The story of a cell, one of its results, is made of records.
+        code=code_digest("score", "fedfactory.provenance.record", "fedfactory.provenance.story"),
         parameters=parameters_from(specification.score),
     shell:
         "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
         " --parameters {params.parameters:q} --out {output.scores} --panel {output.panel} --story {output.story}"
-        " --log {log}"
+        " --code {params.code} --log {log}"
 
 
 rule table1:
@@ -59,7 +60,7 @@ rule table1:
         parameters=json.dumps(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/table.py --scores {input.scores} --parameters {params.parameters:q}"
-        " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --log {log}"
+        " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --code {params.code} --log {log}"
 
 
 rule analysis:
@@ -85,7 +86,7 @@ rule analysis:
         parameters=json.dumps(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
-        " --paper $SCRIPTS/../{params.paper} --out {output} --log {log}"
+        " --paper $SCRIPTS/../{params.paper} --out {output} --code {params.code} --log {log}"
 
 
 use rule table1 as gap with:
@@ -138,7 +139,7 @@ rule figure2:
         parameters=json.dumps(specification.figure2(CONFIG)),
     shell:
         "python $SCRIPTS/figure2.py --panels {input.panels} --parameters {params.parameters:q}"
-        " --out {output.png} --pdf {output.pdf} --log {log}"
+        " --out {output.png} --pdf {output.pdf} --code {params.code} --log {log}"
 
 
 use rule figure2 as cells with:

@@ -30,7 +30,7 @@ rule factory_key:
         parameters=FACTORY.key_json,
     shell:
         "python $SCRIPTS/factory_key.py --data {input.data} --parameters {params.parameters:q} --device {params.device}"
-        " --out {output} --log {log}"
+        " --out {output} --code {params.code} --log {log}"
 
 
 rule factory_train:
@@ -86,7 +86,7 @@ rule factory_quality:
         parameters=FACTORY.quality_json,
     shell:
         "python $SCRIPTS/factory_quality.py --factory {input.factory} --data {input.data}"
-        " --parameters {params.parameters:q} --out {output} --log {log}"
+        " --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
 
 
 rule factory_pictures:
@@ -150,4 +150,4 @@ rule factory_pictures:
         "python $SCRIPTS/factory_pictures.py --factory {input.factory} --measured {input.measured}"
         " --previews {input.previews} --parameters {params.parameters:q} --out {output.samples}"
         " --morphing {output.morphing} --curves {output.curves} --quality {output.quality} --text {output.text}"
-        " --ledger {output.ledger} --log {log}"
+        " --ledger {output.ledger} --code {params.code} --log {log}"

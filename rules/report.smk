@@ -27,7 +27,7 @@ rule slices:
     shell:
         "python $SCRIPTS/slices.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
         " --scores {input.scores} --parameters {params.parameters:q} --out {output.slices} --worst {output.worst}"
-        " --log {log}"
+        " --code {params.code} --log {log}"
 
 
 rule failures:
@@ -55,7 +55,7 @@ rule failures:
         code=code_digest("failures"),
         parameters=json.dumps(specification.failures(CONFIG)),
     shell:
-        "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output} --log {log}"
+        "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
 
 
 rule charts:
@@ -91,7 +91,7 @@ rule charts:
     shell:
         "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --models {input.models}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"
-        " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves} --log {log}"
+        " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves} --code {params.code} --log {log}"
 
 
 rule page:
@@ -125,4 +125,4 @@ rule page:
     shell:
         "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
         " --parameters {params.parameters:q} --analysis {input.analysis} --paper $SCRIPTS/../{params.paper}"
-        " --out {output} --log {log}"
+        " --out {output} --code {params.code} --log {log}"

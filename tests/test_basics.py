@@ -13,6 +13,7 @@ from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration import code_digest as codedigest
 from fedfactory.orchestration import job
+from fedfactory.orchestration.declared import methods
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.line_log import LineLog
 from fedfactory.orchestration.progress import Progress
@@ -134,10 +135,17 @@ def test_digest_includes_modules_that_are_imported_by_name(package):
 @pytest.mark.parametrize("script", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_only_nnunet_scripts_depend_on_nnunet(script):
     files = codedigest._closure(script)
+    assert any(name.startswith("methods/nnunet") for name in files) == script.stem.startswith("nnunet_")
+    assert "config/run.py" not in files, "a change of the configuration's code must not re-run trainings"
+
+
+@pytest.mark.parametrize("method", methods().values(), ids=lambda method: method.name)
+def test_only_nnunets_predictions_depend_on_nnunet(method):
+    named = tuple(reference.partition(":")[0] for reference in (method.segmenter, method.also) if reference)
+    files = codedigest._closure(ROOT / "workflow_scripts/predict.py", named)
     # FedMed-GAN's translations are segmented by the source's nnU-Net.
-    wanted = script.stem.startswith("nnunet_") or script.stem == "fedmedgan_predict"
-    assert any(name.startswith("methods/nnunet") for name in files) == wanted
-    assert "config.py" not in files, "a change of the configuration's code must not re-run trainings"
+    assert any(name.startswith("methods/nnunet") for name in files) == (method.name in ("nnunet", "fedmedgan"))
+    assert "config/run.py" not in files and not any(name.endswith("declaration.py") for name in files)
 
 
 def test_progress_prints_plain_lines_without_a_terminal(capsys, monkeypatch):

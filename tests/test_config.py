@@ -12,7 +12,7 @@ from fedfactory.config import document
 from fedfactory.config.files import over_base, read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.cells import AdaptationCells
+from fedfactory.orchestration.declared import methods
 from tests.conftest import ROOT
 
 
@@ -75,7 +75,7 @@ def test_ablations_lie_over_the_demo(name):
     update_config(demo, own)
     assert over_base(demo, ROOT, "") == read_run(files, ROOT), "Snakemake merges files as the package does"
     config = load_config(demo, files, ROOT)
-    cells = AdaptationCells(config)
+    cells = methods()["adaptation"].open(config, ROOT)
     for method in ("ours", "ours_paired", *(own.get("methods") or ())):
         assert set(cells.parameters[method]) == set(config.setups)
     held_out = sum(floor(config.split[part] * config.data["subjects"]) for part in ("validation", "test"))

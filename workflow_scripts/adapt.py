@@ -28,11 +28,13 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.ours.target_data import TargetClient, target_networks
     from fedfactory.methods.ours.trials import Trials
 
-    p = read(TargetParameters, json.loads(arguments.parameters), "target")
+    parameters = json.loads(arguments.parameters)
+    p = read(TargetParameters, parameters["target"], "target")
     seed = training_seed(arguments)
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
-    own = arguments.look is None
-    look = own_look(source.factory, arguments.client) if own else read_look(arguments.look, source.factory)
+    # One folder each, or none.
+    looks, centralised = arguments.look, arguments.centralised
+    look = read_look(looks[0], source.factory) if looks else own_look(source.factory, arguments.client)
     site = TargetClient(
         view=ClientView(arguments.data),
         source=source,
@@ -40,17 +42,17 @@ def main(arguments: argparse.Namespace) -> None:
         look=look,
         p=p,
         seed=seed,
-        centralised=ClientView(arguments.centralised) if arguments.centralised else None,
+        centralised=ClientView(centralised[0]) if centralised else None,
     )
-    loss = PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual")
+    loss = PerceptualParameters.from_mapping(parameters["perceptual"], "perceptual")
     perceptual = load_perceptual(loss, device)
     if perceptual.digest != source.card["perceptual"]["digest"]:
         raise FedFactoryError(
             f"{arguments.branch} was trained with LPIPS by other weights ({source.card['perceptual']['digest'][:12]}) "
             f"than those here ({perceptual.digest[:12]}); take the same file"
         )
-    inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
-    checkpoints = checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path])
+    inputs = [arguments.data, arguments.branch, arguments.synthetic, *looks, *centralised]
+    checkpoints = checkpoints_of(arguments, source.factory.digest, inputs)
     name = f"{arguments.cell} seed {arguments.seed}"
     trials = Trials(site, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
     recipe = trials.choose()
@@ -96,10 +98,11 @@ if __name__ == "__main__":
     parser.add_argument("--synthetic", type=Path, required=True, help="folder made by synthetic_source")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--client", required=True, help="name of the target")
-    parser.add_argument("--look", type=Path, help="folder made by factory_look, for a target outside the federation")
     parser.add_argument(
-        "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
+        "--look", type=Path, nargs="*", help="folder made by factory_look, for a target outside the federation"
     )
-    parser.add_argument("--perceptual", required=True, help="fedfactory.methods.ours.perceptual as JSON")
+    parser.add_argument(
+        "--centralised", type=Path, nargs="*", help="the source's store, for a control that is declared centralised"
+    )
     add_training_arguments(parser)
     run_script(parser, main)

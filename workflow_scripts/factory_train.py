@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.training import FactoryTask, train_factory
-from fedfactory.orchestration.arguments import add_code_argument
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import DEVICES, resolve
@@ -44,7 +43,6 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="FactoryParameters, and EncoderParameters as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--device", choices=DEVICES, required=True)
-    add_code_argument(parser)
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--out", type=Path, required=True, help="folder of the factory")
     run_script(parser, main)

@@ -11,10 +11,8 @@ from fedfactory.config.models import NSD_TOLERANCE_MM, ClientEntry, RunFile, Set
 from fedfactory.config.parameters import read
 from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.declared import methods as declared_methods
 from fedfactory.storage.files import inside
-
-# Rule files that are stages of the workflow, not methods.
-_STAGES = ("common", "phantoms", "clients", "weights", "factory", "evaluation", "report")
 
 
 @dataclass(frozen=True)
@@ -217,10 +215,10 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         setups[setup.name] = setup.all_federated() if run.federate_all else setup
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
     for method in methods.values():
-        if method.rules in _STAGES or not (folder / "rules" / f"{method.rules}.smk").is_file():
+        if method.rules not in declared_methods():
+            names = ", ".join(sorted(declared_methods()))
             raise FedFactoryError(
-                f"{name}: key 'methods.{method.name}.rules': rules/{method.rules}.smk is no rule file of a method; "
-                "correct the name"
+                f"{name}: key 'methods.{method.name}.rules': there is no method '{method.rules}'; known are {names}"
             )
     loaded = Config(
         files=shown,

@@ -131,8 +131,8 @@ def _known(adapter: TypeAdapter[Any], values: Any, place: _Place) -> list[str]:
     schema = adapter.json_schema()
     nodes = list(_alternatives(schema, schema, values))
     for part in place:
-        listed = isinstance(values, (list, tuple))
-        values = values[int(part)] if listed else {str(key): value for key, value in values.items()}[part]
+        named = values if isinstance(values, (list, tuple)) else {str(key): value for key, value in values.items()}
+        values = named[int(part)] if isinstance(named, (list, tuple)) else named[part]
         below = [child for node in nodes for child in _children(node, part)]
         nodes = [node for child in below for node in _alternatives(schema, child, values)]
     return sorted({name for node in nodes for name in node.get("properties", {})})

@@ -42,12 +42,11 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     the script has it, the story of what ``--out`` names. The terminal shows progress and, if the work fails, the
     reason: a sentence for bad input, the last line of the traceback and the place of the log for a defect.
 
-    With ``--code`` the job runs only if the code that it has loaded is the planned one, and looks again before it puts
-    anything in its place.
+    Adds ``--code`` as well: the job runs only if the code that it has loaded is the planned one, and looks again before
+    it puts anything in its place. Without it the code as it is now is taken as planned.
     """
     parser.add_argument("--log", type=Path, required=True, help="file for the log")
-    if "--code" not in parser.format_usage():
-        parser.add_argument("--code", help="planned digest of the code; without it the code is run as it is")
+    parser.add_argument("--code", help="digest of the planned code; checkpoints of other code are not continued")
     arguments = parser.parse_args()
     try:
         ensure(getattr(arguments, "device", "cpu"))
@@ -88,10 +87,10 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
 
 
 def _code_check(arguments: argparse.Namespace, work: Callable[[argparse.Namespace], None]) -> Callable[[], None]:
-    """What raises unless the code of this job is the planned one; nothing where none was planned."""
-    if arguments.code is None:
-        return lambda: None
-    planned = PlannedCode.read(Path(sys.argv[0]), arguments.code)
+    """What raises unless the code of this job is the planned one."""
+    script = Path(sys.argv[0])
+    planned = PlannedCode.read(script, arguments.code) if arguments.code else PlannedCode.plan(script)
+    arguments.code = str(planned)
     return lambda: planned.check(work.__code__)
 
 

@@ -1,10 +1,8 @@
 """What wildcards may stand for, and what a rule gets for them."""
 
-import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from fedfactory.config.parameters import for_setup
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.inputs import cell_files, gap_files
@@ -13,12 +11,6 @@ from fedfactory.evaluation.inputs import cell_files, gap_files
 def any_of(names: Iterable[str]) -> str:
     """Regular expression for exactly these names; one that nothing matches if there are none."""
     return "|".join(sorted(names)) or "(?!)"
-
-
-def method_parameters(config: Config, method: str, setup: str | None) -> str:
-    """A method's parameters as they stand in the configuration, as JSON; for one setup, or what holds for all."""
-    values = config.methods[method].parameters
-    return json.dumps(dict(values) if setup is None else for_setup(values, setup))
 
 
 def predictions(config: Config, wildcards: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.contract import Trained
 from fedfactory.methods.feddg import client as feddg_client
 from fedfactory.methods.feddg.amplitude import half_width
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS
@@ -26,6 +27,7 @@ from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches, resize
+from fedfactory.training.devices import prepare
 from fedfactory.training.seeds import derive_seed
 
 
@@ -97,6 +99,11 @@ class FedDGSegmenter:
             logits = interpolate(logits, images.shape[1:], mode="bilinear", align_corners=False)
             found.append(logits[:count].argmax(1).to(torch.uint8).cpu().numpy())
         return np.concatenate(found)
+
+
+def segmenter(trained: Trained) -> FedDGSegmenter:
+    """The segmenter of a cell."""
+    return read_segmenter(trained.model, prepare(trained.device))
 
 
 def read_segmenter(model: Path, device: str) -> FedDGSegmenter:

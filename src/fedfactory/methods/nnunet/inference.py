@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.contract import Segmenter
+from fedfactory.methods.contract import Segmenter, Trained
 from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
 from fedfactory.methods.nnunet.model import Model, read_model
 from fedfactory.methods.nnunet.planning import CONFIGURATION
+
+
+def segmenter(trained: Trained) -> Segmenter:
+    """The segmenter of a cell."""
+    return load_segmenter(trained.model, trained.device, trained.parameters["mirroring"])
 
 
 def load_segmenter(model: Path, device: str, test_time_mirroring: bool) -> Segmenter:

@@ -69,9 +69,7 @@ def convert(description: NodeDescription, data: Path, image_size: int, folder: P
     write_folder(folder, description, {"images": images, "positions": positions})
 
 
-def read_images(
-    folder: Path, description: NodeDescription, parameters: FactoryParameters, device: str
-) -> ClientImages:
+def read_images(folder: Path, description: NodeDescription, parameters: FactoryParameters, device: str) -> ClientImages:
     """Read what :func:`~fedfactory.factory.local_round.local_round` needs.
 
     Args:

@@ -65,6 +65,5 @@ def train(task: FactoryTask, progress: Progress) -> FactoryServer:
 def announced_keys(work: Path) -> dict[str, Key]:
     """Keys that the clients of a training announced; their numbers of images are not told, and given as 0."""
     return {
-        client: Key(key["encoder"], key["digest"], 0, values_of(key))
-        for client, key in driver.announced(work).items()
+        client: Key(key["encoder"], key["digest"], 0, values_of(key)) for client, key in driver.announced(work).items()
     }

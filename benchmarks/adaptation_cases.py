@@ -18,7 +18,6 @@ from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.plan import FactoryPlan
 from fedfactory.methods.ours import target
 from fedfactory.methods.ours.architecture import Architecture
-from fedfactory.methods.ours.cells import AdaptationCells
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.parameters import BatchParameters, SourceParameters, TargetParameters
@@ -28,6 +27,7 @@ from fedfactory.methods.ours.rendering import own_look
 from fedfactory.methods.ours.samples import Samples
 from fedfactory.methods.ours.source import source_losses
 from fedfactory.methods.ours.target_data import TargetData
+from fedfactory.orchestration.declared import methods
 from fedfactory.training.loop import Losses
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +69,8 @@ def config_of(name: str) -> Config:
 def scale_of(name: str, small_batches: bool = True) -> Scale:
     """The demo's parameters of a setup, or those of the paper, with batches of two or its own."""
     config, setup = config_of(name), "mm" if name == PAPER else name
-    cells = {method: parameters[setup] for method, parameters in AdaptationCells(config).parameters.items()}
+    rows = methods()["adaptation"].open(config, ROOT).parameters
+    cells = {method: parameters[setup] for method, parameters in rows.items()}
     source, targets = (
         cells["ours"].source,
         {pairs: cells[method].target for pairs, method in METHODS.items() if method in cells},

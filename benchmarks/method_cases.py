@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from adaptation_cases import PAPER, config_of
+from adaptation_cases import PAPER, ROOT, config_of
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
@@ -14,7 +14,6 @@ from fedfactory.config.run import Config
 from fedfactory.data.store import Volume
 from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS
-from fedfactory.methods.feddg.cells import FedDGCells
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, LabelledSlices, share_of
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.feddg.training import initial_weights as feddg_weights
@@ -27,6 +26,7 @@ from fedfactory.methods.sam.tuning import SamSegmenter
 from fedfactory.methods.universeg.network import PUBLISHED_FEATURES, UniverSeg
 from fedfactory.methods.universeg.parameters import UniverSegParameters
 from fedfactory.methods.universeg.segmenter import SupportSet, UniverSegSegmenter
+from fedfactory.orchestration.declared import methods
 from fedfactory.training.losses import segmentation_loss
 
 SETUP = "mm"
@@ -68,7 +68,8 @@ class FedDG:
 
     def __init__(self, scale: str, device: str, steps: int = 2) -> None:
         config = config_of(scale)
-        p: FedDGParameters = replace(FedDGCells(config).parameters["feddg"][SETUP], local_steps=steps, bank=4)
+        own: FedDGParameters = methods()["feddg"].open(config, ROOT).of("feddg", SETUP)
+        p = replace(own, local_steps=steps, bank=4)
         volume = _slices(config)
         images, labels = (part[:, : p.image_size, : p.image_size] for part in (volume.images, volume.labels))
         share, classes = share_of(images, p), len(config.setups[SETUP].classes)

@@ -1,4 +1,5 @@
 # Helpers of the rules: the checked configuration and paths. No rule is defined here.
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,14 +8,19 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 import fedfactory
-from fedfactory.orchestration import jobs
+from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
 from fedfactory.orchestration.code_digest import code_digest as digest_of
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
+from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
 from fedfactory.config.run import load_config
+from fedfactory.data import client_tasks
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation import inputs, specification
+from fedfactory.evaluation.page.texts import CHARTS
 
-FOLDER = Path(workflow.basedir)
+# The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
+FOLDER = Path(workflow.current_basedir).parent
 
 
 def checked(load, *arguments):
@@ -35,9 +41,16 @@ def content_digest(*names):
     return digest_of_files(*(FOLDER / name for name in names))
 
 
-def method_parameters(wildcards):
-    """A method's parameters as JSON, for the cell's setup where the rule has one."""
-    return jobs.method_parameters(CONFIG, wildcards.method, wildcards.get("setup"))
+def parameters_from(describe):
+    """The parameters of a job as JSON: what a function of the package says of the run and the job's wildcards."""
+    return lambda wildcards: json.dumps(describe(CONFIG, wildcards))
+
+
+def growing(amount):
+    """Memory in MB or minutes of a job: after each failure as much more; a number, or a function of wildcards."""
+    if callable(amount):
+        return lambda wildcards, attempt: amount(wildcards) * attempt
+    return lambda wildcards, attempt: amount * attempt
 
 
 def released(path, **options):
@@ -60,27 +73,29 @@ OPTIONS = ["--configfile", *CONFIG.files]
 if workflow.config_settings.config:
     OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
 # Read by libraries when they load, so from the start of a job on (fedfactory.orchestration.portable).
-SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in jobs.settings(CONFIG).items())
+SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.device == NATIVE else PORTABLE).items())
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"
+    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))};"
     f" SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout
-ENVIRONMENT = "../envs/fedfactory.yaml"
+ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
-SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
+SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)
+# Methods that are validated while they train at the target: the charts show their curves.
+VALIDATED = set()
 GPU_PER_TRAINING = 0 if CONFIG.device in ("cpu", "cpu-fast") else 1
 
 
 wildcard_constraints:
-    setup=jobs.any_of(CONFIG.setups),
-    client=jobs.any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
-    method=jobs.any_of(CONFIG.methods),
-    seed=jobs.any_of([str(seed) for seed in CONFIG.seeds]),
+    setup=any_of(CONFIG.setups),
+    client=any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
+    method=any_of(CONFIG.methods),
+    seed=any_of([str(seed) for seed in CONFIG.seeds]),
 
 
 client_file = partial(LAYOUT.client, "{setup}", "{client}")

@@ -13,7 +13,7 @@ rule weights:
     benchmark:
         LAYOUT.benchmark("weights", "{weights}")
     wildcard_constraints:
-        weights=jobs.any_of(WEIGHTS.entries),
+        weights=any_of(WEIGHTS.entries),
     localrule: True
     conda:
         ENVIRONMENT

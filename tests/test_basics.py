@@ -12,6 +12,8 @@ from fedfactory.config.paths import Layout
 from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration import code_digest as codedigest
+from fedfactory.orchestration import job
+from fedfactory.orchestration.declared import methods
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.line_log import LineLog
 from fedfactory.orchestration.progress import Progress
@@ -106,8 +108,8 @@ def package(tmp_path, monkeypatch):
     (root / "c.py").write_text("Y = 1\n")
     script = tmp_path / "job.py"
     script.write_text("from pkg import a\n")
-    monkeypatch.setattr(codedigest, "_PACKAGE_ROOT", root)
-    monkeypatch.setattr(codedigest, "_PACKAGE", "pkg")
+    monkeypatch.setattr(codedigest, "ROOT", root)
+    monkeypatch.setattr(codedigest, "_EVERYWHERE", "pkg")
     return root, script
 
 
@@ -133,10 +135,17 @@ def test_digest_includes_modules_that_are_imported_by_name(package):
 @pytest.mark.parametrize("script", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_only_nnunet_scripts_depend_on_nnunet(script):
     files = codedigest._closure(script)
+    assert any(name.startswith("methods/nnunet") for name in files) == script.stem.startswith("nnunet_")
+    assert "config/run.py" not in files, "a change of the configuration's code must not re-run trainings"
+
+
+@pytest.mark.parametrize("method", methods().values(), ids=lambda method: method.name)
+def test_only_nnunets_predictions_depend_on_nnunet(method):
+    named = tuple(reference.partition(":")[0] for reference in (method.segmenter, method.also) if reference)
+    files = codedigest._closure(ROOT / "workflow_scripts/predict.py", named)
     # FedMed-GAN's translations are segmented by the source's nnU-Net.
-    wanted = script.stem.startswith("nnunet_") or script.stem == "fedmedgan_predict"
-    assert any(name.startswith("methods/nnunet") for name in files) == wanted
-    assert "config.py" not in files, "a change of the configuration's code must not re-run trainings"
+    assert any(name.startswith("methods/nnunet") for name in files) == (method.name in ("nnunet", "fedmedgan"))
+    assert "config/run.py" not in files and not any(name.endswith("declaration.py") for name in files)
 
 
 def test_progress_prints_plain_lines_without_a_terminal(capsys, monkeypatch):
@@ -194,6 +203,8 @@ def test_cuda_without_a_gpu_is_told():
 def test_script_tells_the_reason_and_fails(tmp_path, capsys, monkeypatch, error, expected):
     monkeypatch.setattr(sys, "argv", ["job", "--log", str(tmp_path / "logs/job.log")])
     monkeypatch.setattr(logging.root, "handlers", [])
+    # The settings of a job are no settings of this process, which must not be started anew.
+    monkeypatch.setattr(job, "ensure", lambda device: None)
 
     def work(arguments):
         print("chatter of a library")

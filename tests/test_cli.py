@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from fedfactory.orchestration.audit import Job, Use, parse, uses, violations
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.audit import Job, Use, planned, uses, violations
 from fedfactory.orchestration.cli import main
 from tests.conftest import ROOT
 
@@ -17,7 +18,9 @@ def in_the_project(monkeypatch):
 def test_methods_are_listed(capsys):
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"nnunet_tl +\+TL +rules/nnunet.smk +yes$", next(x for x in lines if x.startswith("nnunet_tl")))
+    assert re.match(r"nnunet_tl +\+TL +nnunet +yes$", next(x for x in lines if x.startswith("nnunet_tl")))
+    said = "    fedmedgan_train reads the source's and the target's data; lets out: translated training images"
+    assert any(line.startswith(said) for line in lines)
     assert main(["methods", "--configfile", "config/demo.yaml", "config/ablation.yaml"]) == 0
     assert "ours_real_source" in capsys.readouterr().out
 
@@ -34,33 +37,21 @@ def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
 
 
 SOURCES = {"mm": "pdw", "ms": "philips"}
-PLAN = """
-rule prepare_client:
-    input: results/check/mm/ct/raw
-    output: results/check/mm/ct/data, results/check/mm/ct/truth
-Shell command: python $SCRIPTS/prepare_client.py
-
-rule mine_train:
-    input: results/check/mm/pdw/data, results/check/mm/ct/data
-    output: results/check/mm/ct/mine/seed0/model
-Shell command: python $SCRIPTS/mine_train.py
-
-rule mine_predict:
-    input: results/check/mm/ct/mine/seed0/model, results/check/mm/ct/truth
-    output: results/check/mm/ct/mine/seed0/predictions
-Shell command: python $SCRIPTS/mine_predict.py
-"""
+OWN, CELL = "results/check/mm/ct", "results/check/mm/ct/mine/seed0"
+MINE = {"setup": "mm", "client": "ct", "method": "mine", "seed": "0"}
+PLAN = [
+    Job("prepare_client", (f"{OWN}/raw",), (f"{OWN}/data", f"{OWN}/truth"), "python $SCRIPTS/prepare_client.py"),
+    Job("mine_train", ("results/check/mm/pdw/data", f"{OWN}/data"), (f"{CELL}/model",), "python a", MINE),
+    Job("mine_predict", (f"{CELL}/model", f"{OWN}/truth"), (f"{CELL}/predictions",), "python b", MINE),
+]
 
 
 def test_jobs_that_read_what_they_may_not():
-    jobs = parse(PLAN)
-    assert [job.rule for job in jobs] == ["prepare_client", "mine_train", "mine_predict"]
-    assert jobs[1].inputs == ("results/check/mm/pdw/data", "results/check/mm/ct/data")
-    found = violations(jobs, "check", [], SOURCES)
+    found = violations(PLAN, "check", [], SOURCES)
     assert len(found) == 2
     assert "rule mine_train" in found[0] and "private data of mm/ct, mm/pdw" in found[0]
     assert "rule mine_predict" in found[1] and "reads the truth of test volumes" in found[1]
-    assert len(violations(jobs, "check", ["mine"], SOURCES)) == 1, "declared centralised, but truth is nobody's"
+    assert len(violations(PLAN, "check", ["mine"], SOURCES)) == 1, "declared centralised, but truth is nobody's"
 
 
 def federation(rule: str, *clients: str) -> list[str]:
@@ -102,14 +93,14 @@ def test_what_reads_a_clients_data_and_what_leaves():
         ("results/check/mm/factory/seed0/model",),
         "python $SCRIPTS/factory_train.py",
     )
-    found = uses([*parse(PLAN), federation], "check", "mm", "ct")
+    found = uses([*PLAN, federation], "check", "mm", "ct")
     assert found == [
         Use("prepare_client", 1, ("raw",), ()),
         Use("mine_train", 1, ("data",), ()),
         Use("mine_predict", 1, ("truth",), ()),
         Use("factory_train", 1, ("data",), ("results/check/mm/factory/<seed>/model",)),
     ]
-    assert [use.rule for use in uses([*parse(PLAN), federation], "check", "mm", "pdw")] == [
+    assert [use.rule for use in uses([*PLAN, federation], "check", "mm", "pdw")] == [
         "mine_train",
         "factory_train",
     ]
@@ -121,9 +112,27 @@ def test_an_unknown_client_is_answered_with_those_that_exist(capsys):
 
 
 @pytest.mark.workflow
+def test_jobs_come_from_snakemake_with_all_that_it_knows_of_them():
+    jobs = planned(ROOT, [ROOT / "config/test.yaml"], "--forceall", targets=["results/test/ms/ge/feddg/seed0/model"])
+    assert {job.rule for job in jobs} == {"phantom_site", "prepare_client", "feddg_train"}
+    (training,) = (job for job in jobs if job.rule == "feddg_train")
+    assert training.wildcards == {"setup": "ms", "client": "ge", "method": "feddg", "seed": "0"}
+    assert training.inputs == tuple(f"results/test/ms/{name}/data" for name in ("philips", "siemens", "canon"))
+    assert training.outputs == ("results/test/ms/ge/feddg/seed0/model",)
+    assert "feddg_train.py" in training.shell and training.resources["mem_mb"] > 1000
+
+
+@pytest.mark.workflow
+def test_what_snakemake_refuses_is_said():
+    with pytest.raises(FedFactoryError, match="the run cannot be planned:(.|\n)*No rule to produce nothing"):
+        planned(ROOT, [ROOT / "config/test.yaml"], targets=["nothing"])
+
+
+@pytest.mark.workflow
 def test_the_demo_is_audited_for_a_client(capsys):
     assert main(["audit", "mm/pet"]) == 0
     said = capsys.readouterr().out
     assert "factory_train: 1 jobs read data (federation" in said
+    assert "lets out: its key, and the weights of the model" in said
     assert "leaves the client's folder: results/demo/mm/factory/<seed>/model" in said
     assert re.search(r"All \d+ jobs keep the rules", said)

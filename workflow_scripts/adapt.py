@@ -20,19 +20,22 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.ours.model import read_networks
     from fedfactory.methods.ours.perceptual import PerceptualParameters
 
+    parameters = json.loads(arguments.parameters)
     source = read_networks(arguments.branch, arguments.factory, device, "source_branch")
-    inputs = [arguments.data, arguments.branch, arguments.synthetic, arguments.look, arguments.centralised]
+    # One folder each, or none.
+    looks, centralised = arguments.look, arguments.centralised
+    inputs = [arguments.data, arguments.branch, arguments.synthetic, *looks, *centralised]
     adapt_client(
         client=arguments.client,
         view=ClientView(arguments.data),
         source=source,
         synthetic=arguments.synthetic,
-        look=arguments.look,
-        centralised=ClientView(arguments.centralised) if arguments.centralised else None,
-        p=read(TargetParameters, json.loads(arguments.parameters), "target"),
-        loss=PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual"),
+        look=looks[0] if looks else None,
+        centralised=ClientView(centralised[0]) if centralised else None,
+        p=read(TargetParameters, parameters["target"], "target"),
+        loss=PerceptualParameters.from_mapping(parameters["perceptual"], "perceptual"),
         seed=training_seed(arguments),
-        checkpoints=checkpoints_of(arguments, source.factory.digest, [path for path in inputs if path]),
+        checkpoints=checkpoints_of(arguments, source.factory.digest, inputs),
         name=f"{arguments.cell} seed {arguments.seed}",
         out=arguments.out,
     )
@@ -45,10 +48,11 @@ if __name__ == "__main__":
     parser.add_argument("--synthetic", type=Path, required=True, help="folder made by synthetic_source")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--client", required=True, help="name of the target")
-    parser.add_argument("--look", type=Path, help="folder made by factory_look, for a target outside the federation")
     parser.add_argument(
-        "--centralised", type=Path, help="the source's store, for a control that is declared centralised"
+        "--look", type=Path, nargs="*", help="folder made by factory_look, for a target outside the federation"
     )
-    parser.add_argument("--perceptual", required=True, help="fedfactory.methods.ours.perceptual as JSON")
+    parser.add_argument(
+        "--centralised", type=Path, nargs="*", help="the source's store, for a control that is declared centralised"
+    )
     add_training_arguments(parser)
     run_script(parser, main)

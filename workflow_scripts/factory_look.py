@@ -25,9 +25,10 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
     from fedfactory.methods.ours.rendering import learn_look, nearest_client, write_look
 
-    factory = open_factory(arguments.factory, arguments.variant, device)
+    parameters = json.loads(arguments.parameters)
+    factory = open_factory(arguments.factory, parameters["factory"], device)
     images, positions = training_images(ClientView(arguments.data), factory.card.parameters.network.image_size)
-    loss = PerceptualParameters.from_mapping(json.loads(arguments.perceptual), "perceptual")
+    loss = PerceptualParameters.from_mapping(parameters["perceptual"], "perceptual")
     perceptual = load_perceptual(loss, device)
     key = read_key(arguments.key, factory.card.encoder_digest)
     look, losses = learn_look(
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
         torch.from_numpy(images)[:, None].to(device),
         torch.from_numpy(positions).to(device),
         nearest_client(factory, key.values.tolist()),
-        read(LookParameters, json.loads(arguments.parameters), "look"),
+        read(LookParameters, parameters["look"], "look"),
         perceptual,
         derive_seed("look", arguments.cell, arguments.seed),
         Progress(f"look {arguments.cell} seed {arguments.seed}"),
@@ -47,11 +48,9 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
-    parser.add_argument("--variant", choices=("trained", "untrained"), required=True)
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
     parser.add_argument("--key", type=Path, required=True, help="the client's key")
-    parser.add_argument("--parameters", required=True, help="LookParameters as JSON")
-    parser.add_argument("--perceptual", required=True, help="fedfactory.methods.ours.perceptual as JSON")
+    parser.add_argument("--parameters", required=True, help="of look, perceptual loss and factory, as JSON")
     parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed derives from it")
     parser.add_argument("--seed", type=int, required=True)

@@ -93,7 +93,7 @@ STAGES = (
     ("nnunet_plan", f"{SOURCE}/nnunet_plan", "the job"),
     ("nnunet_train", f"{SOURCE}/nnunet/seed0/model", "epochs since the last checkpoint"),
     ("nnunet_finetune", f"{CELL}/nnunet_tl/seed0/model", "epochs since the last checkpoint"),
-    ("nnunet_predict", f"{CELL}/nnunet/seed0/predictions", "the job"),
+    ("predict", f"{CELL}/nnunet/seed0/predictions", "the job"),
     ("factory_train", f"{FACTORY}/model", "rounds since the last checkpoint"),
     ("factory_quality", f"{CELL}/factory_quality/seed0.csv", "the job"),
     ("feddg_train", f"{CELL}/feddg/seed0/model", "rounds since the last checkpoint"),

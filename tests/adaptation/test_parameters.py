@@ -6,12 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
+from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.cells import AdaptationCells
 from fedfactory.methods.ours.parameters import AdaptationParameters
+from fedfactory.orchestration.declared import methods
 from tests.conftest import ROOT
 
 KEY = "methods.ours.parameters"
@@ -19,7 +19,7 @@ KEY = "methods.ours.parameters"
 
 @pytest.fixture
 def values():
-    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    return read_run([ROOT / "config/demo.yaml"], ROOT)
 
 
 def loaded(values):
@@ -34,12 +34,12 @@ def wild(method: str, client: str, setup: str = "mm"):
     ("change", "message"),
     [
         (lambda p: p["target"].pop("start"), "key 'methods.ours.parameters.target.start': is missing"),
-        (lambda p: p["target"].update(strat=1), "key 'methods.ours.parameters.target.strat': is unknown"),
-        (lambda p: p["source"]["schedule"].update(steps=0), "source.schedule.steps': .*greater than or equal to 1"),
-        (lambda p: p["source"]["schedule"].update(ramp=1.5), "source.schedule.ramp': .*less than or equal to 1"),
-        (lambda p: p["source"]["schedule"].update(steps="many"), "source.schedule.steps': .*valid integer"),
+        (lambda p: p["target"].update(strat=1), "parameters.target.strat': is unknown; known are batch, branch_trains"),
+        (lambda p: p["source"]["schedule"].update(steps=0), "source.schedule.steps': must be at least 1, not 0"),
+        (lambda p: p["source"]["schedule"].update(ramp=1.5), "source.schedule.ramp': must be at most 1, not 1.5"),
+        (lambda p: p["source"]["schedule"].update(steps="many"), "schedule.steps': must be a whole number, not 'many'"),
         (lambda p: p["source"]["schedule"].update(clip=float("inf")), "source.schedule.clip'"),
-        (lambda p: p["target"].update(validation="half"), "target.validation': .*'full' or 'none'"),
+        (lambda p: p["target"].update(validation="half"), "target.validation': must be 'full' or 'none', not 'half'"),
         (lambda p: p["source"]["encoder"].update(image_size=36), "encoder.image_size': 36 cannot be halved 3 times"),
         (lambda p: p["source"]["encoder"].update(blocks=[1]), "encoder.channels': give at least four stages"),
         (lambda p: p["source"].update(perceptual={"name": "vgg"}), "source.perceptual.name'"),
@@ -95,13 +95,13 @@ def test_bad_parameters_name_their_key(values, change, message):
 def test_what_does_not_fit_together(values, change, message):
     change(values)
     with pytest.raises(FedFactoryError, match=message):
-        AdaptationCells(loaded(values))
+        methods()["adaptation"].open(loaded(values), ROOT)
 
 
 def test_a_setup_may_differ(values):
     parameters = values["methods"]["ours"]["parameters"]
     parameters["setups"] = {"mo": {"source": {"schedule": {"steps": 11}}}}
-    cells = AdaptationCells(loaded(values))
+    cells = methods()["adaptation"].open(loaded(values), ROOT)
     steps = {setup: p.source.schedule.steps for setup, p in cells.parameters["ours"].items()}
     assert steps["mo"] == 11 and steps["ms"] == parameters["source"]["schedule"]["steps"] != 11
     own = copy.deepcopy(cells.parameters["ours"]["mo"].source.schedule)
@@ -113,7 +113,7 @@ def test_a_method_may_be_like_another(values):
         **values["methods"]["ours"],
         "parameters": {"like": "ours", "base": "ours", "target": {"weights": {"cycle": 0}}},
     }
-    cells = AdaptationCells(loaded(values))
+    cells = methods()["adaptation"].open(loaded(values), ROOT)
     assert cells.sources == ["ours"] and cells.base("mine") == "ours"
     assert cells.seed_name(wild("mine", "ct")) == cells.seed_name(wild("ours", "ct")) == "ours", "the same draws"
     for setup in ("mm", "mo"):
@@ -121,11 +121,11 @@ def test_a_method_may_be_like_another(values):
         assert mine == replace(ours, weights=replace(ours.weights, cycle=0.0)), "also what differs for a setup"
     values["methods"]["mine"]["parameters"]["like"] = "nnunet"
     with pytest.raises(FedFactoryError, match="mine.parameters.like': 'nnunet' is no adaptation method"):
-        AdaptationCells(loaded(values))
+        methods()["adaptation"].open(loaded(values), ROOT)
 
 
 def test_every_job_gets_what_the_source_shares_and_its_own(values):
-    cells = AdaptationCells(loaded(values))
+    cells = methods()["adaptation"].open(loaded(values), ROOT)
     for method in ("ours", "ours_paired"):
         assert cells.shared(wild(method, "ct"), "branch") == "results/demo/mm/pdw/ours/seed0/branch"
         assert cells.look(wild(method, "ct")) == [] and cells.centralised(wild(method, "ct")) == []
@@ -138,11 +138,11 @@ def test_only_a_declared_control_gets_the_sources_store(values):
     control["parameters"]["target"].update(source_samples="real", pairs_by_trial=False)
     control["parameters"]["target"]["batch"]["pairs"] = 0
     values["methods"]["upper"] = {**control, "centralised": True}
-    cells = AdaptationCells(loaded(values))
+    cells = methods()["adaptation"].open(loaded(values), ROOT)
     assert cells.centralised(wild("upper", "ct")) == ["results/demo/mm/pdw/data"]
     values["methods"]["upper"]["centralised"] = False
     with pytest.raises(FedFactoryError, match="methods.upper.centralised"):
-        AdaptationCells(loaded(values))
+        methods()["adaptation"].open(loaded(values), ROOT)
 
 
 def test_the_source_must_be_one_of_the_factorys_clients(values, tmp_path: Path):
@@ -152,4 +152,4 @@ def test_the_source_must_be_one_of_the_factorys_clients(values, tmp_path: Path):
     setup = config.setups["mm"]
     object.__setattr__(setup.clients["pdw"], "federated", False)
     with pytest.raises(FedFactoryError, match="the source pdw must be federated"):
-        AdaptationCells(config)
+        methods()["adaptation"].open(config, ROOT)

@@ -1,35 +1,36 @@
-import json
+import re
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
+from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.feddg.cells import FedDGCells
-from fedfactory.methods.fedmedgan.cells import FedMedGanCells
-from fedfactory.methods.nnunet.cells import NnunetCells
-from fedfactory.methods.sam.cells import SamCells
-from fedfactory.methods.universeg.cells import UniverSegCells
-from fedfactory.orchestration import jobs
+from fedfactory.methods.cells import Cells, Methods
+from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.wildcards import refuse_unknown_cell
 from tests.conftest import ROOT
 
 
 def config(table="table1", **methods):
     file = ROOT / "config/demo.yaml"
-    values = yaml.safe_load(file.read_text()) | {"table": table}
+    values = read_run([file], ROOT) | {"table": table}
     for name, changes in methods.items():
         values["methods"][name] = {**values["methods"][name], **changes}
     return load_config(values, [file], ROOT)
 
 
+def cells(method: str, run=None) -> Cells:
+    return methods()[method].open(run or config(), ROOT)
+
+
 def test_models_come_from_the_source_unless_fine_tuned():
-    cells = NnunetCells(config())
+    own = cells("nnunet")
     cell = SimpleNamespace(setup="mm", client="pet", method="nnunet_daug", seed="0")
-    assert cells.model(cell) == "results/demo/mm/pdw/nnunet_daug/seed0/model"
+    assert own.model(cell) == "results/demo/mm/pdw/nnunet_daug/seed0/model"
     cell.method = "nnunet_tl"
-    assert cells.model(cell) == "results/demo/mm/pet/nnunet_tl/seed0/model"
-    assert cells.base_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
+    assert own.model(cell) == "results/demo/mm/pet/nnunet_tl/seed0/model"
+    assert own.base_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
 
 
 @pytest.mark.parametrize(
@@ -37,27 +38,27 @@ def test_models_come_from_the_source_unless_fine_tuned():
     [
         (
             {"nnunet": {"parameters": {"epoch": 3}}},
-            "methods.nnunet.parameters': unknown key 'epoch'",
+            "methods.nnunet.parameters.epoch': is unknown; known are base, batch_size",
         ),
         ({"nnunet_tl": {"uses_mt": False}}, "methods.nnunet_tl.uses_mt': an nnU-Net uses M_t if, and only if"),
     ],
 )
 def test_bad_method_names_the_key_and_the_file(changes, message):
     with pytest.raises(FedFactoryError) as error:
-        NnunetCells(config(**changes))
+        cells("nnunet", config(**changes))
     assert message in str(error.value)
     assert str(error.value).startswith("config/demo.yaml")
 
 
 def test_base_must_be_a_source_model():
     parameters = dict(config().methods["nnunet_tl"].parameters)
-    with pytest.raises(FedFactoryError, match="base: 'vnet' is no nnU-Net trained on the source; known"):
-        NnunetCells(config(nnunet_tl={"parameters": {**parameters, "base": "vnet"}}))
+    with pytest.raises(FedFactoryError, match="base': 'vnet' is no nnU-Net trained on the source; known"):
+        cells("nnunet", config(nnunet_tl={"parameters": {**parameters, "base": "vnet"}}))
 
 
 def test_unknown_cell_is_answered_with_the_closest_one():
     with pytest.raises(FedFactoryError, match="Did you mean results/demo/ms/ge/nnunet/seed0/scores.csv"):
-        jobs.refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
+        refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
 
 
 PUBLISHED = {"pretraining": None, "architecture": None}
@@ -71,68 +72,62 @@ def changed(method, **parameters):
 
 def test_foundation_models_are_made_or_checked():
     cell = SimpleNamespace(setup="mm", client="pet", method="medsam", seed="0")
-    tiny = SamCells(config(), ROOT)
+    tiny = cells("sam")
     assert tiny.start(cell) == ["results/demo/foundation/sam"]
     assert tiny.weights(cell) == tiny.path(cell) == "results/demo/foundation/medsam"
     published = changed("medsam", weights="sam-vit-b", normalisation="imagenet", pretraining=None, start=None)
-    cells = SamCells(config(**published), ROOT)
-    assert cells.pretrained == ["sam"] and cells.start(cell) == []
-    assert cells.path(cell) == "weights/sam_vit_b_01ec64.pth"
-    assert cells.weights(cell) == "results/demo/weights/sam-vit-b.json", "it waits for the check of the file"
+    own = cells("sam", config(**published))
+    assert own.pretrained == ["sam"] and own.start(cell) == []
+    assert own.path(cell) == "weights/sam_vit_b_01ec64.pth"
+    assert own.weights(cell) == "results/demo/weights/sam-vit-b.json", "it waits for the check of the file"
     cell.method = "universeg"
-    own = UniverSegCells(config(), ROOT)
+    own = cells("universeg")
     assert own.weights(cell) == "results/demo/foundation/universeg" and own.pretrained == ["universeg"]
 
 
 @pytest.mark.parametrize(
-    ("cells", "changes", "message"),
+    ("method", "changes", "message"),
     [
-        (SamCells, {"sam": {"uses_mt": False}}, "methods.sam.uses_mt': the decoder is fine-tuned on M_t"),
-        (SamCells, changed("medsam", start="medsam"), "start': 'medsam' is no model that .* known are sam"),
-        (SamCells, changed("sam", prompt="oracle_box"), "methods.sam.parameters.prompt': 'oracle_box' is drawn from"),
+        ("sam", {"sam": {"uses_mt": False}}, "methods.sam.uses_mt': the decoder is fine-tuned on M_t"),
+        ("sam", changed("medsam", start="medsam"), "start': 'medsam' is no model that .* known are sam"),
+        ("sam", changed("sam", prompt="oracle_box"), "methods.sam.parameters.prompt': 'oracle_box' is drawn from"),
         (
-            SamCells,
+            "sam",
             changed("sam", weights="sam-vit-h", normalisation="unit", **PUBLISHED),
             "'sam-vit-h' is not in",
         ),
         (
-            SamCells,
+            "sam",
             changed("sam", weights="sam-vit-b", **PUBLISHED),
             "normalisation' is missing",
         ),
-        (UniverSegCells, {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
-        (UniverSegCells, changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),
+        ("universeg", {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
+        ("universeg", changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),
     ],
 )
-def test_bad_foundation_models_name_the_key(cells, changes, message):
+def test_bad_foundation_models_name_the_key(method, changes, message):
     with pytest.raises(FedFactoryError, match=message):
-        cells(config(**changes), ROOT)
+        cells(method, config(**changes))
 
 
 def test_an_oracle_stands_in_another_table():
-    cells = SamCells(config("bounds", **changed("sam", prompt="oracle_box")), ROOT)
-    assert cells.oracles == ["sam"]
+    assert cells("sam", config("bounds", **changed("sam", prompt="oracle_box"))).oracles == ["sam"]
 
 
 def test_federations_know_who_takes_part():
-    cell = SimpleNamespace(setup="mm", client="pet", seed="0")
-    cell.method = "feddg"
-    assert FedDGCells(config()).inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "ct", "t2w")]
-    assert FedDGCells(config()).size(cell) == 32 and "setups" not in json.loads(
-        jobs.method_parameters(config(), "feddg", "mm")
-    )
+    cell = SimpleNamespace(setup="mm", client="pet", seed="0", method="feddg")
+    own = cells("feddg")
+    assert own.names(cell) == ["pdw", "ct", "t2w"]
+    assert own.stores(cell) == [f"results/demo/mm/{name}/data" for name in own.names(cell)]
+    assert own.size(cell) == 32 and "setups" not in own.values(cell)
     vessels = SimpleNamespace(setup="mo", client="ixi", seed="0", method="feddg")
-    assert (
-        FedDGCells(config()).size(vessels)
-        == json.loads(jobs.method_parameters(config(), "feddg", "mo"))["image_size"]
-        == 64
-    )
+    assert own.size(vessels) == own.values(vessels)["image_size"] == 64
     cell.method = "fedmedgan"
-    cells = FedMedGanCells(config())
-    assert cells.inputs(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet")]
-    assert cells.source_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
+    own = cells("fedmedgan")
+    assert own.stores(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet")]
+    assert own.with_model(cell) == ["results/demo/mm/pdw/nnunet/seed0/model"]
     with pytest.raises(FedFactoryError, match="base': 'nnunet_tl' is no nnU-Net trained on the source; known are nnu"):
-        FedMedGanCells(config(**changed("fedmedgan", base="nnunet_tl")))
+        cells("fedmedgan", config(**changed("fedmedgan", base="nnunet_tl")))
 
 
 @pytest.mark.parametrize(
@@ -146,4 +141,23 @@ def test_federations_know_who_takes_part():
 )
 def test_bad_parameters_of_feddg_name_the_key(changes, message):
     with pytest.raises(FedFactoryError, match=message):
-        FedDGCells(config(**changed("feddg", **changes)))
+        cells("feddg", config(**changed("feddg", **changes)))
+
+
+def test_every_declared_reference_names_something_and_every_rule_file_a_method():
+    """A declaration is read without its method; what it names must be there all the same."""
+    from fedfactory.orchestration.declared import load
+
+    for method in methods().values():
+        for reference in (method.parameters, method.cells, method.fit, method.segmenter, method.also):
+            assert not reference or callable(load(reference)), reference
+    files = {file.stem for file in (ROOT / "rules/methods").glob("*.smk")}
+    assert files <= set(methods())
+    assert set(Methods(config(), ROOT).cells) == files
+
+
+def test_the_rules_of_a_method_are_those_that_it_declares():
+    for name, method in methods().items():
+        text = (ROOT / f"rules/methods/{name}.smk").read_text()
+        own = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
+        assert own == {rule.name for rule in method.rules} - {"fit", "predict"}

@@ -12,10 +12,10 @@ from fedfactory.config.run import load_config, read_yaml
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.plan import FactoryPlan
-from fedfactory.methods.feddg.cells import FedDGCells
 from fedfactory.orchestration.audit import Job
 from fedfactory.orchestration.cli import main
 from fedfactory.orchestration.costs import Costs, steps
+from fedfactory.orchestration.declared import methods
 from fedfactory.orchestration.plan import make_plan, report
 from tests.conftest import ROOT
 
@@ -25,9 +25,13 @@ def paper():
     return load_config(read_yaml(file, "paper"), [file], ROOT)
 
 
-def job(rule, inputs=(), outputs=(), parameters=None, **resources):
-    shell = f"python $SCRIPTS/{rule}.py --parameters '{json.dumps(parameters or {})}' --out x"
-    return Job(rule, tuple(inputs), tuple(outputs), shell, {"setup": "ms", "client": "philips"}, resources)
+def phantoms():
+    return replace(paper(), data={**paper().data, "source": "phantom"})
+
+
+def job(rule, method="ours", inputs=(), outputs=(), **resources):
+    wildcards = {"setup": "ms", "client": "philips", "method": method, "seed": "0"}
+    return Job(rule, tuple(inputs), tuple(outputs), f"python $SCRIPTS/{rule}.py --out x", wildcards, resources)
 
 
 def write_run(folder, seconds):
@@ -41,21 +45,23 @@ def write_run(folder, seconds):
 
 def test_steps_of_every_training_are_those_of_its_parameters():
     config = paper()
-    methods = {name: dict(method.parameters) for name, method in config.methods.items()}
-    federation = {"rounds": 350, "local_steps": 2000, "refinement_rounds": 35, "refinement_steps": 200}
+
+    def of(rule, *arguments, **more):
+        return steps(job(rule, *arguments, **more), config, ROOT)
+
     # The paper: two clients in each of 350 rounds of 2000 steps, and of 35 rounds of 200.
-    factory = {"federation": {**federation, "clients_per_round": 2}}
-    assert steps(job("factory_train", parameters=factory)) == 2 * (350 * 2000 + 35 * 200)
-    assert steps(job("nnunet_train", parameters=methods["nnunet"])) == 250_000
-    assert steps(job("nnunet_finetune", parameters=methods["nnunet_tl"])) == 50_000
-    assert steps(job("source_branch", parameters=methods["ours"]["source"])) == 15_000
-    assert steps(job("adapt", parameters=methods["ours"]["target"])) == 20_000
-    assert steps(job("feddg_train", inputs="abc", parameters=methods["feddg"])) == 3 * 100 * 500
+    assert of("factory_train") == 2 * (350 * 2000 + 35 * 200)
+    assert of("nnunet_train", "nnunet") == 250_000
+    assert of("nnunet_finetune", "nnunet_tl") == 50_000
+    assert of("source_branch") == 15_000
+    assert of("adapt") == 20_000
+    stores = [f"results/paper/ms/{name}/data" for name in ("philips", "siemens", "ge")]
+    assert of("feddg_train", "feddg", inputs=stores) == 3 * 100 * 500
 
 
 def test_measured_hours_come_from_the_benchmark_and_others_say_what_is_assumed():
-    costs = Costs.read(ROOT, None)
-    seconds, basis = costs.of(job("adapt", parameters={"schedule": {"steps": 20_000}}))
+    costs = Costs.read(ROOT, None, paper())
+    seconds, basis = costs.of(job("adapt"))
     rows = (ROOT / "docs/benchmarks/gpu_paper.csv").read_text()
     one, two = (
         float(re.search(rf'"target, {kind}, the paper\'s batch",float32,([\d.]+)', rows).group(1))
@@ -63,22 +69,20 @@ def test_measured_hours_come_from_the_benchmark_and_others_say_what_is_assumed()
     )
     assert seconds == pytest.approx(20_000 * (one + two) / 2)
     assert basis == "docs/benchmarks/gpu_paper.csv, one NVIDIA H200"
-    parameters = {"epochs": 2, "iterations_per_epoch": 5}
-    assert costs.of(job("nnunet_train", parameters=parameters))[1].startswith("assumed: ")
+    assert costs.of(job("nnunet_train", "nnunet"))[1].startswith("assumed: ")
 
 
 def test_a_run_with_finished_jobs_is_planned_from_what_they_took(tmp_path):
-    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30], "score": [2]}))
+    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30], "score": [2]}), paper())
     assert costs.of(job("adapt"))[0] == 20
     assert "mean of the finished jobs" in costs.of(job("score"))[1]
-    parameters = {"epochs": 2, "iterations_per_epoch": 5}
-    assert costs.of(job("nnunet_train", parameters=parameters))[1].startswith("assumed: "), "not finished yet"
-    demo = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30]}), paper_scale=False)
+    assert costs.of(job("nnunet_train", "nnunet"))[1].startswith("assumed: "), "not finished yet"
+    demo = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30]}), phantoms())
     assert demo.of(job("nnunet_train"))[1] == "a short job", "no figure of another scale stands beside the demo's"
 
 
 def test_hours_add_up_and_the_longest_chain_is_found(tmp_path):
-    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [7200], "prepare_client": [1800], "score": [36]}))
+    costs = Costs.read(ROOT, write_run(tmp_path, {"adapt": [7200], "prepare_client": [1800], "score": [36]}), paper())
     jobs = [
         job("score", inputs=["c"], outputs=["d"], mem_mb=1000),
         job("adapt", inputs=["a", "b"], outputs=["c"], gpu=1, mem_mb=9000),
@@ -102,33 +106,26 @@ def test_memory_grows_with_what_a_release_holds():
     oasis = table.clients["mo"]["oasis"]
     size = store_mb(table, config, "mo", "oasis")
     assert size == pytest.approx(oasis.volumes * oasis.slices * 512**2 * 5 / 1e6)
-    factory, row = FactoryPlan(config), FedDGCells(config)
+    factory, row = FactoryPlan(config), methods()["feddg"].open(config, ROOT)
     none, all_ = (lambda setup, client: 0.0), (lambda setup, client: store_mb(table, config, setup, client))
     stores = sum(store_mb(table, config, "mo", client) for client in factory.clients("mo"))
-    assert factory.training_memory("mo", all_) - factory.training_memory("mo", none) == pytest.approx(stores, abs=1)
     cell = SimpleNamespace(setup="mo", client="octa", method="feddg", seed="0")
+    assert factory.training_memory(all_, cell) - factory.training_memory(none, cell) == pytest.approx(stores, abs=1)
     assert row.memory(cell, all_) > row.memory(cell, none) + 3 * size - 1
-    demo = replace(config, data={**config.data, "source": "phantom"})
-    assert store_mb(table, demo, "mo", "oasis") == 0
+    assert store_mb(table, phantoms(), "mo", "oasis") == 0
 
 
 def test_every_job_with_a_gpu_has_a_cost():
     rules = {}
-    for file in (ROOT / "rules").glob("*.smk"):
-        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S):
+    for file in (ROOT / "rules").rglob("*.smk"):
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", file.read_text(), re.M | re.S):
             rules[name] = body
-    costs = Costs.read(ROOT, None)
-    assert set(costs.table.rules) <= set(rules)
-    # What the demo pre-trains, an oracle's boxes, and predictions of seconds.
-    short = {
-        "sam_pretrain",
-        "universeg_pretrain",
-        "sam_predict_oracle",
-        "adapt_predict",
-        "feddg_predict",
-        "synthetic_source",
-    }
-    assert {name for name, body in rules.items() if "gpu=" in body} - short <= set(costs.table.rules)
+    costs = Costs.read(ROOT, None, paper())
+    short = {"sam_predict", "universeg_predict", "fedmedgan_predict"}
+    assert set(costs.table.rules) <= set(rules) | short
+    # What the demo pre-trains, what a new method is, and predictions of seconds.
+    free = {"sam_pretrain", "universeg_pretrain", "synthetic_source", "fit"}
+    assert {name for name, body in rules.items() if "gpu=" in body} - free <= set(costs.table.rules)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_a_bad_table_is_refused(tmp_path, entry, message):
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     (tmp_path / "config/costs.yaml").write_text(yaml.safe_dump({"card": "x", "rules": {"adapt": entry}}))
     with pytest.raises(FedFactoryError, match=re.escape(message)):
-        Costs.read(tmp_path, None)
+        Costs.read(tmp_path, None, paper())
 
 
 @pytest.mark.workflow

@@ -20,9 +20,13 @@ CONFIGURATION = ("--configfile", "config/demo.yaml", "config/nearest_grey.yaml")
 
 
 def test_the_method_of_the_page_passes_the_check(fresh: Project):
-    assert len(write_files_of("add-a-method.md", fresh)) == 5
+    files = write_files_of("add-a-method.md", fresh)
+    science, wiring = files[0], files[1:]
+    assert science == MODULE
+    assert len(files) <= 3
+    assert sum(len((fresh.folder / name).read_text().splitlines()) for name in wiring) <= 60
     listed = fedfactory(fresh, "methods", *CONFIGURATION)
-    assert re.search(r"^nearest_grey +Nearest grey +rules/nearest_grey.smk +yes$", listed.stdout, re.M), listed.stderr
+    assert re.search(r"^nearest_grey +Nearest grey +nearest_grey +yes$", listed.stdout, re.M), listed.stderr
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "nearest_grey: nothing violates the contract" in checked.stdout
@@ -38,7 +42,8 @@ def broken(project: Project, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-MODULE = "src/fedfactory/methods/nearest_grey.py"
+MODULE = "src/fedfactory/methods/nearest_grey/model.py"
+DECLARATION = "src/fedfactory/methods/nearest_grey/declaration.py"
 
 
 def test_a_method_that_does_not_run_is_told_why(fresh: Project):
@@ -57,28 +62,32 @@ def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
 
 
 def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):
-    """A method that draws, writes its own files with another affine, and reads another client's slices."""
+    """A method that draws, and whose rules read another client's slices and put the masks elsewhere."""
     drawn = "np.random.randint(0, 2, images.shape, np.uint8) + 0 * labels["
     broken(fresh, MODULE, "return labels[", f"return {drawn}")
-    elsewhere = """    import nibabel
-    import numpy
-
-    for file in arguments.out.glob("*.nii.gz"):
-        mask = numpy.asarray(nibabel.load(file).dataobj)
-        nibabel.save(nibabel.Nifti1Image(mask, numpy.diag([9, 9, 9, 1])), file)
-
-
-if __name__"""
-    broken(fresh, "workflow_scripts/nearest_grey_predict.py", "\n\nif __name__", elsewhere)
-    rules = "rules/nearest_grey.smk"
-    other = 'client_file("data"),\n        LAYOUT.client("{setup}", "philips", "data"),\n    output:\n        directory'
-    broken(fresh, rules, 'client_file("data"),\n    output:\n        directory', other)
-    broken(fresh, rules, "--data {input} --out", "--data {input[0]} --out")
+    broken(fresh, DECLARATION, "rules=(FIT, PREDICT)", 'rules=(FIT, Rule("moved_predict"))')
+    broken(fresh, DECLARATION, "PREDICT, Method", "Method, Rule")
+    rules = """use rule predict as moved_predict with:
+    input:
+        model=cell_file("model"),
+        others=LAYOUT.client("{setup}", "philips", "data"),
+        data=client_file("data"),
+    wildcard_constraints:
+        method="nearest_grey",
+"""
+    (fresh.folder / "rules/methods/nearest_grey.smk").write_text(rules)
+    broken(fresh, "src/fedfactory/methods/contract.py", "np.asarray(geometry.affine)", "np.diag([9, 9, 9, 1])")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
-    assert re.search(r"rule nearest_grey_fit, .* reads private data of ms/philips, ms/siemens", checked.stdout)
+    assert re.search(r"rule moved_predict, .* reads private data of ms/philips, ms/siemens", checked.stdout)
     assert "does not lie in the geometry of the raw image" in checked.stdout, checked.stderr
     assert "it is not deterministic" in checked.stdout
+
+
+def test_parameters_of_a_method_without_any_are_refused(fresh: Project):
+    broken(fresh, "config/nearest_grey.yaml", "parameters: {}", "parameters: {bins: 3}")
+    refused = fresh.snakemake("--dry-run", *CONFIGURATION, check=False)
+    assert "key 'methods.nearest_grey.parameters.bins': this method has no parameters" in refused.stderr
 
 
 def test_the_data_set_of_the_page_runs(fresh: Project):

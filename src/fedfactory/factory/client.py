@@ -43,8 +43,8 @@ class FactoryClient:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the images and the key."""
-        content = hashlib.sha256(np.ascontiguousarray(self._images.images))
-        content.update(self._images.key.cpu().numpy())
+        content = hashlib.sha256(np.ascontiguousarray(self._images.images).data)
+        content.update(self._images.key.cpu().numpy().data)
         return content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:

@@ -26,6 +26,6 @@ def uniform_mean(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     if any(model.keys() != first.keys() for model in models):
         raise ValueError("models with different parameters cannot be averaged")
     return {
-        name: (sum(model[name].to(torch.float64) for model in models) / len(models)).to(value.dtype)
+        name: torch.as_tensor(sum(model[name].to(torch.float64) for model in models) / len(models)).to(value.dtype)
         for name, value in first.items()
     }

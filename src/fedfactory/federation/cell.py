@@ -47,11 +47,12 @@ class FederatedCell:
     def of(cls, arguments: argparse.Namespace, device: str) -> FederatedCell:
         """The task of a script with :func:`add_cell_arguments`."""
         seed = training_seed(arguments)
-        said = [arguments.parameters, arguments.stores, seed, device, arguments.code]
+        stores = dict(zip(arguments.clients, arguments.stores, strict=True))
+        said = [arguments.parameters, stores, seed, device, arguments.code]
         return cls(
             key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
             parameters=json.loads(arguments.parameters),
-            stores=json.loads(arguments.stores),
+            stores=stores,
             seed=seed,
             device=device,
             identity=json.dumps(said),
@@ -94,6 +95,7 @@ class FederatedCell:
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of a script that trains such a cell."""
-    parser.add_argument("--stores", required=True, help="client -> its store, as JSON")
+    parser.add_argument("--clients", nargs="+", required=True, help="names of those that take part")
+    parser.add_argument("--stores", nargs="+", required=True, help="their stores, in the same order")
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     add_training_arguments(parser)

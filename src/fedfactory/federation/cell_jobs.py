@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +10,9 @@ from fedfactory.config.run import Config
 
 
 class FederatedCells(ABC):
-    """Cells whose training takes several clients, each with its own data in its own process.
+    """Cells whose training takes several clients, each with its own data in its own process."""
 
-    Args:
-        config: the run.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    _config: Config
 
     @abstractmethod
     def clients(self, setup: str, target: str) -> list[str]:
@@ -28,13 +22,13 @@ class FederatedCells(ABC):
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the networks read."""
 
-    def inputs(self, wildcards: Any) -> list[str]:
-        """Stores of all clients that take part; each is opened by its client's own process."""
-        return list(self._stores(wildcards).values())
+    def names(self, wildcards: Any) -> list[str]:
+        """Names of all clients that take part."""
+        return self.clients(wildcards.setup, wildcards.client)
 
-    def stores(self, wildcards: Any) -> str:
-        """Each client's own store, as JSON."""
-        return json.dumps(self._stores(wildcards))
+    def stores(self, wildcards: Any) -> list[str]:
+        """Their stores, in the same order; each is opened by its client's own process."""
+        return [self._config.layout.client(wildcards.setup, name, "data") for name in self.names(wildcards)]
 
     def memory(self, wildcards: Any, store_mb: Callable[[str, str], float]) -> int:
         """Memory in MB: every client holds its images, and the feature maps of its networks.
@@ -47,9 +41,5 @@ class FederatedCells(ABC):
             store_mb: (setup, client) -> MB of its store.
         """
         maps = 3000 * (self.size(wildcards) / 512) ** 2
-        clients = self.clients(wildcards.setup, wildcards.client)
-        return round(1000 + sum(1000 + maps + 3 * store_mb(wildcards.setup, client) for client in clients))
-
-    def _stores(self, wildcards: Any) -> dict[str, str]:
-        clients = self.clients(wildcards.setup, wildcards.client)
-        return {client: self._config.layout.client(wildcards.setup, client, "data") for client in clients}
+        each = (1000 + maps + 3 * store_mb(wildcards.setup, client) for client in self.names(wildcards))
+        return round(1000 + sum(each))

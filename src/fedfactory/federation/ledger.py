@@ -128,7 +128,7 @@ def read_ledger(file: Path) -> list[dict[str, str]]:
 
 def totals(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str | int]]:
     """All that crossed: messages and bytes for each client, direction and field."""
-    found: dict[tuple[str, str, str], dict[str, str | int]] = {}
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
         key = {name: row[name] for name in ("client", "direction", "field")}
         entry = found.setdefault(tuple(key.values()), {**key, "messages": 0, "bytes": 0})

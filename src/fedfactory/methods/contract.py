@@ -5,8 +5,12 @@ function from slices to labels. Everything around it is shared: which slices it 
 the way back to the raw image's geometry, and later the scores.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
@@ -16,8 +20,53 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_folder
 
+if TYPE_CHECKING:
+    from fedfactory.storage.checkpoints import Checkpoints
+
 Segmenter = Callable[[np.ndarray], np.ndarray]
 """(n, size, size) float32 in [-1, 1], the slices of one case in order -> (n, size, size) uint8, 0 background, 1..C."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a method is fitted on at a target: its function ``fit`` gets it, and the folder of the model to fill.
+
+    Attributes:
+        view: the target's store; ``few_shot()`` is M_t.
+        parameters: as they stand in the configuration; checked before.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``; a method that uses torch calls ``fedfactory.training.devices.prepare`` with it.
+        checkpoints: for :class:`fedfactory.training.loop.Training`, which resumes after a kill.
+        progress: where to report.
+    """
+
+    view: ClientView
+    parameters: Mapping[str, Any]
+    seed: int
+    device: str
+    checkpoints: Checkpoints
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a method predicts with: its function ``segmenter`` gets it.
+
+    Attributes:
+        model: file or folder of the model.
+        others: what else the prediction reads, in the order in which the method's ``Cells.with_model`` names it.
+        view: the target's store.
+        parameters: of the prediction, from the method's ``Cells.prediction``.
+        orientation: of the setup, for pictures.
+        device: ``cpu`` or ``cuda``; a method that uses torch calls ``fedfactory.training.devices.prepare`` with it.
+    """
+
+    model: Path
+    others: tuple[Path, ...]
+    view: ClientView
+    parameters: Mapping[str, Any]
+    orientation: str
+    device: str
 
 
 def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Progress) -> list[str]:

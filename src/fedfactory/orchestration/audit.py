@@ -1,39 +1,38 @@
-"""What the jobs of a run read and write, by a dry run, and who reads private data of whom."""
+"""What the jobs of a run read and write, as Snakemake plans them, and who reads private data of whom.
+
+Jobs come from Snakemake's own events (the logger plugin ``fedfactory-jobs``); what their rules may do comes from the
+declarations of methods and stages (:mod:`fedfactory.orchestration.declared`).
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.declared import Reads, rule, rules
 
 Clients = set[tuple[str, str]]
 """(setup, client) each."""
-FEDERATIONS: dict[str, Callable[[Clients, Clients, Clients], bool]] = {
-    # Whoever takes part.
-    "factory_train": lambda read, target, sources: True,
-    # Everybody but the target.
-    "feddg_train": lambda read, target, sources: not read & target,
-    # The target, and its source.
-    "fedmedgan_train": lambda read, target, sources: target <= read <= target | sources,
-}
-"""Rules that are a federation themselves: every client has a process of its own, which alone opens its store. And who
-may take part, by the clients whose stores are read, those whose models are made, and the sources of all setups."""
-TRUTH = ("score", "slices", "sam_predict_oracle")
-"""Rules that may read the truth of test volumes: scoring, pictures of it, and a row that Table 1 refuses."""
-PICTURES = ("figure2", "cells", "failures", "page", "all")
-"""Rules that may read what clients release of the truth, for pictures; a method that did would see it."""
-_PRIVATE = r"(?:raw\b|data\b|truth\b|nnunet_plan\b|\w+/seed\d+/(?:look|predictions)\b)"
+_LINES = 12
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a dry run.
+    """A job of a run.
 
     Attributes:
         rule: its name.
         inputs: files that it waits for.
         outputs: files that it makes.
-        shell: its command.
+        shell: its command; empty for a job that only waits for others.
         wildcards: their values.
         resources: those that are numbers, for instance ``mem_mb``, ``runtime`` in minutes and ``gpu``.
     """
@@ -47,40 +46,76 @@ class Job:
 
     def reads_truth(self) -> bool:
         """Whether the truth of test volumes is among its inputs, or in its command without being made by it."""
-        named = re.findall(r"results/\S*/truth\b", " ".join((*self.inputs, self.shell)))
-        return any(name not in self.outputs for name in named)
+        return bool(self._read(r"results/\S*/truth\b"))
 
     def reads_released_truth(self) -> bool:
         """Whether slices with the truth of test volumes, released for pictures, are read: by inputs or command."""
-        named = re.findall(r"results/\S*/(?:panel\.npz|worst\.npz|slices\.js)", " ".join((*self.inputs, self.shell)))
-        return any(name not in self.outputs for name in named)
+        return bool(self._read(rf"results/\S*/(?:{_any(name for own in rules().values() for name in own.releases)})"))
 
     def private_of(self, run: str) -> Clients:
         """Clients (setup, client) whose private data it reads, by its inputs or its command."""
-        text = " ".join((*self.inputs, self.shell))
-        return set(re.findall(rf"results/{re.escape(run)}/(\w+)/(\w+)/{_PRIVATE}", text))
+        return {(setup, client) for setup, client, _ in self._private(run)}
+
+    def private_parts(self, run: str, setup: str, client: str) -> set[str]:
+        """Which of a client's private files and folders it reads, without those that it makes."""
+        own = f"results/{run}/{setup}/{client}/"
+        found = {part for *owner, part in self._private(run) if owner == [setup, client]}
+        return {part for part in found if own + part not in self.outputs}
 
     def clients(self, run: str) -> Clients:
         """Clients in whose folders it writes."""
         return set(re.findall(rf"results/{re.escape(run)}/(\w+)/(\w+)/", " ".join(self.outputs)))
 
+    def _private(self, run: str) -> list[tuple[str, str, str]]:
+        names = _any(name for own in rules().values() for name in own.private)
+        pattern = rf"results/{re.escape(run)}/(\w+)/(\w+)/((?:\w+/seed\d+/)?(?:{names})\b)"
+        return re.findall(pattern, " ".join((*self.inputs, self.shell)))
 
-def parse(dry_run: str) -> list[Job]:
-    """Jobs of ``snakemake --dry-run --forceall --printshellcmds``, from what it prints."""
-    jobs = []
-    for block in re.split(r"\n(?=(?:local)?rule \w+:\n)", dry_run)[1:]:
-        rule = re.match(r"(?:local)?rule (\w+):", block).group(1)
-        files = {}
-        for key in ("input", "output"):
-            found = re.search(rf"^    {key}: (.*)$", block, re.M)
-            files[key] = tuple(found.group(1).split(", ")) if found else ()
-        shell = re.search(r"^Shell command: (.*)$", block, re.M)
-        wildcards, resources = (_pairs(block, key) for key in ("wildcards", "resources"))
-        numbers = {key: float(value) for key, value in resources.items() if re.fullmatch(r"[\d.]+", value)}
-        # A job without a command, which only waits for others, is printed with None.
-        command = shell.group(1) if shell and shell.group(1) != "None" else ""
-        jobs.append(Job(rule, files["input"], files["output"], command, wildcards, numbers))
-    return jobs
+    def _read(self, pattern: str) -> list[str]:
+        named = re.findall(pattern, " ".join((*self.inputs, self.shell)))
+        return [name for name in named if name not in self.outputs]
+
+
+def planned(
+    project: Path, files: Sequence[Path], *options: str, folder: Path | None = None, targets: Sequence[str] = ()
+) -> list[Job]:
+    """Jobs that a run has left, by Snakemake itself; all of them with the option ``--forceall``.
+
+    Args:
+        project: folder of the Snakefile.
+        files: of the configuration.
+        options: for Snakemake.
+        folder: where it would run; None for the project's folder.
+        targets: files to make; the whole run without.
+
+    Raises:
+        FedFactoryError: Snakemake refuses the configuration.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        listed = Path(temporary) / "jobs.jsonl"
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--snakefile", project / "Snakefile"]
+        command += ["--logger", "fedfactory-jobs", "--logger-fedfactory-jobs-file", listed, *options]
+        command += ["--directory", folder or project, "--configfile", *files, "--", *targets]
+        result = subprocess.run(
+            [str(word) for word in command],
+            cwd=project,
+            # The project's own package, whichever one asks.
+            env=os.environ | {"PYTHONPATH": f"{project.resolve() / 'src'}:{os.environ.get('PYTHONPATH', '')}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])
+            raise FedFactoryError(f"the run cannot be planned:\n{tail}")
+        return read_jobs(listed)
+
+
+def read_jobs(file: Path) -> list[Job]:
+    """Jobs as the logger plugin ``fedfactory-jobs`` wrote them."""
+    jobs = [json.loads(line) for line in file.read_text().splitlines()]
+    return [Job(**{**job, "inputs": tuple(job["inputs"]), "outputs": tuple(job["outputs"])}) for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -107,22 +142,13 @@ def uses(jobs: Iterable[Job], run: str, setup: str, client: str) -> list[Use]:
     for job in jobs:
         if (setup, client) not in job.private_of(run):
             continue
-        names = re.findall(rf"{re.escape(own)}({_PRIVATE})", " ".join((*job.inputs, job.shell)))
-        # A command names what it makes as well.
-        names = [name for name in names if own + name not in job.outputs]
-        read = {re.sub(r"\w+/seed\d+", "<method>/<seed>", name) for name in names}
+        read = {re.sub(r"\w+/seed\d+", "<method>/<seed>", name) for name in job.private_parts(run, setup, client)}
         left = {re.sub(r"seed\d+", "<seed>", name) for name in job.outputs if not name.startswith(own)}
         found.setdefault(job.rule, []).append((read, left))
     return [
-        Use(rule, len(items), *(tuple(sorted(set().union(*(item[part] for item in items)))) for part in (0, 1)))
-        for rule, items in found.items()
+        Use(name, len(items), *(tuple(sorted(set().union(*(item[part] for item in items)))) for part in (0, 1)))
+        for name, items in found.items()
     ]
-
-
-def _pairs(block: str, key: str) -> dict[str, str]:
-    """A line ``key: a=1, b=2`` of a job."""
-    found = re.search(rf"^    {key}: (.*)$", block, re.M)
-    return dict(pair.split("=", 1) for pair in found.group(1).split(", ") if "=" in pair) if found else {}
 
 
 def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str], sources: Mapping[str, str]) -> list[str]:
@@ -134,26 +160,35 @@ def violations(jobs: Iterable[Job], run: str, centralised: Iterable[str], source
         centralised: methods that are declared centralised.
         sources: setup -> its source client.
     """
-    found = []
-    declared = tuple(f"/{name}/" for name in centralised)
+    found, declared = [], set(centralised)
     for job in jobs:
-        if job.rule not in TRUTH and job.reads_truth():
-            found.append(f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads the truth of test volumes")
-        if job.rule not in PICTURES and job.reads_released_truth():
-            found.append(
-                f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads pictures with the truth in them"
-            )
-        read, written = job.private_of(run), job.clients(run)
-        if any(mark in name for mark in declared for name in job.outputs):
+        may, who = rule(job.rule), f"rule {job.rule}, which makes {', '.join(job.outputs)},"
+        if not may.truth and job.reads_truth():
+            found.append(f"{who} reads the truth of test volumes")
+        if not may.shows_truth and job.reads_released_truth():
+            found.append(f"{who} reads pictures with the truth in them")
+        if job.wildcards.get("method") in declared:
             continue
-        if job.rule in FEDERATIONS:
-            allowed = (
-                FEDERATIONS[job.rule](read, written, set(sources.items()))
-                and len({setup for setup, _ in read | written}) == 1
-            )
-        else:
-            allowed = not read or (len(read) == 1 and (not written or read == written))
-        if not allowed:
-            names = ", ".join("/".join(client) for client in sorted(read))
-            found.append(f"rule {job.rule}, which makes {', '.join(job.outputs)}, reads private data of {names}")
+        if not _allowed(may.reads, job.private_of(run), job.clients(run), sources):
+            names = ", ".join("/".join(client) for client in sorted(job.private_of(run)))
+            found.append(f"{who} reads private data of {names}")
     return found
+
+
+def _allowed(may: Reads, read: Clients, written: Clients, sources: Mapping[str, str]) -> bool:
+    """Whether a job that writes in the folders of some clients may read private data of these."""
+    if may.federated and len({setup for setup, _ in read | written}) != 1:
+        return False
+    match may:
+        case Reads.OWN:
+            return not read or (len(read) == 1 and (not written or read == written))
+        case Reads.SOURCE_AND_TARGET:
+            return written <= read <= written | set(sources.items())
+        case Reads.ALL_BUT_TARGET:
+            return not read & written
+        case Reads.ALL:
+            return True
+
+
+def _any(names: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, set(names))))

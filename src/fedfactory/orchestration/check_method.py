@@ -24,7 +24,8 @@ import yaml
 from fedfactory.config.run import Config, load_config
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.audit import parse, violations
+from fedfactory.orchestration.audit import planned, violations
+from fedfactory.orchestration.declared import methods as declared_methods
 from fedfactory.storage.weights_table import FOLDER as WEIGHTS
 
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
@@ -63,8 +64,8 @@ class Check:
         """The target's store."""
         return self.folder / self.config.layout.client(self.setup, self.target, "data")
 
-    def snakemake(self, *arguments: str) -> str:
-        """Run the workflow, and return what it says.
+    def snakemake(self, *arguments: str) -> None:
+        """Run the workflow.
 
         Raises:
             FedFactoryError: it fails.
@@ -75,7 +76,6 @@ class Check:
         if result.returncode:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])
             raise FedFactoryError(f"method '{self.method}' does not run:\n{tail}")
-        return result.stdout + result.stderr
 
     def predict(self) -> dict[str, bytes]:
         """Make the predictions, and read them."""
@@ -123,9 +123,9 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
 def check_method(check: Check) -> list[str]:
     """Run the method twice, and say what violates the contract; an empty list if nothing does."""
     method = check.config.methods[check.method]
-    plan = check.snakemake("--dry-run", "--forceall", "--printshellcmds", "--", str(_scores(check)))
+    jobs = planned(check.project, [check.file], "--forceall", folder=check.folder, targets=[str(_scores(check))])
     sources = {name: setup.source for name, setup in check.config.setups.items()}
-    found = violations(parse(plan), check.config.run, [check.method] if method.centralised else [], sources)
+    found = violations(jobs, check.config.run, [check.method] if method.centralised else [], sources)
     first = check.predict()
     found += _geometry(check)
     _hide(check, method.uses_mt)
@@ -141,7 +141,7 @@ def check_method(check: Check) -> list[str]:
 
 
 def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
-    """A method and all that its parameters name (``base``, ``like``, ``start``)."""
+    """A method and all that its parameters name, by the parameters that its declaration gives."""
     needed, waiting = set(), [method]
     while waiting:
         name = waiting.pop()
@@ -149,7 +149,8 @@ def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
             continue
         needed.add(name)
         parameters = methods[name].get("parameters", {})
-        waiting += [parameters[key] for key in ("base", "like", "start") if key in parameters]
+        declared = declared_methods().get(methods[name].get("rules"))
+        waiting += [parameters[key] for key in (declared.refers if declared else ()) if key in parameters]
     return needed
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.parameters import merged
-from fedfactory.config.run import load_config, read_yaml
+from fedfactory.config.files import read_run
+from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 
 
@@ -75,14 +75,20 @@ def _anywhere(commands: Any, name: str, work: Callable[..., int], help_: str) ->
 
 
 def _methods(project: Path, arguments: argparse.Namespace) -> int:
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
-    rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    from fedfactory.orchestration.declared import methods
+
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    rows: list[tuple[str, ...]] = [("name", "label", "rules", "M_t", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
-        rows.append((m.name, m.label, f"rules/{m.rules}.smk", *flags))
+        rows.append((m.name, m.label, m.rules, *flags))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for name in dict.fromkeys(m.rules for m in config.methods.values()):
+        print(f"\n{name}: {methods()[name].title}")
+        for rule in methods()[name].rules:
+            print(f"    {rule.name} reads {rule.reads.value} data; lets out: {rule.lets_out or 'nothing'}")
     return 0
 
 
@@ -91,7 +97,7 @@ def _check(project: Path, arguments: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
-        found = check_method(prepare(project, _values(arguments.configfile), arguments.method, folder))
+        found = check_method(prepare(project, read_run(arguments.configfile, project), arguments.method, folder))
     for sentence in found:
         print(f"{arguments.method}: {sentence}")
     if not found:
@@ -103,7 +109,7 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.data.releases import read_releases
     from fedfactory.data.survey import changed_files, report, survey
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     if config.phantom:
         raise FedFactoryError(f"{config.file}: key 'data.source': the workflow makes phantoms itself; nothing to check")
     if arguments.setup not in config.setups:
@@ -126,14 +132,15 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
 
 def _plan(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.data.releases import read_releases
+    from fedfactory.orchestration.audit import planned
     from fedfactory.orchestration.costs import Costs
-    from fedfactory.orchestration.plan import dry_run, make_plan, report
+    from fedfactory.orchestration.plan import make_plan, report
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     if arguments.gpus < 1:
         raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
-    costs = Costs.read(project, arguments.measured or Path(config.layout.root), not config.phantom)
-    plan = make_plan(dry_run(project, arguments.configfile), config, costs, read_releases(project))
+    costs = Costs.read(project, arguments.measured or Path(config.layout.root), config)
+    plan = make_plan(planned(project, arguments.configfile), config, costs, read_releases(project))
     size = f"{len(config.methods)} methods, {sum(len(s.targets) for s in config.setups.values())} targets"
     title = f"Run '{config.run}' ({config.file}): {size}, seeds {', '.join(map(str, config.seeds))}"
     print(report(title, plan, arguments.gpus))
@@ -143,26 +150,29 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
 def _preflight(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.preflight import preflight
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     lines, ready = preflight(project, config)
     print("\n".join(lines))
     return 0 if ready else 1
 
 
 def _audit(project: Path, arguments: argparse.Namespace) -> int:
-    from fedfactory.orchestration.audit import FEDERATIONS, uses, violations
-    from fedfactory.orchestration.plan import dry_run
+    from fedfactory.orchestration.audit import planned, uses, violations
+    from fedfactory.orchestration.declared import rule
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     setup, _, client = arguments.client.partition("/")
     if setup not in config.setups or client not in config.setups[setup].clients:
         known = ", ".join(f"{entry.name}/{name}" for entry in config.setups.values() for name in entry.clients)
         raise FedFactoryError(f"{config.file}: there is no client '{arguments.client}'; known are {known}")
-    jobs = dry_run(project, arguments.configfile, "--forceall")
+    jobs = planned(project, arguments.configfile, "--forceall")
     print(f"Jobs that read private data of {arguments.client}; all others read none of it.\n")
     for use in uses(jobs, config.run, setup, client):
-        how = " (federation: a process of the client's own opens them)" if use.rule in FEDERATIONS else ""
+        declared = rule(use.rule)
+        how = " (federation: a process of the client's own opens them)" if declared.reads.federated else ""
         print(f"{use.rule}: {use.jobs} jobs read {', '.join(use.reads)}{how}")
+        if declared.lets_out:
+            print(f"    lets out: {declared.lets_out}")
         for name in use.leaves:
             print(f"    leaves the client's folder: {name}")
     if config.pictures:
@@ -190,14 +200,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
     print("\n".join(report(verdict)))
     return 0 if verdict.sound(arguments.partial) else 1
-
-
-def _values(files: Sequence[Path]) -> dict[str, Any]:
-    """Configuration files merged as Snakemake merges them: later ones win, mappings key by key."""
-    values: dict[str, Any] = {}
-    for file in files:
-        values = merged(values, read_yaml(file, str(file)))
-    return values
 
 
 def _project() -> Path:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fedfactory.config.parameters import STRICT, Count, Natural, Positive, read
-from fedfactory.config.run import read_yaml
+from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration import declared
 from fedfactory.orchestration.audit import Job
 from fedfactory.storage.files import inside
 
@@ -81,23 +81,25 @@ class Costs:
         seconds: rule -> seconds of a unit, by that table.
         finished: rule -> mean seconds of its finished jobs.
         run: folder of the run that has them; None without one.
-        paper_scale: whether the table's figures, of 512 pixels, hold for this run.
+        config: the run that is planned; the table's figures, of 512 pixels, hold for one on real data.
+        project: folder of the Snakefile.
     """
 
     table: CostTable
     seconds: Mapping[str, float]
     finished: Mapping[str, float]
     run: Path | None
-    paper_scale: bool
+    config: Config
+    project: Path
 
     @classmethod
-    def read(cls, project: Path, run: Path | None, paper_scale: bool = True) -> Costs:
+    def read(cls, project: Path, run: Path | None, config: Config) -> Costs:
         """Read the table, the benchmarks that it names, and what the jobs of a run took.
 
         Args:
             project: folder of the Snakefile.
             run: a run's folder; None for none.
-            paper_scale: see the attribute.
+            config: see the attribute.
 
         Raises:
             FedFactoryError: a bad table, or a benchmark that lacks a row.
@@ -108,16 +110,16 @@ class Costs:
         except FedFactoryError as error:
             raise FedFactoryError(f"{FILE}: {error}") from None
         finished = _finished(run) if run is not None else {}
-        return cls(table, seconds, finished, run if finished else None, paper_scale)
+        return cls(table, seconds, finished, run if finished else None, config, project)
 
     def of(self, job: Job) -> tuple[float, str]:
         """Seconds of a job, and in words where they come from."""
         if job.rule in self.finished:
             return self.finished[job.rule], f"mean of the finished jobs in {self.run}"
         cost = self.table.rules.get(job.rule)
-        if cost is None or not self.paper_scale:
+        if cost is None or self.config.phantom:
             return _SHORT, "a short job"
-        units = steps(job) if cost.unit == "step" else 1
+        units = steps(job, self.config, self.project) if cost.unit == "step" else 1
         if cost.measured:
             return units * self.seconds[job.rule], f"{cost.measured.file}, {self.table.card}"
         return units * self.seconds[job.rule], f"assumed: {cost.because}"
@@ -127,43 +129,27 @@ class Costs:
 _SHORT = 10.0
 
 
-def steps(job: Job) -> int:
-    """Optimiser steps of a training job, from its own command; all clients of a federation together."""
-    words = shlex.split(job.shell)
-    parameters = json.loads(words[words.index("--parameters") + 1])
-    return _STEPS[job.rule](parameters, job)
+def steps(job: Job, config: Config, project: Path) -> int:
+    """Optimiser steps of a training job, as its rule declares them; all clients of a federation together.
 
-
-def _rounds(parameters: Mapping[str, Any]) -> int:
-    return parameters["rounds"] * parameters["local_steps"]
-
-
-def _factory(parameters: Mapping[str, Any]) -> int:
-    federation = parameters["federation"]
-    refinement = federation["refinement_rounds"] * federation["refinement_steps"]
-    return federation["clients_per_round"] * (_rounds(federation) + refinement)
-
-
-_STEPS: dict[str, Callable[[Mapping[str, Any], Job], int]] = {
-    "factory_train": lambda p, job: _factory(p),
-    "factory_look": lambda p, job: p["steps"],
-    "source_branch": lambda p, job: p["schedule"]["steps"],
-    "adapt": lambda p, job: p["schedule"]["steps"],
-    "nnunet_train": lambda p, job: p["epochs"] * p["iterations_per_epoch"],
-    "nnunet_finetune": lambda p, job: sum(s["epochs"] for s in p["schedules"]) * p["iterations_per_epoch"],
-    # One step at every client that takes part.
-    "feddg_train": lambda p, job: _rounds(p) * len(job.inputs),
-    "fedmedgan_train": lambda p, job: _rounds(p) * len(job.inputs),
-}
+    Args:
+        job: of a rule that declares steps.
+        config: the run.
+        project: folder of the Snakefile.
+    """
+    parameters = declared.owner(job.rule).parameters_of(config, project, job.wildcards)
+    return declared.rule(job.rule).steps(parameters, len(job.private_of(config.run)))
 
 
 def _seconds(project: Path, rule: str, cost: Cost) -> float:
     if (cost.measured is None) == (cost.assumed is None) or (cost.assumed and not cost.because):
         raise FedFactoryError(f"key 'rules.{rule}': needs either 'measured', or 'assumed' with 'because'")
-    if cost.unit == "step" and rule not in _STEPS:
-        raise FedFactoryError(f"key 'rules.{rule}.unit': this rule has no steps; known are {', '.join(_STEPS)}")
-    if cost.measured is None:
+    if cost.unit == "step" and declared.rule(rule).steps is None:
+        known = ", ".join(name for name, found in declared.rules().items() if found.steps)
+        raise FedFactoryError(f"key 'rules.{rule}.unit': this rule has no steps; known are {known}")
+    if cost.assumed is not None:
         return cost.assumed
+    assert cost.measured is not None, "one of both is given"
     path = inside(project, cost.measured.file, f"key 'rules.{rule}.measured.file'")
     try:
         with path.open(newline="") as file:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from fedfactory.config.run import Config
 from fedfactory.data.releases import ReleaseTable, store_mb
-from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.audit import Job, parse
+from fedfactory.orchestration.audit import Job
 from fedfactory.orchestration.costs import Costs
-
-_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -57,26 +51,11 @@ class Plan:
     chain_hours: float
 
 
-def dry_run(project: Path, files: Sequence[Path], *options: str) -> list[Job]:
-    """Jobs that a run has left, by Snakemake itself; all of them with the option ``--forceall``.
-
-    Raises:
-        FedFactoryError: Snakemake refuses the configuration.
-    """
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds", "--cores", "1", *options]
-    command += ["--configfile", *map(str, files)]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if result.returncode:
-        tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])
-        raise FedFactoryError(f"the run cannot be planned:\n{tail}")
-    return parse(result.stdout + result.stderr)
-
-
 def make_plan(jobs: Sequence[Job], config: Config, costs: Costs, table: ReleaseTable) -> Plan:
     """Add up what the jobs take.
 
     Args:
-        jobs: what is left, from :func:`dry_run`.
+        jobs: what is left, from :func:`fedfactory.orchestration.audit.planned`.
         config: the run.
         costs: what jobs take.
         table: what complete releases hold, for the size of stores.
@@ -133,7 +112,7 @@ _HEAD = ("stage", "jobs", "GPU h", "core h", "longest h", "memory GB", "disk GB"
 
 def report(title: str, plan: Plan, gpus: int) -> str:
     """The plan as plain text for a terminal."""
-    rows = [_HEAD]
+    rows: list[tuple[str, ...]] = [_HEAD]
     for stage in plan.stages:
         hours = (stage.gpu_hours, stage.cpu_hours, stage.longest_hours)
         figures = (*(_number(value) for value in hours), f"{stage.memory_gb:.1f}", _number(stage.disk_gb))

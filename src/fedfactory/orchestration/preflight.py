@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from fedfactory.config.run import Config
+from fedfactory.orchestration.declared import methods
 from fedfactory.training.devices import why_no_gpu
 
 # Peak memory of the steps at 512 pixels, as measured on a GPU.
 _MEASURED = Path("docs/benchmarks/gpu_paper.csv")
 _PIXELS = 512
 _GIB = 2**30
-_PARTS = ("source", "labelled", "unlabelled", "pairs")
-# Rules of a method -> measured steps, and how many times the measured batch its own is.
-_STEPS: dict[str, dict[str, Callable[[Mapping[str, Any]], float]]] = {
-    "nnunet": {"nnU-Net's network, a step of 12 slices": lambda p: (p.get("batch_size") or 12) / 12},
-    "adaptation": {
-        "source, the paper's batch": lambda p: p["source"]["batch"] / 8,
-        "target, inter, the paper's batch": lambda p: sum(p["target"]["batch"].get(part, 0) for part in _PARTS) / 4,
-    },
-    "feddg": {"FedDG, a client's step": lambda p: p["batch"] / 5},
-    # Measured with both clients in one process; here they have a process each, on one card.
-    "fedmedgan": {"FedMed-GAN, a step at both clients": lambda p: p["batch"] / 4},
-    "sam": {"SAM, 12 slices": lambda p: 1.0},
-    "universeg": {"UniverSeg, 12 slices": lambda p: 1.0},
-}
 _FACTORY = "factory, 16 passes"
 
 
@@ -79,7 +64,10 @@ def needed_memory(project: Path, config: Config) -> list[tuple[str, float]]:
         share = training["batch"] / 2 * (config.factory["network"]["image_size"] / _PIXELS) ** 2
         found.append(("factory", share * peaks[_FACTORY, training["precision"]]))
     for method in config.methods.values():
-        for step, share in _STEPS.get(method.rules, {}).items():
+        declared = methods()[method.rules]
+        for step, share in declared.peaks.items():
             (peak,) = (value for (name, _), value in peaks.items() if name == step)
-            found.append((f"{method.name}: {step}", pixels * share(method.parameters) * peak))
+            cells = declared.open(config, project)
+            batches = max(share(cells.of(method.name, setup)) for setup in config.setups)
+            found.append((f"{method.name}: {step}", pixels * batches * peak))
     return found

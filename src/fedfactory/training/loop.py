@@ -55,8 +55,9 @@ class Plain:
 
     def __init__(self, optimiser: torch.optim.Optimizer):
         self._optimiser = optimiser
-        self.step, self.state_dict = optimiser.step, optimiser.state_dict
-        self.load_state_dict = optimiser.load_state_dict
+        self.step: Callable[[], Any] = optimiser.step
+        self.state_dict: Callable[[], dict[str, Any]] = optimiser.state_dict
+        self.load_state_dict: Callable[[Any], None] = optimiser.load_state_dict
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate."""
@@ -175,9 +176,10 @@ class Learner:
         self.optimiser.set_rate(share * self.rate)
         self.network.zero_grad()
 
-    def step(self, clip: float) -> None:
-        """One step along the gradients, whose norm is clipped."""
-        nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+    def step(self, clip: float | None) -> None:
+        """One step along the gradients, whose norm is clipped unless ``clip`` is None."""
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
         self.optimiser.step()
 
 
@@ -250,15 +252,14 @@ class Run:
     ):
         self._learners, self._schedule, self._validate = learners, schedule, validate
         self._checkpoints, self._progress, self._clock = checkpoints, progress, Clock()
-        self._history, self._best = History([], [], None), None
+        self._history = History([], [], None)
+        self._best: dict[str, dict[str, Tensor]] | None = None
         self._mean = Average([learner.network for learner in learners.values()], schedule.ema)
         self._parts: dict[str, Any] = {"mean": self._mean}
         for name, learner in learners.items():
             self._parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
-        self._when = set()
-        if validate is not None:
-            p = schedule
-            self._when = {round(i * p.steps / p.validations) for i in range(p.validations + 1)}
+        count = schedule.validations
+        self._when = {round(i * schedule.steps / count) for i in range(count + 1)} if validate else set()
 
     def steps(self) -> range:
         """The steps still to do, after a kill those from the last checkpoint on."""
@@ -305,6 +306,7 @@ class Run:
 
     def _judge(self, step: int) -> None:
         """Keep the average's weights, if they validate better than all before."""
+        assert self._validate is not None, "judged only where there is something to judge by"
         with self._mean.in_place():
             if self._history.validated(step, self._validate()):
                 networks = {name: learner.network for name, learner in self._learners.items()}
@@ -388,7 +390,7 @@ class History:
             return False
         best = max((value for _, _, value in self.validations), default=-1.0)
         self.validations += [(step, way, value) for way, value in dice.items()]
-        way = max(dice, key=dice.get)
+        way = max(dice, key=dice.__getitem__)
         if dice[way] > best:
             self.chosen = (step, way)
         return dice[way] > best
@@ -412,7 +414,9 @@ class History:
     def from_plain(cls, data: Mapping[str, Any]) -> History:
         """Read what :meth:`plain` gave."""
         history = cls([tuple(r) for r in data["losses"]], [tuple(r) for r in data["validations"]], data["chosen"])
-        history.chosen = None if history.chosen is None else tuple(history.chosen)
+        if history.chosen is not None:
+            step, way = history.chosen
+            history.chosen = step, way
         history._sums = {name: list(value) for name, value in data["sums"].items()}
         return history
 

@@ -1,50 +1,30 @@
-"""Which clients make which cell, worked out from the configuration for rules/feddg.smk."""
+"""Which clients make which cell, worked out from the configuration for rules/methods/feddg.smk."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fedfactory.config.parameters import check_setups, for_setup
-from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.cell_jobs import FederatedCells
-from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.methods.cells import Cells, key_of
 
 
-class FedDGCells(FederatedCells):
-    """The methods of a run with ``rules: feddg``.
+class FedDGCells(FederatedCells, Cells):
+    """The methods of a run with ``rules: feddg``."""
 
-    Attributes:
-        parameters: by method and setup.
-    """
-
-    def __init__(self, config: Config) -> None:
-        """Check the parameters of all methods.
-
-        Raises:
-            FedFactoryError: bad parameters.
-        """
-        super().__init__(config)
-        self.parameters = {}
-        for method in config.methods.values():
-            if method.rules != "feddg":
-                continue
-            key = f"{config.file}: key 'methods.{method.name}"
-            place = f"methods.{method.name}.parameters"
-            check_setups(method.parameters, config.setups, place)
-            self.parameters[method.name] = {
-                setup: FedDGParameters.from_mapping(for_setup(method.parameters, setup), place)
-                for setup in config.setups
-            }
-            for setup, p in self.parameters[method.name].items():
-                edge = config.preprocessing["image_size"]
+    def _check(self) -> None:
+        edge = self._config.preprocessing["image_size"]
+        for name, own in self.parameters.items():
+            for setup, p in own.items():
                 if p.image_size > edge or p.image_size >> (len(p.features) - 1) <= 1:
                     raise FedFactoryError(
-                        f"{key}.parameters.image_size': {p.image_size} pixels in setup {setup} are more than the "
+                        f"key '{key_of(name)}.image_size': {p.image_size} pixels in setup {setup} are more than the "
                         f"{edge} of the stores, or too few for {len(p.features)} resolutions"
                     )
-            if method.uses_mt:
-                raise FedFactoryError(f"{key}.uses_mt': FedDG sees nothing of the target; set it to false")
+            if self.entries[name].uses_mt:
+                raise FedFactoryError(
+                    f"key 'methods.{name}.uses_mt': FedDG sees nothing of the target; set it to false"
+                )
 
     def clients(self, setup: str, target: str) -> list[str]:
         """All clients of a setup with labels, but the target."""
@@ -53,8 +33,12 @@ class FedDGCells(FederatedCells):
 
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the network reads."""
-        return self.parameters[wildcards.method][wildcards.setup].image_size
+        return self.of(wildcards.method, wildcards.setup).image_size
 
     def classes(self, wildcards: Any) -> int:
         """Foreground classes of the setup."""
         return len(self._config.setups[wildcards.setup].classes)
+
+    def prediction(self, wildcards: Any) -> dict[str, Any]:
+        """None: all that the prediction needs stands in the model's folder."""
+        return {}

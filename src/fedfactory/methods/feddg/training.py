@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.contract import Trained
 from fedfactory.methods.feddg import client as feddg_client
 from fedfactory.methods.feddg.amplitude import half_width
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS
@@ -25,6 +27,7 @@ from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches, resize
+from fedfactory.training.devices import prepare
 from fedfactory.training.seeds import derive_seed
 
 
@@ -58,7 +61,7 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights, b = initial_weights(p, classes, cell.seed), half_width(p.image_size, p.window)
-    fields = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
+    fields: dict[str, Any] = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
     advice = f"lower 'learning_rate' or 'inner_learning_rate' in '{cell.key}'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
@@ -96,6 +99,11 @@ class FedDGSegmenter:
             logits = interpolate(logits, images.shape[1:], mode="bilinear", align_corners=False)
             found.append(logits[:count].argmax(1).to(torch.uint8).cpu().numpy())
         return np.concatenate(found)
+
+
+def segmenter(trained: Trained) -> FedDGSegmenter:
+    """The segmenter of a cell."""
+    return read_segmenter(trained.model, prepare(trained.device))
 
 
 def read_segmenter(model: Path, device: str) -> FedDGSegmenter:

@@ -1,48 +1,36 @@
-"""Which models make which cell, worked out from the configuration for rules/fedmedgan.smk."""
+"""Which models make which cell, worked out from the configuration for rules/methods/fedmedgan.smk."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.cell_jobs import FederatedCells
-from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.methods.nnunet.cells import NnunetCells
+from fedfactory.methods.cells import Cells, key_of
+from fedfactory.orchestration.declared import Method, methods
 
 
-class FedMedGanCells(FederatedCells):
-    """The methods of a run with ``rules: fedmedgan``.
+class FedMedGanCells(FederatedCells, Cells):
+    """The methods of a run with ``rules: fedmedgan``."""
 
-    Attributes:
-        parameters: by method.
-    """
+    def __init__(self, config: Config, project: Path, declared: Method) -> None:
+        self._nnunet = methods()["nnunet"].open(config, project)
+        super().__init__(config, project, declared)
 
-    def __init__(self, config: Config) -> None:
-        """Check the parameters of all methods.
-
-        Raises:
-            FedFactoryError: bad parameters, or a ``base`` that is no nnU-Net trained on the source.
-        """
-        super().__init__(config)
-        self._nnunet = NnunetCells(config)
-        self.parameters = {}
-        for method in config.methods.values():
-            if method.rules != "fedmedgan":
-                continue
-            key = f"methods.{method.name}.parameters"
-            p = FedMedGanParameters.from_mapping(method.parameters, key)
-            if p.base not in self._nnunet.scratch:
+    def _check(self) -> None:
+        for name, entry in self.entries.items():
+            for p in self.parameters[name].values():
+                if p.base not in self._nnunet.scratch:
+                    raise FedFactoryError(
+                        f"key '{key_of(name)}.base': '{p.base}' is no nnU-Net trained on the source; known are "
+                        f"{', '.join(self._nnunet.scratch) or 'none'}"
+                    )
+            if entry.uses_mt:
                 raise FedFactoryError(
-                    f"{config.file}: key '{key}.base': '{p.base}' is no nnU-Net trained on the source; known are "
-                    f"{', '.join(self._nnunet.scratch) or 'none'}"
+                    f"key 'methods.{name}.uses_mt': FedMed-GAN sees no label of the target; set it to false"
                 )
-            if method.uses_mt:
-                raise FedFactoryError(
-                    f"{config.file}: key 'methods.{method.name}.uses_mt': FedMed-GAN sees no label of the target; set "
-                    "it to false"
-                )
-            self.parameters[method.name] = p
 
     def clients(self, setup: str, target: str) -> list[str]:
         """Both clients, the source first."""
@@ -52,13 +40,13 @@ class FedMedGanCells(FederatedCells):
         """Edge of the images that the networks read: that of the stores."""
         return self._config.preprocessing["image_size"]
 
-    def source_model(self, wildcards: Any) -> str:
-        """The source model that segments translated images."""
-        source = self._config.setups[wildcards.setup].source
-        base = self.parameters[wildcards.method].base
-        return self._config.layout.cell(wildcards.setup, source, base, wildcards.seed, "model")
+    def with_model(self, wildcards: Any) -> list[str]:
+        """The source's nnU-Net, which segments translated images."""
+        return [self._nnunet.source_model(wildcards, self._base(wildcards))]
 
-    def mirroring(self, wildcards: Any) -> str:
-        """Command-line switch of that model's prediction."""
-        base = self._nnunet.parameters[self.parameters[wildcards.method].base]
-        return "--mirroring" if base.test_time_mirroring else ""
+    def prediction(self, wildcards: Any) -> dict[str, bool]:
+        """That nnU-Net's own."""
+        return self._nnunet.flips(self._base(wildcards), wildcards.setup)
+
+    def _base(self, wildcards: Any) -> str:
+        return self.of(wildcards.method, wildcards.setup).base

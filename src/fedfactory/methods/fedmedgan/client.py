@@ -69,9 +69,9 @@ class FedMedGanClient:
             "discriminator": torch.optim.Adam(self._discriminator.parameters(), lr=p.learning_rate, betas=_BETAS),
         }
         batch = torch.zeros(p.batch, *images.shape[1:])
-        fields = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
+        fields: dict[str, Any] = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
         self.allowlist = Allowlist.of(tuple(clients), **fields)
-        self.fingerprint = hashlib.sha256(images.numpy()).hexdigest()
+        self.fingerprint = hashlib.sha256(images.numpy().data).hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
         """Its name."""

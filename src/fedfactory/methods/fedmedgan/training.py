@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,8 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, size, size)
     advice = f"lower '{cell.key}.learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
-    allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
+    fields: dict[str, Any] = {WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch}
+    allowlist = Allowlist.of(clients, **fields)
     server = FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps)
     cell.train(server, fedmedgan_client.__name__, out, {}, progress)
 
@@ -127,4 +129,5 @@ def read_generator(model: Path, device: str) -> Generator:
         ) from None
     generators = make_generators(p).to(device)
     load_weights(generators, model / "weights.pt", device)
-    return generators.requires_grad_(False).eval()[TO_SOURCE]
+    chosen: Any = generators.requires_grad_(False).eval()[TO_SOURCE]
+    return chosen

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.contract import Segmenter, Trained
 from fedfactory.storage.files import new_file
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.storage.weights_choice import TINY
 from fedfactory.training.loop import History
+
+_NAMED = ("weights", "sha256")
 
 
 def write_pretrained(
@@ -58,7 +61,7 @@ def verified(record: Path, weights: Path) -> dict[str, str]:
     Raises:
         FedFactoryError: neither, or a file that was changed since.
     """
-    card = read_card(record) if record.is_dir() else json.loads(record.read_text())
+    card = _card(record)
     file = weights / "weights.pt" if weights.is_dir() else weights
     try:
         with file.open("rb") as content:
@@ -67,10 +70,16 @@ def verified(record: Path, weights: Path) -> dict[str, str]:
         raise FedFactoryError(f"{file} is gone; remove {record} and start again") from None
     if digest != card["sha256"]:
         raise FedFactoryError(f"{file} was changed after it was checked; remove {record} and start again")
-    return {name: card[name] for name in ("weights", "sha256")}
+    return {name: card[name] for name in _NAMED}
 
 
-def write_named(file: Path, named: Mapping[str, str]) -> None:
-    """Write what :func:`verified` found beside a cell's predictions."""
+def write_named(trained: Trained, segment: Segmenter, cases: Sequence[str], files: Sequence[Path]) -> None:
+    """Write which weights a cell used beside its predictions: name and SHA-256 of the record that it read."""
+    record, (file,) = (trained.others or (trained.model,))[0], files
+    card = _card(record)
     with new_file(file) as new:
-        new.write_text(json.dumps(named, indent=1) + "\n")
+        new.write_text(json.dumps({name: card[name] for name in _NAMED}, indent=1) + "\n")
+
+
+def _card(record: Path) -> dict[str, Any]:
+    return read_card(record) if record.is_dir() else json.loads(record.read_text())

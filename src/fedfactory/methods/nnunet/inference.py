@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.contract import Segmenter
+from fedfactory.methods.contract import Segmenter, Trained
 from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
 from fedfactory.methods.nnunet.model import Model, read_model
 from fedfactory.methods.nnunet.planning import CONFIGURATION
+
+
+def segmenter(trained: Trained) -> Segmenter:
+    """The segmenter of a cell."""
+    return load_segmenter(trained.model, trained.device, trained.parameters["mirroring"])
 
 
 def load_segmenter(model: Path, device: str, test_time_mirroring: bool) -> Segmenter:
@@ -69,7 +75,7 @@ def make_segmenter(model: Model, device: str, test_time_mirroring: bool) -> Segm
     return segment
 
 
-def _network(model: Model, plans: object, configuration: object) -> object:
+def _network(model: Model, plans: Any, configuration: Any) -> Any:
     """Build the model's network, without weights, as its trainer builds it."""
     from fedfactory.methods.nnunet import _trainer
 

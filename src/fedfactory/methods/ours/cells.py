@@ -1,56 +1,36 @@
-"""Which job makes which part of which cell, worked out from the configuration for rules/adaptation.smk."""
+"""Which job makes which part of which cell, worked out from the configuration for rules/methods/adaptation.smk."""
 
 import json
 from typing import Any
 
 from fedfactory.config.parameters import check_setups, for_setup, merged
-from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.parameters import AdaptationParameters, SourceParameters
+from fedfactory.methods.cells import Cells, key_of
+from fedfactory.methods.ours.parameters import AdaptationParameters
 
-_RULES = "adaptation"
 # What differs for a setup stands below the first key; the second names a method that another one resembles.
 _LIKE = "like"
 # What a method has that trains a source branch of its own.
 _OF_A_BRANCH = ("source", "synthetic", "look")
 
 
-class AdaptationCells:
+class AdaptationCells(Cells):
     """The adaptation methods of a run.
 
     Attributes:
-        parameters: method -> setup -> checked parameters.
         sources: names of the methods that have a source branch of their own.
     """
-
-    def __init__(self, config: Config) -> None:
-        """Check the parameters of all methods with ``rules: adaptation``.
-
-        Raises:
-            FedFactoryError: bad parameters, a ``base`` without a source branch, a source outside the federation, or a
-                run without a factory.
-        """
-        self._config = config
-        try:
-            self.parameters = {
-                method.name: {setup: self._parameters(method.name, setup) for setup in config.setups}
-                for method in config.methods.values()
-                if method.rules == _RULES
-            }
-            self._bases = {name: self._base_of(name) for name in self.parameters}
-            self.sources = [name for name, own in self.parameters.items() if all(p.source for p in own.values())]
-            self._check()
-        except FedFactoryError as error:
-            raise FedFactoryError(f"{config.file}: {error}") from None
 
     def _base_of(self, method: str) -> str | None:
         bases = {parameters.base for parameters in self.parameters[method].values()}
         if len(bases) > 1:
-            raise FedFactoryError(f"key '{_key(method)}.base': must be the same in all setups")
+            raise FedFactoryError(f"key '{key_of(method)}.base': must be the same in all setups")
         return bases.pop()
 
     def _check(self) -> None:
         config = self._config
+        self._bases = {name: self._base_of(name) for name in self.parameters}
+        self.sources = [name for name, own in self.parameters.items() if all(p.source for p in own.values())]
         if self.parameters and not config.factory:
             raise FedFactoryError(
                 f"key 'methods.{next(iter(self.parameters))}' adapts from the data factory, and the run has none; add "
@@ -67,7 +47,7 @@ class AdaptationCells:
         method, target = self._config.methods[name], parameters.target
         if parameters.base and parameters.base not in self.sources:
             raise FedFactoryError(
-                f"key '{_key(name)}.base': '{parameters.base}' is no adaptation method with a 'source' of its own; "
+                f"key '{key_of(name)}.base': '{parameters.base}' is no adaptation method with a 'source' of its own; "
                 f"known are {', '.join(self.sources)}"
             )
         if method.centralised != (target.source_samples == "real"):
@@ -77,10 +57,6 @@ class AdaptationCells:
             )
         if method.uses_mt != (target.labelled_slices != 0):
             raise FedFactoryError(f"key 'methods.{name}.uses_mt': an adaptation uses M_t unless 'labelled_slices' is 0")
-
-    def source(self, wildcards: Any) -> SourceParameters:
-        """Parameters of the source branch that a method uses."""
-        return self.parameters[self.base(wildcards.method)][wildcards.setup].source
 
     def base(self, method: str) -> str:
         """The method whose source branch a method uses; itself if it has one."""
@@ -95,46 +71,51 @@ class AdaptationCells:
         return self._section(wildcards, "synthetic")
 
     def look_json(self, wildcards: Any) -> str:
-        """Parameters of the learning of a look."""
-        return self._section(wildcards, "look")
+        """Parameters of the learning of a look, with the factory and the perceptual loss of the source branch."""
+        branch = self._branch(wildcards)
+        variant = self.of(wildcards.method, wildcards.setup).source.factory
+        own = {"look": self._plain(wildcards.method, wildcards.setup)["look"]}
+        return json.dumps({**own, "perceptual": branch["perceptual"], "factory": variant})
 
     def target_json(self, wildcards: Any) -> str:
-        """Parameters of a method's adaptation; those of its source branch stand in the branch's folder."""
-        return self._section(wildcards, "target")
+        """Parameters of a method's adaptation, with the perceptual loss of its source branch."""
+        own = {"target": self._plain(wildcards.method, wildcards.setup)["target"]}
+        return json.dumps({**own, "perceptual": self._branch(wildcards)["perceptual"]})
 
-    def perceptual_json(self, wildcards: Any) -> str:
-        """The perceptual loss of a method's source branch."""
-        return json.dumps(self._plain(self.base(wildcards.method), wildcards.setup)["source"]["perceptual"])
+    def _branch(self, wildcards: Any) -> dict[str, Any]:
+        """Parameters of the source branch that a method uses, as they stand in the configuration."""
+        return self._plain(self.base(wildcards.method), wildcards.setup)["source"]
 
     def shared(self, wildcards: Any, name: str) -> str:
         """What the source's jobs leave for a method's adaptations: ``branch`` or ``synthetic``."""
-        source = self._config.setups[wildcards.setup].source
-        return self._config.layout.cell(wildcards.setup, source, self.base(wildcards.method), wildcards.seed, name)
+        return self._cell(wildcards, self._source(wildcards), self.base(wildcards.method), name)
 
     def look(self, wildcards: Any) -> list[str]:
         """The look of a target outside the federation; nothing for one that the factory knows."""
         if self._config.setups[wildcards.setup].clients[wildcards.client].federated:
             return []
-        cell = (wildcards.setup, wildcards.client, self.base(wildcards.method), wildcards.seed)
-        return [self._config.layout.cell(*cell, "look")]
+        return [self._cell(wildcards, wildcards.client, self.base(wildcards.method), "look")]
 
     def centralised(self, wildcards: Any) -> list[str]:
         """The source's store, for a method that is declared centralised."""
         if self.parameters[wildcards.method][wildcards.setup].target.source_samples == "synthetic":
             return []
-        return [self._config.layout.client(wildcards.setup, self._config.setups[wildcards.setup].source, "data")]
+        return [self._config.layout.client(wildcards.setup, self._source(wildcards), "data")]
 
-    def options(self, wildcards: Any) -> str:
-        """Command-line options for the inputs that only some adaptations have."""
-        given = {"--look": self.look(wildcards), "--centralised": self.centralised(wildcards)}
-        return " ".join(f"{name} {files[0]}" for name, files in given.items() if files)
+    def with_model(self, wildcards: Any) -> list[str]:
+        """The factory, through which the branches read."""
+        return [self._config.layout.factory(wildcards.setup, wildcards.seed, "model")]
+
+    def prediction(self, wildcards: Any) -> dict[str, Any]:
+        """None: all that the prediction needs stands in the model's folder."""
+        return {}
 
     def seed_name(self, wildcards: Any) -> str:
         """The method that seeds derive from: an ablation draws what the method that it is like draws."""
         return self._config.methods[wildcards.method].parameters.get(_LIKE, wildcards.method)
 
     @property
-    def memory(self) -> int:
+    def memory_mb(self) -> int:
         """Memory in MB of an adaptation job: networks as in the factory's training, and all of a client's slices."""
         share = (self._config.preprocessing["image_size"] / 512) ** 2
         return round(2000 + 16000 * share)
@@ -142,9 +123,9 @@ class AdaptationCells:
     def _section(self, wildcards: Any, name: str) -> str:
         return json.dumps(self._plain(wildcards.method, wildcards.setup)[name])
 
-    def _parameters(self, method: str, setup: str) -> AdaptationParameters:
-        check_setups(self._config.methods[method].parameters, self._config.setups, _key(method))
-        return AdaptationParameters.from_mapping(self._plain(method, setup), _key(method))
+    def _values(self, method: str, setup: str) -> dict[str, Any]:
+        check_setups(self.entries[method].parameters, self._config.setups, key_of(method))
+        return self._plain(method, setup)
 
     def _plain(self, method: str, setup: str) -> dict[str, Any]:
         """A method's parameters as they stand in the configuration, for one setup.
@@ -154,17 +135,12 @@ class AdaptationCells:
         values = dict(self._config.methods[method].parameters)
         like = values.pop(_LIKE, None)
         if like is not None:
-            found = self._config.methods.get(like)
-            if found is None or found.rules != _RULES or _LIKE in found.parameters:
+            if like not in self.entries or _LIKE in self.entries[like].parameters:
                 raise FedFactoryError(
-                    f"key '{_key(method)}.{_LIKE}': '{like}' is no adaptation method that stands for itself"
+                    f"key '{key_of(method)}.{_LIKE}': '{like}' is no adaptation method that stands for itself"
                 )
             other = self._plain(like, setup)
             if "base" in values:
                 other = {name: value for name, value in other.items() if name not in _OF_A_BRANCH}
             values = merged(other, values)
         return for_setup(values, setup)
-
-
-def _key(method: str) -> str:
-    return f"methods.{method}.parameters"

@@ -1,70 +1,56 @@
-"""Which weights make which cell, worked out from the configuration for rules/sam.smk."""
+"""Which weights make which cell, worked out from the configuration for rules/methods/sam.smk."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from fedfactory.config.run import TABLE1, Config
+from fedfactory.config.models import TABLE1
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.foundation.cells import weights_input, weights_path
-from fedfactory.methods.sam.parameters import ORACLE, SamParameters
-from fedfactory.storage.weights_choice import TINY
-from fedfactory.storage.weights_table import WeightsTable
+from fedfactory.methods.cells import key_of
+from fedfactory.methods.foundation.cells import FoundationCells
+from fedfactory.methods.sam.parameters import ORACLE
 
 
-class SamCells:
+class SamCells(FoundationCells):
     """The methods of a run with ``rules: sam``.
 
     Attributes:
-        parameters: by method.
         oracles: names of those whose prompt is drawn from the truth.
-        pretrained: names of those that the workflow pre-trains.
     """
 
-    def __init__(self, config: Config, project: Path) -> None:
-        """Check the parameters of all methods.
-
-        Raises:
-            FedFactoryError: bad parameters, weights that config/weights.yaml does not name, a prompt that knows the
-                truth, or a ``start`` that the workflow does not pre-train.
-        """
-        self._config, self._table = config, WeightsTable.read(project)
-        self.parameters = {}
-        for method in config.methods.values():
-            if method.rules != "sam":
-                continue
-            key = f"{config.file}: key 'methods.{method.name}"
-            p = SamParameters.from_mapping(method.parameters, f"methods.{method.name}.parameters")
-            if p.weights != TINY:
-                self._table.entry(p.weights, f"methods.{method.name}.parameters.weights")
-            if not method.uses_mt:
-                raise FedFactoryError(f"{key}.uses_mt': the decoder is fine-tuned on M_t; set it to true")
-            if p.prompt == ORACLE and config.table == TABLE1:
+    def _check(self) -> None:
+        super()._check()
+        first = {name: next(iter(own.values())) for name, own in self.parameters.items()}
+        self.oracles = [name for name, p in first.items() if p.prompt == ORACLE]
+        for name, entry in self.entries.items():
+            if not entry.uses_mt:
+                raise FedFactoryError(f"key 'methods.{name}.uses_mt': the decoder is fine-tuned on M_t; set it to true")
+            if name in self.oracles and self._config.table == TABLE1:
                 raise FedFactoryError(
-                    f"{key}.parameters.prompt': '{ORACLE}' is drawn from the truth of the test volumes and has no "
+                    f"key '{key_of(name)}.prompt': '{ORACLE}' is drawn from the truth of the test volumes and has no "
                     "place in Table 1; put the method into a configuration with another 'table'"
                 )
-            self.parameters[method.name] = p
-        self.oracles = [name for name, p in self.parameters.items() if p.prompt == ORACLE]
-        self.pretrained = [name for name, p in self.parameters.items() if p.weights == TINY]
-        for name, p in self.parameters.items():
+        for name, p in first.items():
             if p.start is not None and (p.start == name or p.start not in self.pretrained):
                 others = ", ".join(other for other in self.pretrained if other != name) or "none"
                 raise FedFactoryError(
-                    f"{config.file}: key 'methods.{name}.parameters.start': '{p.start}' is no model that the workflow "
-                    f"pre-trains; known are {others}"
+                    f"key '{key_of(name)}.start': '{p.start}' is no model that the workflow pre-trains; known are "
+                    f"{others}"
                 )
 
     def start(self, wildcards: Any) -> list[str]:
         """The model that a pre-training goes on from, if any."""
-        start = self.parameters[wildcards.method].start
+        start = next(iter(self.parameters[wildcards.method].values())).start
         return [self._config.layout.foundation(start)] if start else []
 
-    def weights(self, wildcards: Any) -> str:
-        """What tuning and prediction wait for."""
-        return weights_input(self._config, wildcards.method, self.parameters[wildcards.method].weights)
+    def with_model(self, wildcards: Any) -> list[str]:
+        """The weights that the decoders were tuned on."""
+        return [self.weights(wildcards)]
 
-    def path(self, wildcards: Any) -> str:
-        """What they read."""
-        return weights_path(self._config, self._table, wildcards.method, self.parameters[wildcards.method].weights)
+    def with_truth(self, wildcards: Any) -> list[str]:
+        """The same, and the truth of the test volumes, for an oracle."""
+        return [*self.with_model(wildcards), self._config.layout.client(wildcards.setup, wildcards.client, "truth")]
+
+    def prediction(self, wildcards: Any) -> dict[str, Any]:
+        """Where the weights lie."""
+        return {"weights": self.path(wildcards)}

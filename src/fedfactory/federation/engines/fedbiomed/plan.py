@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from fedbiomed.common.datamanager import DataManager
@@ -154,7 +154,7 @@ class ClientTrainingPlan(TorchTrainingPlan):
             that is sent sets it, so that the client sees and approves it.
     """
 
-    trained: ClassVar[ModuleType]
+    trained: ModuleType
 
     def __init_subclass__(cls) -> None:
         """Take the digest of the code that has just been loaded."""

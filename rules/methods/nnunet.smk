@@ -1,8 +1,7 @@
 # nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source model
 # on M_t; the others are trained on the source alone.
-from fedfactory.methods.nnunet.cells import NnunetCells
-
-NNUNET = checked(NnunetCells, CONFIG)
+NNUNET = METHODS.cells["nnunet"]
+VALIDATED.update(NNUNET.tuned)
 
 
 rule nnunet_plan:
@@ -41,7 +40,7 @@ rule nnunet_train:
         LAYOUT.benchmark("nnunet_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         client=SOURCES,
-        method=jobs.any_of(NNUNET.scratch),
+        method=any_of(NNUNET.scratch),
     # Everything else waits for the source models: start with them.
     priority: 10
     conda:
@@ -54,7 +53,7 @@ rule nnunet_train:
     params:
         code=code_digest("nnunet_train"),
         device=CONFIG.device,
-        parameters=method_parameters,
+        parameters=METHODS.values,
     shell:
         "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
@@ -72,7 +71,7 @@ rule nnunet_finetune:
     benchmark:
         LAYOUT.benchmark("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(NNUNET.tuned),
+        method=any_of(NNUNET.tuned),
     conda:
         ENVIRONMENT
     threads: NNUNET.threads
@@ -83,37 +82,8 @@ rule nnunet_finetune:
     params:
         code=code_digest("nnunet_finetune"),
         device=CONFIG.device,
-        parameters=method_parameters,
+        parameters=METHODS.values,
     shell:
         "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
-
-
-rule nnunet_predict:
-    """Predict the target's test volumes and bring the masks back to the geometry of the raw images."""
-    input:
-        model=NNUNET.model,
-        data=client_file("data"),
-    output:
-        directory(cell_file("predictions")),
-    log:
-        LAYOUT.log("nnunet_predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("nnunet_predict", "{setup}", "{client}", "{method}", "{seed}")
-    wildcard_constraints:
-        method=jobs.any_of(NNUNET.parameters),
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=GPU_PER_TRAINING,
-    params:
-        code=code_digest("nnunet_predict"),
-        device=CONFIG.device,
-        mirroring=NNUNET.mirroring,
-    shell:
-        "python $SCRIPTS/nnunet_predict.py --model {input.model} --data {input.data} --device {params.device}"
-        " {params.mirroring} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --out {output} --log {log}"

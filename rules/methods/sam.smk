@@ -1,8 +1,7 @@
 # SAM and MedSAM: the mask decoder is fine-tuned on M_t, one for each class, with the prompt of the test. Weights are
 # published ones, or those of small models that the workflow pre-trains once on procedural tasks.
-from fedfactory.methods.sam.cells import SamCells
-
-SAM = checked(SamCells, CONFIG, FOLDER)
+SAM = METHODS.cells["sam"]
+VALIDATED.update(SAM.parameters)
 
 
 rule sam_pretrain:
@@ -16,7 +15,7 @@ rule sam_pretrain:
     benchmark:
         LAYOUT.benchmark("sam_pretrain", "{method}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.pretrained),
+        method=any_of(SAM.pretrained),
     # All cells of the method wait for it.
     priority: 10
     conda:
@@ -29,7 +28,7 @@ rule sam_pretrain:
     params:
         code=code_digest("sam_pretrain"),
         device=CONFIG.device,
-        parameters=method_parameters,
+        parameters=METHODS.values,
         start=lambda wildcards, input: f"--start {input}" if len(input) else "",
     shell:
         "python $SCRIPTS/sam_pretrain.py --parameters {params.parameters:q} --method {wildcards.method} {params.start}"
@@ -48,7 +47,7 @@ rule sam_tune:
     benchmark:
         LAYOUT.benchmark("sam_tune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.parameters),
+        method=any_of(SAM.parameters),
     conda:
         ENVIRONMENT
     threads: 1
@@ -60,52 +59,31 @@ rule sam_tune:
         code=code_digest("sam_tune"),
         device=CONFIG.device,
         path=SAM.path,
-        parameters=method_parameters,
+        parameters=METHODS.values,
     shell:
         "python $SCRIPTS/sam_tune.py --weights {params.path:q} --record {input.weights} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
 
 
-rule sam_predict:
-    """Segment the target's test volumes, one pass for each class."""
-    input:
-        model=cell_file("model"),
-        weights=SAM.weights,
-        data=client_file("data"),
+use rule predict as sam_predict with:
+    # One pass for each class; and say which weights did.
     output:
         predictions=directory(cell_file("predictions")),
-        named=cell_file("weights.json"),
+        also=cell_file("weights.json"),
     log:
         LAYOUT.log("sam_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
         LAYOUT.benchmark("sam_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.parameters.keys() - SAM.oracles),
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=GPU_PER_TRAINING,
-    params:
-        code=code_digest("sam_predict"),
-        device=CONFIG.device,
-        path=SAM.path,
-        truth=lambda wildcards, input: f"--truth {input.truth}" if wildcards.method in SAM.oracles else "",
-    shell:
-        "python $SCRIPTS/sam_predict.py --model {input.model} --weights {params.path:q} --data {input.data} {params.truth}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
-        " --record {input.weights} --named {output.named} --out {output.predictions} --log {log}"
+        method=any_of(SAM.entries.keys() - SAM.oracles),
 
 
 use rule sam_predict as sam_predict_oracle with:
     # The one method that reads the truth of test volumes: it is in no Table 1.
     input:
         model=cell_file("model"),
-        weights=SAM.weights,
+        others=SAM.with_truth,
         data=client_file("data"),
-        truth=client_file("truth"),
     wildcard_constraints:
-        method=jobs.any_of(SAM.oracles),
+        method=any_of(SAM.oracles),

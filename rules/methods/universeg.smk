@@ -1,8 +1,6 @@
 # UniverSeg: M_t is the support set, nothing is trained at the target. Its weights are published ones, or those of a small
 # model that the workflow pre-trains once on procedural tasks.
-from fedfactory.methods.universeg.cells import UniverSegCells
-
-UNIVERSEG = checked(UniverSegCells, CONFIG, FOLDER)
+UNIVERSEG = METHODS.cells["universeg"]
 
 
 rule universeg_pretrain:
@@ -14,7 +12,7 @@ rule universeg_pretrain:
     benchmark:
         LAYOUT.benchmark("universeg_pretrain", "{method}")
     wildcard_constraints:
-        method=jobs.any_of(UNIVERSEG.pretrained),
+        method=any_of(UNIVERSEG.pretrained),
     # All cells of the method wait for it.
     priority: 10
     conda:
@@ -27,39 +25,20 @@ rule universeg_pretrain:
     params:
         code=code_digest("universeg_pretrain"),
         device=CONFIG.device,
-        parameters=method_parameters,
+        parameters=METHODS.values,
     shell:
         "python $SCRIPTS/universeg_pretrain.py --parameters {params.parameters:q} --method {wildcards.method}"
         " --device {params.device} --code {params.code} --out {output} --log {log}"
 
 
-rule universeg_predict:
-    """Segment the target's test volumes by M_t."""
-    input:
-        weights=UNIVERSEG.weights,
-        data=client_file("data"),
+use rule predict as universeg_predict with:
+    # Segment by M_t, and say which weights did.
     output:
         predictions=directory(cell_file("predictions")),
-        named=cell_file("weights.json"),
+        also=cell_file("weights.json"),
     log:
         LAYOUT.log("universeg_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
         LAYOUT.benchmark("universeg_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(UNIVERSEG.parameters),
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=GPU_PER_TRAINING,
-    params:
-        code=code_digest("universeg_predict"),
-        device=CONFIG.device,
-        path=UNIVERSEG.path,
-        size=UNIVERSEG.size,
-    shell:
-        "python $SCRIPTS/universeg_predict.py --weights {params.path:q} --size {params.size} --data {input.data}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
-        " --record {input.weights} --named {output.named} --out {output.predictions} --log {log}"
+        method=any_of(UNIVERSEG.entries),

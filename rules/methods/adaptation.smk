@@ -1,10 +1,9 @@
 # Ours (paper, section 3.2): source branch, synthetic source set, and adaptation of each target on its own. A method
 # with `base` uses the source branch of that method.
-from fedfactory.methods.ours.cells import AdaptationCells
-
-ADAPTATION = checked(AdaptationCells, CONFIG)
-ADAPTED = jobs.any_of(ADAPTATION.parameters)
-WITH_BRANCH = jobs.any_of(ADAPTATION.sources)
+ADAPTATION = METHODS.cells["adaptation"]
+ADAPTED = any_of(ADAPTATION.parameters)
+VALIDATED.update(ADAPTATION.parameters)
+WITH_BRANCH = any_of(ADAPTATION.sources)
 
 
 rule source_branch:
@@ -27,7 +26,7 @@ rule source_branch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -50,7 +49,7 @@ rule synthetic_source:
         found=directory(cell_file("synthetic")),
         picture=report(
             cell_file("synthetic.png"),
-            caption="../report/synthetic.rst",
+            caption="../../report/synthetic.rst",
             category="Adaptation",
             subcategory="{setup}",
             labels={"picture": "Synthetic source, {method}"},
@@ -67,7 +66,7 @@ rule synthetic_source:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -104,19 +103,17 @@ rule factory_look:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_look"),
         device=CONFIG.device,
         seed_name=ADAPTATION.seed_name,
-        variant=lambda wildcards: ADAPTATION.source(wildcards).factory,
         parameters=ADAPTATION.look_json,
-        perceptual=ADAPTATION.perceptual_json,
     shell:
-        "python $SCRIPTS/factory_look.py --factory {input.factory} --variant {params.variant} --data {input.data}"
-        " --key {input.key} --parameters {params.parameters:q} --perceptual {params.perceptual:q} --device {params.device}"
+        "python $SCRIPTS/factory_look.py --factory {input.factory} --data {input.data}"
+        " --key {input.key} --parameters {params.parameters:q} --device {params.device}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
 
 
@@ -142,7 +139,7 @@ rule adapt:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
+        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
@@ -150,58 +147,38 @@ rule adapt:
         device=CONFIG.device,
         seed_name=ADAPTATION.seed_name,
         parameters=ADAPTATION.target_json,
-        perceptual=ADAPTATION.perceptual_json,
-        options=ADAPTATION.options,
     shell:
         "python $SCRIPTS/adapt.py --factory {input.factory} --branch {input.branch} --synthetic {input.synthetic}"
-        " --data {input.data} --client {wildcards.client} {params.options}"
-        " --parameters {params.parameters:q} --perceptual {params.perceptual:q} --device {params.device}"
+        " --data {input.data} --client {wildcards.client} --look {input.look} --centralised {input.centralised}"
+        " --parameters {params.parameters:q} --device {params.device}"
         " --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
 
 
-rule adapt_predict:
-    """Predict the target's test volumes in raw geometry, and draw what the adaptation does to a few of its slices."""
-    input:
-        factory=factory_file("model"),
-        model=cell_file("model"),
-        data=client_file("data"),
+use rule predict as adapt_predict with:
+    # And draw what the adaptation does to a few of the target's slices.
     output:
         predictions=directory(cell_file("predictions")),
-        picture=released(
-            cell_file("adaptation.png"),
-            caption="../report/adaptation.rst",
-            category="Adaptation",
-            subcategory="{setup}",
-            labels={"picture": "Slices, {client}, {method}"},
-        ),
-        curves=report(
-            cell_file("curves.png"),
-            caption="../report/adaptation_curves.rst",
-            category="Adaptation",
-            subcategory="{setup}",
-            labels={"picture": "Curves, {client}, {method}"},
-        ),
-        agreement=cell_file("agreement.csv"),
+        also=[
+            released(
+                cell_file("adaptation.png"),
+                caption="../../report/adaptation.rst",
+                category="Adaptation",
+                subcategory="{setup}",
+                labels={"picture": "Slices, {client}, {method}"},
+            ),
+            report(
+                cell_file("curves.png"),
+                caption="../../report/adaptation_curves.rst",
+                category="Adaptation",
+                subcategory="{setup}",
+                labels={"picture": "Curves, {client}, {method}"},
+            ),
+            cell_file("agreement.csv"),
+        ],
     log:
         LAYOUT.log("adapt_predict", "{setup}", "{client}", "{method}", "{seed}"),
     benchmark:
         LAYOUT.benchmark("adapt_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=ADAPTED,
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-        gpu=GPU_PER_TRAINING,
-    params:
-        code=code_digest("adapt_predict"),
-        device=CONFIG.device,
-        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
-    shell:
-        "python $SCRIPTS/adapt_predict.py --factory {input.factory} --model {input.model} --data {input.data}"
-        " --device {params.device} --orientation {params.orientation}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --picture {output.picture}"
-        " --curves {output.curves} --agreement {output.agreement} --out {output.predictions} --log {log}"

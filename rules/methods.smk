@@ -1,0 +1,72 @@
+# What methods share: the rule `fit`, for those that are fitted at the target alone, and the rule `predict`. A method's own
+# rules, if it has any, stand in rules/methods/<name>.smk; what it reads and lets out, in its declaration (docs/add-a-method.md).
+from fedfactory.methods.cells import Methods
+from fedfactory.orchestration.declared import FIT, PREDICT
+
+METHODS = checked(Methods, CONFIG, FOLDER)
+
+
+rule fit:
+    """Fit a method at the target, on the target's own data."""
+    input:
+        data=client_file("data"),
+    output:
+        directory(cell_file("model")),
+    log:
+        LAYOUT.log("fit", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("fit", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=any_of(METHODS.rows(FIT)),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=METHODS.memory,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=lambda wildcards: code_digest("fit", *METHODS.modules(wildcards)),
+        device=CONFIG.device,
+        fit=lambda wildcards: METHODS.declared(wildcards).fit,
+        parameters=METHODS.values,
+    shell:
+        "python $SCRIPTS/fit.py --fit {params.fit} --data {input.data}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+
+
+rule predict:
+    """Segment the target's test volumes, and bring the masks back to the geometry of the raw images."""
+    input:
+        model=METHODS.model,
+        others=METHODS.with_model,
+        data=client_file("data"),
+    output:
+        predictions=directory(cell_file("predictions")),
+        also=[],
+    log:
+        LAYOUT.log("predict", "{setup}", "{client}", "{method}", "{seed}"),
+    benchmark:
+        LAYOUT.benchmark("predict", "{setup}", "{client}", "{method}", "{seed}")
+    wildcard_constraints:
+        method=any_of(METHODS.rows(PREDICT)),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=METHODS.memory,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+        gpu=GPU_PER_TRAINING,
+    params:
+        code=lambda wildcards: code_digest("predict", *METHODS.modules(wildcards)),
+        device=CONFIG.device,
+        segmenter=lambda wildcards: METHODS.declared(wildcards).segmenter,
+        write_also=lambda wildcards: METHODS.declared(wildcards).also,
+        parameters=METHODS.prediction,
+        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
+    shell:
+        "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
+        " --data {input.data} --parameters {params.parameters:q} --orientation {params.orientation}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --write-also {params.write_also:q} --also {output.also} --out {output.predictions} --log {log}"

@@ -1,0 +1,162 @@
+"""The rows of a run that one method makes: their parameters, and the files of their jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedfactory.config.parameters import check_setups, for_setup, read
+from fedfactory.config.run import Config, Method
+from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.declared import Method as Declaration
+from fedfactory.orchestration.declared import Rule, load, methods
+
+
+class Cells:
+    """What the rules of a method ask for; enough for one that is fitted at the target, a base for all others.
+
+    Args:
+        config: the run.
+        project: folder of the Snakefile.
+        declared: the method.
+
+    Attributes:
+        declared: the method.
+        entries: name of a row -> its entry in the configuration, of all rows that the method makes.
+        parameters: name of a row -> setup -> checked parameters.
+
+    Raises:
+        FedFactoryError: bad parameters; the sentence names file and key.
+    """
+
+    def __init__(self, config: Config, project: Path, declared: Declaration) -> None:
+        self._config, self._project, self.declared = config, project, declared
+        self.entries: dict[str, Method] = {
+            name: entry for name, entry in config.methods.items() if entry.rules == declared.name
+        }
+        try:
+            self.parameters = {
+                name: {setup: self._read(name, setup) for setup in config.setups} for name in self.entries
+            }
+            self._check()
+        except FedFactoryError as error:
+            raise FedFactoryError(f"{config.file}: {error}") from None
+
+    def of(self, method: str, setup: str) -> Any:
+        """Checked parameters of a row."""
+        return self.parameters[method][setup]
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory in MB of a job of the shared rules."""
+        return self.declared.memory_mb
+
+    def values(self, wildcards: Any) -> dict[str, Any]:
+        """Parameters of a training as they stand in the configuration, for the cell's setup if it has one."""
+        setup = getattr(wildcards, "setup", None)
+        return self._values(wildcards.method, setup) if setup else dict(self.entries[wildcards.method].parameters)
+
+    def model(self, wildcards: Any) -> str:
+        """The model that segments a cell."""
+        return self._cell(wildcards, wildcards.client, wildcards.method, "model")
+
+    def with_model(self, wildcards: Any) -> list[str]:
+        """What else the prediction reads, in the order in which the method's segmenter expects it."""
+        return []
+
+    def prediction(self, wildcards: Any) -> Mapping[str, Any]:
+        """Parameters of the prediction."""
+        return self.values(wildcards)
+
+    def _read(self, method: str, setup: str) -> Any:
+        """Read the parameters of a row for one setup."""
+        values, key = self._values(method, setup), key_of(method)
+        if self.declared.parameters:
+            kind = load(self.declared.parameters)
+            return kind.from_mapping(values, key) if hasattr(kind, "from_mapping") else read(kind, values, key)
+        if values:
+            raise FedFactoryError(f"key '{key}.{next(iter(values))}': this method has no parameters; remove it")
+        return None
+
+    def _values(self, method: str, setup: str) -> dict[str, Any]:
+        """Parameters of a row for one setup, as they stand in the configuration."""
+        check_setups(self.entries[method].parameters, self._config.setups, key_of(method))
+        return for_setup(self.entries[method].parameters, setup)
+
+    def _check(self) -> None:
+        """Check what the parameters of rows demand of each other and of the run."""
+
+    def _cell(self, wildcards: Any, client: str, method: str, *parts: str) -> str:
+        return self._config.layout.cell(wildcards.setup, client, method, wildcards.seed, *parts)
+
+    def _source(self, wildcards: Any) -> str:
+        return self._config.setups[wildcards.setup].source
+
+
+def key_of(method: str) -> str:
+    """Where the parameters of a row stand in the configuration."""
+    return f"methods.{method}.parameters"
+
+
+class Methods:
+    """All methods of a run, for the rules that they share.
+
+    Args:
+        config: the run.
+        project: folder of the Snakefile.
+
+    Attributes:
+        cells: of every method that the run uses, by the method's name.
+
+    Raises:
+        FedFactoryError: bad parameters of one of them.
+    """
+
+    def __init__(self, config: Config, project: Path) -> None:
+        self._config, self._project = config, project
+        used = dict.fromkeys(sorted(entry.rules for entry in config.methods.values()))
+        self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
+
+    def rule_files(self) -> list[str]:
+        """Rule files of the methods that have rules of their own."""
+        files = (self._project / "rules" / "methods" / f"{name}.smk" for name in self.cells)
+        return [str(file) for file in files if file.is_file()]
+
+    def rows(self, rule: Rule) -> list[str]:
+        """Names of the rows whose method takes a shared rule."""
+        return [name for cells in self.cells.values() if rule in cells.declared.rules for name in cells.entries]
+
+    def of(self, wildcards: Any) -> Cells:
+        """What makes a row."""
+        return self.cells[self._config.methods[wildcards.method].rules]
+
+    def declared(self, wildcards: Any) -> Declaration:
+        """The declaration of a row's method."""
+        return self.of(wildcards).declared
+
+    def memory(self, wildcards: Any, attempt: int) -> int:
+        """MB of a job, more after a failure."""
+        return self.of(wildcards).memory_mb * attempt
+
+    def modules(self, wildcards: Any) -> list[str]:
+        """Modules that the scripts of shared rules import by a name; for the digest of their code."""
+        named = (self.declared(wildcards).fit, self.declared(wildcards).segmenter, self.declared(wildcards).also)
+        return [reference.partition(":")[0] for reference in named if reference]
+
+    def model(self, wildcards: Any) -> str:
+        """The model that segments a cell."""
+        return self.of(wildcards).model(wildcards)
+
+    def with_model(self, wildcards: Any) -> list[str]:
+        """What else the prediction reads."""
+        return self.of(wildcards).with_model(wildcards)
+
+    def values(self, wildcards: Any) -> str:
+        """Parameters of a fit, as JSON."""
+        return json.dumps(self.of(wildcards).values(wildcards))
+
+    def prediction(self, wildcards: Any) -> str:
+        """Parameters of a prediction, as JSON."""
+        return json.dumps(self.of(wildcards).prediction(wildcards))

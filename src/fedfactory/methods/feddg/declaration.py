@@ -1,0 +1,21 @@
+"""What FedDG declares."""
+
+from fedfactory.orchestration.declared import PREDICT, Method, Reads, Rule
+
+DECLARATION = Method(
+    name="feddg",
+    title="FedDG, a federation of all clients but the target, with their labels",
+    rules=(
+        Rule(
+            "feddg_train",
+            reads=Reads.ALL_BUT_TARGET,
+            lets_out="amplitudes of low frequencies of some slices, and the weights of the model in every round",
+            steps=lambda p, clients: p.rounds * p.local_steps * clients,
+        ),
+        PREDICT,
+    ),
+    parameters="fedfactory.methods.feddg.parameters:FedDGParameters",
+    cells="fedfactory.methods.feddg.cells:FedDGCells",
+    segmenter="fedfactory.methods.feddg.training:segmenter",
+    peaks={"FedDG, a client's step": lambda p: p.batch / 5},
+)

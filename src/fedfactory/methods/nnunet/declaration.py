@@ -1,0 +1,29 @@
+"""What nnU-Net declares."""
+
+from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.orchestration.declared import PREDICT, Method, Rule
+
+
+def _finetuning(p: NnunetParameters, clients: int) -> int:
+    return sum(schedule.epochs for schedule in p.schedules) * p.iterations_per_epoch
+
+
+DECLARATION = Method(
+    name="nnunet",
+    title="nnU-Net, trained on the source, or fine-tuned on M_t",
+    rules=(
+        Rule("nnunet_plan", private=("nnunet_plan",)),
+        Rule(
+            "nnunet_train",
+            lets_out="the model of the source, which segments every target",
+            steps=lambda p, clients: p.epochs * p.iterations_per_epoch,
+        ),
+        Rule("nnunet_finetune", steps=_finetuning),
+        PREDICT,
+    ),
+    parameters="fedfactory.methods.nnunet.parameters:NnunetParameters",
+    cells="fedfactory.methods.nnunet.cells:NnunetCells",
+    segmenter="fedfactory.methods.nnunet.inference:segmenter",
+    refers=("base",),
+    peaks={"nnU-Net's network, a step of 12 slices": lambda p: (p.batch_size or 12) / 12},
+)

@@ -1,0 +1,22 @@
+"""What SAM and MedSAM declare."""
+
+from fedfactory.orchestration.declared import Method, Rule
+
+DECLARATION = Method(
+    name="sam",
+    title="SAM or MedSAM, its mask decoder fine-tuned on M_t",
+    rules=(
+        Rule("sam_pretrain"),
+        Rule("sam_tune"),
+        Rule("sam_predict", private=("predictions",)),
+        # The one method that reads the truth of test volumes: it is in no Table 1.
+        Rule("sam_predict_oracle", truth=True, private=("predictions",)),
+    ),
+    parameters="fedfactory.methods.sam.parameters:SamParameters",
+    cells="fedfactory.methods.sam.cells:SamCells",
+    segmenter="fedfactory.methods.sam.prediction:segmenter",
+    also="fedfactory.methods.foundation.model:write_named",
+    refers=("start",),
+    memory_mb=4000,
+    peaks={"SAM, 12 slices": lambda p: 1.0},
+)

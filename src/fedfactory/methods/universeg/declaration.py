@@ -1,0 +1,14 @@
+"""What UniverSeg declares."""
+
+from fedfactory.orchestration.declared import Method, Rule
+
+DECLARATION = Method(
+    name="universeg",
+    title="UniverSeg, with M_t as support set",
+    rules=(Rule("universeg_pretrain"), Rule("universeg_predict", private=("predictions",))),
+    parameters="fedfactory.methods.universeg.parameters:UniverSegParameters",
+    cells="fedfactory.methods.universeg.cells:UniverSegCells",
+    segmenter="fedfactory.methods.universeg.prediction:segmenter",
+    also="fedfactory.methods.foundation.model:write_named",
+    peaks={"UniverSeg, 12 slices": lambda p: 1.0},
+)

@@ -26,7 +26,7 @@ from fedfactory.methods.ours.perceptual_networks import Perceptual
 from fedfactory.methods.ours.rendering import own_look
 from fedfactory.methods.ours.samples import Samples
 from fedfactory.methods.ours.source import source_losses
-from fedfactory.methods.ours.target import TargetData
+from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.orchestration.declared import methods
 from fedfactory.training.loop import Losses
 

@@ -101,9 +101,10 @@ def alone(found: FactoryParameters, client: Path) -> tuple[float, int]:
 
 def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, float]:
     """Seconds and bytes per round of one short training."""
+    from fedfactory.factory.fedbiomed import training as fedbiomed
     from fedfactory.factory.server import FactoryServer
     from fedfactory.factory.training import FactoryTask
-    from fedfactory.federation.engines import fedbiomed, simulated
+    from fedfactory.federation.engines import simulated
     from fedfactory.federation.ledger import read_ledger
 
     sites = {name: {part: str(client / part) for part in ("data", "factory_key.json")} for name in found.clients}

@@ -246,6 +246,7 @@ assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [

@@ -132,6 +132,7 @@ def learn(folder, result) -> None:
     result.with_suffix(".partial").replace(result)
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_bytes_after_kills_at_any_moment(tmp_path, checkpoint_at_every_step, one_thread):
     """Killed again and again, at random moments of which many lie in the middle of a checkpoint."""
     context = multiprocessing.get_context("fork")

@@ -25,6 +25,16 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_that_a_page_names_is_there(page):
+    """Modules, scripts and rules in back quotes: a path from the project's folder or from within the package."""
+    text = page.read_text()
+    shown = re.findall(r"<!-- file: (\S+) -->", text)
+    for name in re.findall(r"`([\w/]+/\w+\.(?:py|smk))`", text):
+        places = (ROOT, ROOT / "src/fedfactory")
+        assert name in shown or any((place / name).is_file() for place in places), name
+
+
 def test_every_adapter_is_documented():
     modules = {path.stem for path in (ROOT / "src/fedfactory/data/adapters").glob("[a-z]*.py")}
     assert adapters.known() == sorted(modules)

@@ -50,7 +50,7 @@ class Federation:
         """Prepare every site and start its node."""
         for site in SITES:
             folder = f"{RUN}/mo/{site}"
-            command = [sys.executable, "-m", "fedfactory.federation.engines.fedbiomed.join", "--client", site]
+            command = [sys.executable, "-m", "fedfactory.factory.fedbiomed.join", "--client", site]
             command += ["--data", f"{folder}/data", "--key", f"{folder}/factory_key.json"]
             command += ["--encoder", json.dumps({"name": ENCODER}), "--image-size", str(IMAGE_SIZE)]
             command += ["--copies", str(COPIES), "--node", str(self._home / site), "--host", "localhost"]

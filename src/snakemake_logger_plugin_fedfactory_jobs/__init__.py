@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from snakemake.logging import get_event
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -37,7 +37,8 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Open the file."""
-        self._file = open(self.settings.file, "w", encoding="utf-8", buffering=1)
+        settings: Any = self.settings
+        self._file = open(settings.file, "w", encoding="utf-8", buffering=1)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a job, or print an error."""
@@ -52,7 +53,7 @@ class LogHandler(LogHandlerBase):
         super().close()
 
 
-def _described(record: logging.LogRecord) -> dict[str, object]:
+def _described(record: Any) -> dict[str, object]:
     numbers = {name: value for name, value in record.resources.items() if isinstance(value, int | float)}
     return {
         "rule": record.rule_name,

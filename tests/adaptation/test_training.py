@@ -10,16 +10,16 @@ import torch
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.losses import content_share
 from fedfactory.methods.ours.model import Stored
-from fedfactory.methods.ours.optimisation import training_of
 from fedfactory.methods.ours.parameters import BatchParameters
 from fedfactory.methods.ours.rendering import own_look
 from fedfactory.methods.ours.samples import Samples, moved_by, symmetry_of
 from fedfactory.methods.ours.segmenter import BranchSegmenter, Compared
 from fedfactory.methods.ours.source import assess, train_source
 from fedfactory.methods.ours.synthetic import make_synthetic_set
-from fedfactory.methods.ours.target import Step, TargetData, adapt
-from fedfactory.methods.ours.target_data import TargetClient, target_networks
+from fedfactory.methods.ours.target import Step, adapt
+from fedfactory.methods.ours.target_data import TargetClient, TargetData, target_networks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from tests.adaptation.conftest import (
@@ -30,7 +30,7 @@ from tests.adaptation.conftest import (
     PlainDistance,
 )
 from tests.conftest import KillAt, Killed
-from tests.test_training import NoCheckpoints, equal, state
+from tests.test_training import equal, state
 
 
 class Seen(Progress):
@@ -226,12 +226,6 @@ def test_branches_that_agree_and_branches_that_do_not(stored, target_view):
 
 
 def test_content_features_fade_in():
-    encoder, branch, ramps = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1), []
-
-    def losses(step, ramp, stream):
-        ramps.append(ramp)
-        return {"loss": branch(encoder(torch.ones(1, 1))).square().sum()}
-
     schedule = replace(SCHEDULE, steps=8, ramp=0.5)
-    training_of(encoder, branch, schedule, 0, losses, None).run(NoCheckpoints(), Progress("x"))
-    assert ramps == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert [content_share(step, schedule) for step in range(8)] == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert content_share(0, replace(schedule, ramp=0.0)) == 1, "from the start"

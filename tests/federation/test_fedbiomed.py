@@ -17,20 +17,21 @@ import torch
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.client_data import load_client
-from fedfactory.factory.encoders import SQUEEZENET, read_key
+from fedfactory.factory.encoders import SQUEEZENET, Key, read_key, write_key
+from fedfactory.factory.fedbiomed import training as fedbiomed
+from fedfactory.factory.fedbiomed.folder import announced, convert, describe
+from fedfactory.factory.fedbiomed.server import check_announced
 from fedfactory.factory.local_round import LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.plan import FactoryPlan
 from fedfactory.factory.server import FactoryServer, initial_weights
 from fedfactory.factory.training import FactoryTask
 from fedfactory.federation.aggregation import uniform_mean
-from fedfactory.federation.engines import fedbiomed, simulated
-from fedfactory.federation.engines.fedbiomed import node_watch as waiting
+from fedfactory.federation.engines import simulated
+from fedfactory.federation.engines.fedbiomed import node_watch
 from fedfactory.federation.engines.fedbiomed.driver import node_folder
-from fedfactory.federation.engines.fedbiomed.folder import ClientCard, convert, plain_key
-from fedfactory.federation.engines.fedbiomed.node import announcement
 from fedfactory.federation.engines.fedbiomed.node_database import back_up_database, prune_states, restore_database
-from fedfactory.federation.engines.fedbiomed.node_watch import check_keys, find_sites, wait_for_approval
+from fedfactory.federation.engines.fedbiomed.node_watch import find_clients, wait_for_approval
 from fedfactory.federation.engines.fedbiomed.processes import environment
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.federation.sampling import sample_clients
@@ -148,8 +149,8 @@ def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_pat
     assert same(found, written_out(task))
     other = make_task(keyed, tmp_path / "simulated", engine="simulated")
     server = FactoryServer(other.parameters, SEED, other.work)
-    parties = [other.client_spec(client) for client in CLIENTS]
-    simulated.train(server, parties, "test", other.work, 2, Progress("test"))
+    specs = [other.client_spec(client) for client in CLIENTS]
+    simulated.train(server, specs, "test", other.work, 2, Progress("test"))
     assert same(found, server.weights)
     for index, client in enumerate(CLIENTS):
         rows = read_ledger(task.work / "sites" / client / "ledger.csv")
@@ -160,8 +161,8 @@ def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_pat
             *((number, way, "weights") for number in rounds for way in (IN, OUT)),
         ]
         key = read_key(Path(task.sites[client]["factory_key.json"]))
-        announced = fedbiomed.announced_keys(task.work)[client]
-        assert torch.equal(announced.values, key.values) and announced.digest == key.digest
+        told = fedbiomed.announced_keys(task.work)[client]
+        assert torch.equal(told.values, key.values) and told.digest == key.digest
     assert sorted(file.name for file in (task.work / "snapshots").iterdir())[-1] == "round000003.pt"
 
 
@@ -170,13 +171,13 @@ def test_equals_the_simulated_engine_and_the_training_written_out(keyed, tmp_pat
 def test_goes_on_bit_for_bit_after_a_hung_and_a_killed_node(keyed, tmp_path):
     task = make_task(keyed, tmp_path / "work", deadline=12)
     hang = Accident(task.work, "far", 0, signal.SIGSTOP)
-    with pytest.raises(FedFactoryError, match=r"round 0 failed at .*site far: no answer within 12 s"):
+    with pytest.raises(FedFactoryError, match=r"round 0 failed at .*client far: no answer within 12 s"):
         train(task)
     assert hang.happened
 
     task = make_task(keyed, tmp_path / "work")
     kill = Accident(task.work, "near", 1, signal.SIGKILL)
-    with pytest.raises(FedFactoryError, match=r"node of site near ended .* start the job again"):
+    with pytest.raises(FedFactoryError, match=r"node of client near ended .* start the job again"):
         train(task)
     assert kill.happened
     assert same(train(task), written_out(task))
@@ -197,7 +198,7 @@ def test_a_node_with_another_version_is_named(keyed, tmp_path):
     task = make_task(keyed, tmp_path / "work")
     with pytest.MonkeyPatch.context() as context:
         context.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(patch), os.environ.get("PYTHONPATH")))))
-        with pytest.raises(FedFactoryError, match=r"at site mid: the aggregator runs fedfactory \S+, this site 0.0.9"):
+        with pytest.raises(FedFactoryError, match=r"at client mid: the server runs fedfactory \S+, this client 0.0.9"):
             train(task)
 
 
@@ -207,10 +208,10 @@ def test_nothing_outlives_a_killed_job(keyed, tmp_path):
     work = tmp_path / "work"
     code = f"""
 from pathlib import Path
-from fedfactory.federation.engines import fedbiomed
+from fedfactory.factory.fedbiomed import training
 from fedfactory.orchestration.progress import Progress
 from tests.federation.test_fedbiomed import make_task
-fedbiomed.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("test"))
+training.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("test"))
 """
     job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     wait_until(lambda: len(processes_of(work / "fedbiomed")) == 4, 60)
@@ -221,18 +222,18 @@ fedbiomed.train(make_task(Path({str(keyed)!r}), Path({str(work)!r})), Progress("
 
 def test_the_missing_sites_are_named_at_the_deadline():
     def search(tags):
-        return {"NODE_1": [{"name": "near", "description": announcement(KEY)}, {"name": "other", "description": ""}]}
+        return {"NODE_1": [{"name": "near", "description": json.dumps(KEY)}, {"name": "other", "description": ""}]}
 
     with pytest.raises(FedFactoryError, match=r"no answer within 0 s .* from the node of mid, far;"):
-        find_sites(search, CLIENTS, 0)
-    assert find_sites(search, ("near",), 0)["near"].key == KEY
+        find_clients(search, CLIENTS, 0, "key")
+    assert find_clients(search, ("near",), 0, "key")["near"].announced == KEY
 
 
 def test_a_node_that_is_connected_and_refuses_is_not_waited_for_longer(monkeypatch):
     """Fed-BioMed's search then never comes back."""
-    monkeypatch.setattr(waiting, "_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(node_watch, "_GRACE_SECONDS", 0.1)
     with pytest.raises(FedFactoryError, match="a node is connected and does not answer .* another certificate"):
-        find_sites(lambda tags: threading.Event().wait(60), CLIENTS, 0)
+        find_clients(lambda tags: threading.Event().wait(60), CLIENTS, 0, "key")
 
 
 def test_an_error_of_the_search_is_not_swallowed():
@@ -240,20 +241,22 @@ def test_an_error_of_the_search_is_not_swallowed():
         raise ConnectionError("no route")
 
     with pytest.raises(ConnectionError, match="no route"):
-        find_sites(search, CLIENTS, 0)
+        find_clients(search, CLIENTS, 0, "key")
 
 
 def test_two_nodes_cannot_be_one_client():
-    dataset = {"name": "near", "description": announcement(KEY)}
+    dataset = {"name": "near", "description": json.dumps(KEY)}
     with pytest.raises(FedFactoryError, match="two data sets are called near"):
-        find_sites(lambda tags: {"NODE_1": [dataset], "NODE_2": [dataset]}, CLIENTS, 0)
+        find_clients(lambda tags: {"NODE_1": [dataset], "NODE_2": [dataset]}, CLIENTS, 0, "key")
 
 
 def test_keys_of_different_encoders_are_refused():
     with pytest.raises(FedFactoryError, match="near and mid were made by different weights"):
-        check_keys({"near": KEY, "mid": {**KEY, "digest": "1" * 64}}, SQUEEZENET)
+        check_announced({"near": KEY, "mid": {**KEY, "digest": "1" * 64}}, {"encoder": SQUEEZENET})
     with pytest.raises(FedFactoryError, match="key of near was made by squeezenet"):
-        check_keys({"near": KEY}, "clip-vit-l-14")
+        check_announced({"near": KEY}, {"encoder": "clip-vit-l-14"})
+    with pytest.raises(FedFactoryError, match="the node of near announces no key"):
+        check_announced({"near": {"encoder": SQUEEZENET}}, {"encoder": SQUEEZENET})
 
 
 class Asked:
@@ -273,15 +276,15 @@ class Asked:
         self.status["n1"] = "Approved"
 
 
-def test_a_training_waits_for_every_sites_approval():
+def test_a_training_waits_for_every_clients_approval():
     nodes = {"n1": "near", "n2": "mid"}
     waits = Asked(n1="Pending", n2="Free")
-    wait_for_approval(waits, nodes, 60)
+    wait_for_approval(waits, nodes, 60, "key")
     assert waits.asked == 2
     with pytest.raises(FedFactoryError, match=r"not approved within -1 s .* at near, mid;"):
-        wait_for_approval(Asked(n1="Pending"), nodes, -1)
+        wait_for_approval(Asked(n1="Pending"), nodes, -1, "key")
     with pytest.raises(FedFactoryError, match="rejected at mid"):
-        wait_for_approval(Asked(n1="Pending", n2="Rejected"), nodes, 60)
+        wait_for_approval(Asked(n1="Pending", n2="Rejected"), nodes, 60, "key")
 
 
 def test_a_node_keeps_the_states_that_a_checkpoint_can_name(tmp_path):
@@ -314,13 +317,17 @@ def test_children_do_not_inherit_what_would_change_them(monkeypatch):
     assert found["OMP_NUM_THREADS"] == "1" and found["FBM_SERVER_HOST"] == "localhost"
 
 
-def test_a_site_folder_holds_no_label_and_no_count(tmp_path, stores):
-    key = plain_key(read_key(stores / "near" / "factory_key.json"))
-    card = ClientCard("near", key, ENCODER, str(tmp_path / "node"), str(tmp_path / "records"), 3)
-    convert(card, stores / "near" / "data", 32, tmp_path / "folder")
-    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == ["images.npy", "positions.npy", "site.json"]
-    assert len(np.load(tmp_path / "folder/images.npy")) == 3 * 4, "in three copies, as the card says"
-    assert json.loads(announcement(key)).keys() == {"encoder", "digest", "values"}
+def test_a_nodes_folder_holds_no_label_and_no_count(tmp_path, stores):
+    key = read_key(stores / "near" / "factory_key.json")
+    description = describe("near", key, ENCODER, 3, tmp_path / "node", tmp_path / "records")
+    convert(description, stores / "near" / "data", 32, tmp_path / "folder")
+    assert sorted(file.name for file in (tmp_path / "folder").iterdir()) == [
+        "client.json",
+        "images.npy",
+        "positions.npy",
+    ]
+    assert len(np.load(tmp_path / "folder/images.npy")) == 3 * 4, "in three copies, as described"
+    assert announced(key).keys() == description.announced.keys() == {"encoder", "digest", "values"}
 
 
 def test_the_simulated_engine_never_imports_fedbiomed():
@@ -329,3 +336,20 @@ def test_the_simulated_engine_never_imports_fedbiomed():
         "assert not any(name.split('.')[0] == 'fedbiomed' for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.fedbiomed
+def test_a_client_that_fails_tells_the_server_a_fixed_sentence(keyed, tmp_path):
+    """On one machine the job adds what the client's own log says; the server's log does not hold it."""
+    task = make_task(keyed, tmp_path / "work", refinement_rounds=1)
+    for client in CLIENTS:
+        file = keyed / client / "factory_key.json"
+        key = read_key(file)
+        write_key(file, Key(key.encoder, "0" * 64, key.images, key.values))
+    told = r"its part failed \(FedFactoryError\).*client \w+: the key was made by .* 0{12}, but"
+    with pytest.raises(FedFactoryError, match=told):
+        train(task)
+    rows = [row for client in CLIENTS for row in read_ledger(task.work / "sites" / client / "ledger.csv")]
+    assert {row["field"] for row in rows} == {"client", "key", "failure"}
+    assert "the key was made by" not in (task.logs / "researcher.log").read_text()

@@ -70,7 +70,7 @@ def explained(kind: type) -> dict[str, str]:
 def schema() -> str:
     """The text of ``config/schema.yaml``."""
     found = models()
-    inputs = [(name, "validation", TypeAdapter(kind)) for name, kind in found.items()]
+    inputs: list[Any] = [(name, "validation", TypeAdapter(kind)) for name, kind in found.items()]
     nodes, definitions = TypeAdapter.json_schemas(inputs, schema_generator=_Explained)
     whole = {
         "$schema": GenerateJsonSchema.schema_dialect,

@@ -119,7 +119,8 @@ def read(kind: type[T], values: Any, key: str, file: str = "") -> T:
     Raises:
         FedFactoryError: a sentence with the file and the key that does not fit.
     """
-    adapter = _adapter(kind)
+    asked: Any = kind
+    adapter = _adapter(asked)
     try:
         # JSON has lists only, so that a tuple may be given as one; types are strict otherwise.
         return adapter.validate_json(json.dumps(values, default=str))

@@ -216,9 +216,9 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
     for method in methods.values():
         if method.rules not in declared_methods():
-            known = ", ".join(sorted(declared_methods()))
+            names = ", ".join(sorted(declared_methods()))
             raise FedFactoryError(
-                f"{name}: key 'methods.{method.name}.rules': there is no method '{method.rules}'; known are {known}"
+                f"{name}: key 'methods.{method.name}.rules': there is no method '{method.rules}'; known are {names}"
             )
     loaded = Config(
         files=shown,

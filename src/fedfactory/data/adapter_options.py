@@ -1,7 +1,9 @@
 """Options of an adapter, checked in one place."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, field, make_dataclass
+from functools import partial
 from typing import Any
 
 from fedfactory.config.parameters import STRICT, read
@@ -20,7 +22,7 @@ def read_options(options: Mapping[str, Any], defaults: Mapping[str, Any], where:
     """
     needed = [(name, kind) for name, kind in defaults.items() if isinstance(kind, type)]
     filled = [
-        (name, type(default), field(default_factory=lambda default=default: default))
+        (name, type(default), field(default_factory=partial(copy, default)))
         for name, default in defaults.items()
         if not isinstance(default, type)
     ]

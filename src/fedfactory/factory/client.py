@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,30 @@ class FactoryClient:
 
     loss_columns = LOSS_COLUMNS
 
-    def __init__(self, client: str, site: ClientImages, parameters: FactoryParameters, seed: int, device: str) -> None:
+    def __init__(
+        self, client: str, images: ClientImages, parameters: FactoryParameters, seed: int, device: str
+    ) -> None:
         """Start anew with a client's data."""
-        self._client, self._site, self._parameters, self._seed = client, site, parameters, seed
+        self._client, self._images, self._parameters, self._seed = client, images, parameters, seed
         self._model = FactoryModel(parameters.network).to(device)
         self._state = LocalState(self._model, parameters.training)
         self.allowlist = factory_allowlist(parameters, self._model.state_dict())
-        content = hashlib.sha256(np.ascontiguousarray(site.images).data)
-        content.update(site.key.cpu().numpy().data)
-        self.fingerprint = content.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the images and the key."""
+        content = hashlib.sha256(np.ascontiguousarray(self._images.images).data)
+        content.update(self._images.key.cpu().numpy().data)
+        return content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
         """What later stages need of a client besides the model: its name and its key."""
-        return {"client": self._client, "key": self._site.key.cpu()}
+        return {"client": self._client, "key": self._images.key.cpu()}
 
     def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float]]:
         """Train for one round."""
         self._model.load_state_dict(message[WEIGHTS])
-        losses = local_round(self._model, self._state, self._site, self._parameters, self._seed, round_number)
+        losses = local_round(self._model, self._state, self._images, self._parameters, self._seed, round_number)
         return {WEIGHTS: {name: value.cpu() for name, value in self._model.state_dict().items()}}, losses
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,5 +80,5 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     """
     parameters = FactoryParameters.from_json(arguments["parameters"])
     data, key = Path(arguments["data"]), Path(arguments["key"])
-    site = load_client(client, data, key, arguments["encoder"], parameters, device)
-    return FactoryClient(client, site, parameters, seed, device)
+    images = load_client(client, data, key, arguments["encoder"], parameters, device)
+    return FactoryClient(client, images, parameters, seed, device)

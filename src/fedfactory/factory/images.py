@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedfactory.data.deformation import deformed
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 
@@ -56,8 +57,6 @@ def training_images(
         found[len(positions) : len(positions) + len(kept)] = images
         positions += [rows[number].position_bin for number in kept]
     if copies > 1:
-        from fedfactory.data.deformation import deformed
-
         found, _ = deformed(found, copies)
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)
 

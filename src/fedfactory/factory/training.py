@@ -13,11 +13,12 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory import client as factory_client
 from fedfactory.factory.encoders import Key, read_key
+from fedfactory.factory.fedbiomed import training as fedbiomed
 from fedfactory.factory.model import Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.server import FactoryServer, snapshot_rounds
 from fedfactory.federation.client import ClientSpec
-from fedfactory.federation.engines import fedbiomed, simulated
+from fedfactory.federation.engines import simulated
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_folder
 
@@ -52,7 +53,7 @@ class FactoryTask:
     def identity(self) -> str:
         """Digest of everything but the data that the result depends on."""
         parameters = self.parameters.as_json()
-        # How long to wait for a site may change from one try to the next.
+        # How long to wait for a client may change from one try to the next.
         del parameters["federation"]["deadline"]
         content = [parameters, dict(self.encoder), self.seed, self.device, self.code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -84,7 +85,7 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         progress: updated after every round.
 
     Raises:
-        FedFactoryError: bad data at a site, or a site that does not answer.
+        FedFactoryError: bad data at a client, or one that does not answer.
     """
     clients, federation = task.parameters.clients, task.parameters.federation
     keys = {}
@@ -107,7 +108,7 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         for name in map(snapshot_name, snapshot_rounds(task.parameters)):
             shutil.copyfile(task.work / "snapshots" / name, folder / "snapshots" / name)
         for client in clients:
-            for name in ("ledger.csv", "forms.json", "losses.csv"):
+            for name in simulated.RECORDS:
                 (folder / "sites" / client).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(task.work / "sites" / client / name, folder / "sites" / client / name)
     shutil.rmtree(task.work)

@@ -1,1 +1,1 @@
-"""Federated training: who trains when, what crosses a site's border, and how the answers become one model."""
+"""Federated training: who trains when, what crosses a client's border, and how the answers become one model."""

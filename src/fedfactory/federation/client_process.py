@@ -53,7 +53,7 @@ class _ClientProcess:
     def __init__(self, pipe: Connection, spec: ClientSpec) -> None:
         self._pipe, self._spec, self._work = pipe, spec, Path(spec.work)
         # Of the order that is being followed, for the ledger of a failure.
-        self._round: int | None = None
+        self._round: Any = None
 
     def serve(self) -> None:
         """Open the client, and follow orders until the last one.
@@ -68,14 +68,15 @@ class _ClientProcess:
         checkpoints = Checkpoints(self._work / "state", f"{self._spec.identity} {client.fingerprint}")
         self._send({"rounds": checkpoints.rounds()})
         while (order := json.loads(self._receive()))["do"] != "stop":
-            self._round, answer = order["round"], {}
+            answer: Mapping[str, bytes] = {}
+            self._round = number = int(order["round"])
             if order["do"] == "start":
-                self._start(client, checkpoints)
+                self._start(client, checkpoints, number)
             elif order["do"] == "checkpoint":
-                checkpoints.save(self._round, client.state_dict())
+                checkpoints.save(number, client.state_dict())
             else:
                 message = {field: self._receive() for field in order["fields"]}
-                answer = self._answer(client, order["phase"], message)
+                answer = self._answer(client, number, order["phase"], message)
             self._send({"fields": list(answer)}, answer)
 
     def fail(self, error: Exception) -> None:
@@ -87,29 +88,29 @@ class _ClientProcess:
         write_own_log(self._work, error)
         self._send({FAILURE: record_failure(self._work, self._spec.client, error, self._round)})
 
-    def _start(self, client: FederatedClient, checkpoints: Checkpoints) -> None:
+    def _start(self, client: FederatedClient, checkpoints: Checkpoints, number: int) -> None:
         """Go back to the state before a round."""
-        checkpoints.forget_after(self._round)
-        if self._round:
-            client.load_state_dict(checkpoints.load(self._round))
-        self._ledger = Ledger(self._work, client.allowlist, until_round=self._round or ANNOUNCEMENT)
-        if not self._round:
+        checkpoints.forget_after(number)
+        if number:
+            client.load_state_dict(checkpoints.load(number))
+        self._ledger = Ledger(self._work, client.allowlist, until_round=number or ANNOUNCEMENT)
+        if not number:
             self._ledger.record(ANNOUNCEMENT, self._spec.client, OUT, client.announcement())
-        keep_rows(self._work / LOSSES, client.loss_columns, self._round)
+        keep_rows(self._work / LOSSES, client.loss_columns, number)
 
-    def _answer(self, client: FederatedClient, phase: str, data: Mapping[str, bytes]) -> dict[str, bytes]:
+    def _answer(self, client: FederatedClient, number: int, phase: str, data: Mapping[str, bytes]) -> dict[str, bytes]:
         """Take part in a phase of a round."""
         fields = client.allowlist.fields
         message = {field: unpack(content, fields[field]) for field, content in data.items()}
-        self._ledger.record(self._round, self._spec.client, IN, message, data)
-        answer, losses = client.answer(self._round, phase, message)
+        self._ledger.record(number, self._spec.client, IN, message, data)
+        answer, losses = client.answer(number, phase, message)
         if phase == TRAIN and self._spec.device == "cuda":
             # Clients share a card: what this one needed for its round is the next one's.
             torch.cuda.empty_cache()
         if losses is not None:
-            append_row(self._work / LOSSES, client.loss_columns, {"round": self._round, **losses})
+            append_row(self._work / LOSSES, client.loss_columns, {"round": number, **losses})
         packed = {field: pack(arrays) for field, arrays in answer.items()}
-        self._ledger.record(self._round, self._spec.client, OUT, answer, packed)
+        self._ledger.record(number, self._spec.client, OUT, answer, packed)
         return packed
 
     def _receive(self) -> bytes:

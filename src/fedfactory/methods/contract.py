@@ -21,6 +21,7 @@ from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_folder
 
 if TYPE_CHECKING:
+    from fedfactory.data.geometry import Orientation
     from fedfactory.storage.checkpoints import Checkpoints
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
@@ -65,7 +66,7 @@ class Trained:
     others: tuple[Path, ...]
     view: ClientView
     parameters: Mapping[str, Any]
-    orientation: str
+    orientation: Orientation
     device: str
 
 

@@ -179,8 +179,8 @@ def _audit(project: Path, arguments: argparse.Namespace) -> int:
         print("\npictures: true releases the slices in preview.npz and panel.npz for galleries and figures.")
     if config.slices:
         print("\nslices: true releases the test cases, with truth, in slices.js and worst.npz for the page.")
-    declared = [method.name for method in config.methods.values() if method.centralised]
-    found = violations(jobs, config.run, declared, {entry.name: entry.source for entry in config.setups.values()})
+    centralised = [method.name for method in config.methods.values() if method.centralised]
+    found = violations(jobs, config.run, centralised, {entry.name: entry.source for entry in config.setups.values()})
     print("\n" + ("\n".join(found) or f"All {len(jobs)} jobs keep the rules of data governance (docs/design.md)."))
     return 1 if found else 0
 

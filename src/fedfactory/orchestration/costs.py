@@ -138,7 +138,9 @@ def steps(job: Job, config: Config, project: Path) -> int:
         project: folder of the Snakefile.
     """
     parameters = declared.owner(job.rule).parameters_of(config, project, job.wildcards)
-    return declared.rule(job.rule).steps(parameters, len(job.private_of(config.run)))
+    count = declared.rule(job.rule).steps
+    assert count is not None, f"the rule {job.rule} declares no steps"
+    return count(parameters, len(job.private_of(config.run)))
 
 
 def _seconds(project: Path, rule: str, cost: Cost) -> float:

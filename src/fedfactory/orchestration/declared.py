@@ -155,7 +155,7 @@ def stages() -> tuple[Stage, ...]:
 @cache
 def rules() -> dict[str, Rule]:
     """All declared rules, by name."""
-    return {rule.name: rule for owner in (*stages(), *methods().values()) for rule in owner.rules}
+    return {rule.name: rule for owner in _owners() for rule in owner.rules}
 
 
 def rule(name: str) -> Rule:
@@ -166,7 +166,11 @@ def rule(name: str) -> Rule:
 @cache
 def owner(name: str) -> Stage | Method:
     """Who declares a rule that trains."""
-    return next(found for found in (*stages(), *methods().values()) if any(own.name == name for own in found.rules))
+    return next(found for found in _owners() if any(own.name == name for own in found.rules))
+
+
+def _owners() -> list[Stage | Method]:
+    return [*stages(), *methods().values()]
 
 
 def _declarations(pattern: str) -> list[Any]:

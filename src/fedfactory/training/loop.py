@@ -1,4 +1,4 @@
-"""The loop that all trainings of few networks share: rates, validation, selection, and resume after a kill."""
+"""What stands behind a training loop: rates, averages, validation, selection, and resume after a kill."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ _ROWS = 40
 LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 """Files of a training, and the column of the second that marks the state that was taken."""
 
-_Weights = dict[str, dict[str, Tensor]]
 Losses = Mapping[str, Tensor]
 """Weighted terms of the loss, each a scalar; their sum is minimised."""
 
@@ -172,18 +171,162 @@ class Learner:
     optimiser: Optimiser
     rate: float
 
+    def begin(self, share: float) -> None:
+        """Forget the gradients of the step before, and take a share of the learning rate."""
+        self.optimiser.set_rate(share * self.rate)
+        self.network.zero_grad()
+
+    def step(self, clip: float | None) -> None:
+        """One step along the gradients, whose norm is clipped unless ``clip`` is None."""
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        self.optimiser.step()
+
+
+def rate_share(step: int, schedule: Schedule) -> float:
+    """Share of the learning rates at a step: three tenths after the decay."""
+    return _DECAY if step >= schedule.decay_at * schedule.steps else 1.0
+
+
+def step_stream(seed: int, step: int) -> torch.Generator:
+    """The stream that a step draws its batches from: its own, so that a resumed training draws the same ones."""
+    return torch.Generator().manual_seed(derive_seed("step", seed, step))
+
+
+def backward(terms: Losses, step: int, batches: int) -> None:
+    """Add the gradients of a batch's loss, the sum of its terms, to those of the step.
+
+    Args:
+        terms: of the batch.
+        step: for the message.
+        batches: of the step, whose mean is minimised.
+
+    Raises:
+        FedFactoryError: the loss is not finite.
+    """
+    loss = torch.stack(list(terms.values())).sum()
+    if not torch.isfinite(loss):
+        raise FedFactoryError(f"the loss of step {step} is not finite; lower the learning rates of the training")
+    (loss if batches == 1 else loss / batches).backward()
+
+
+class Figures(dict[str, float]):
+    """Means of the terms over the batches of a step.
+
+    Args:
+        batches: how many there are.
+    """
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self._batches = batches
+
+    def add(self, terms: Losses) -> None:
+        """Take note of a batch."""
+        for name, value in terms.items():
+            self[name] = self.get(name, 0.0) + float(value.detach()) / self._batches
+
+
+class Run:
+    """One run of a training, that ends with the same networks whether or not it was killed on the way.
+
+    The loop over :meth:`steps` belongs to whoever trains; it ends every step with :meth:`done`, and then calls
+    :meth:`end`. All else is here: resume, the average of the weights, validation and selection, progress.
+
+    Args:
+        learners: the networks by name.
+        schedule: length, average and validations.
+        validate: validation Dice of the networks as they are, for each way to read them; the best state and way are
+            taken. Without it, the last state is.
+        checkpoints: where the training can go on from.
+        progress: updated every step.
+    """
+
+    def __init__(
+        self,
+        learners: Mapping[str, Learner],
+        schedule: Schedule,
+        validate: Callable[[], Mapping[str, float]] | None,
+        checkpoints: Checkpoints,
+        progress: Progress,
+    ):
+        self._learners, self._schedule, self._validate = learners, schedule, validate
+        self._checkpoints, self._progress, self._clock = checkpoints, progress, Clock()
+        self._history = History([], [], None)
+        self._best: dict[str, dict[str, Tensor]] | None = None
+        self._mean = Average([learner.network for learner in learners.values()], schedule.ema)
+        self._parts: dict[str, Any] = {"mean": self._mean}
+        for name, learner in learners.items():
+            self._parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
+        count = schedule.validations
+        self._when = {round(i * schedule.steps / count) for i in range(count + 1)} if validate else set()
+
+    def steps(self) -> range:
+        """The steps still to do, after a kill those from the last checkpoint on."""
+        start = 0
+        if numbers := self._checkpoints.rounds():
+            start = numbers[-1]
+            state = self._checkpoints.load(start)
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
+            self._history, self._best = History.from_plain(state["history"]), state["best"]
+        # What a training starts from is a state as well.
+        if start == 0 and 0 in self._when:
+            self._judge(0)
+        self._train_mode(True)
+        return range(start, self._schedule.steps)
+
+    def done(self, step: int, terms: Mapping[str, float]) -> None:
+        """End a step: average the weights, and validate, save and tell where that is due.
+
+        Args:
+            step: its number.
+            terms: means of the loss's terms.
+        """
+        p, number = self._schedule, step + 1
+        self._mean.update()
+        self._history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
+        if number in self._when:
+            self._judge(number)
+            self._train_mode(True)
+        if number < p.steps and self._clock.due():
+            state = {name: part.state_dict() for name, part in self._parts.items()}
+            self._checkpoints.save(number, {**state, "history": self._history.plain(), "best": self._best})
+            self._clock.done()
+        self._progress.update(number, p.steps, self._history.latest())
+
+    def end(self) -> History:
+        """Leave the networks in the selected state, in evaluation mode."""
+        self._mean.put()
+        if self._best is not None:
+            for name, learner in self._learners.items():
+                learner.network.load_state_dict(self._best[name])
+        self._train_mode(False)
+        return self._history
+
+    def _judge(self, step: int) -> None:
+        """Keep the average's weights, if they validate better than all before."""
+        assert self._validate is not None, "judged only where there is something to judge by"
+        with self._mean.in_place():
+            if self._history.validated(step, self._validate()):
+                networks = {name: learner.network for name, learner in self._learners.items()}
+                self._best = copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
+
+    def _train_mode(self, on: bool) -> None:
+        for learner in self._learners.values():
+            learner.network.train(on)
+
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, and for how long.
+    """A training whose step is one loss for all of its networks.
 
     Attributes:
         learners: the networks by name.
         schedule: length and decay.
-        seed: of the batches; every step has a stream of its own, so that a resumed training draws the same ones.
+        seed: of the batches.
         losses: (step, stream) -> terms of the loss.
-        validate: validation Dice of the networks as they are, for each way to read them; the best state and way are
-            taken. Without it, the last state is.
+        validate: as for :class:`Run`.
     """
 
     learners: Mapping[str, Learner]
@@ -198,83 +341,19 @@ class Training:
         Raises:
             FedFactoryError: the loss is not finite.
         """
-        p, history = self.schedule, History([], [], None)
-        mean = Average([learner.network for learner in self.learners.values()], p.ema)
-        parts: dict[str, Any] = {"mean": mean}
-        for name, learner in self.learners.items():
-            parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
-        start, best = 0, None
-        if numbers := checkpoints.rounds():
-            start = numbers[-1]
-            state = checkpoints.load(start)
-            for name, part in parts.items():
-                part.load_state_dict(state[name])
-            history, best = History.from_plain(state["history"]), state["best"]
-        when, saved = self._validations(), Clock()
-        if start == 0 and 0 in when:
-            best = self._judged(0, mean, history, best)
-        self._train_mode(True)
-        for step in range(start, p.steps):
-            terms = self._step(step)
-            mean.update()
-            history.add(step, terms, max(1, p.steps // _ROWS), p.steps)
-            if step + 1 in when:
-                best = self._judged(step + 1, mean, history, best)
-                self._train_mode(True)
-            if step + 1 < p.steps and saved.due():
-                state = {name: part.state_dict() for name, part in parts.items()}
-                checkpoints.save(step + 1, {**state, "history": history.plain(), "best": best})
-                saved.done()
-            progress.update(step + 1, p.steps, history.latest())
-        mean.put()
-        if best is not None:
-            for name, learner in self.learners.items():
-                learner.network.load_state_dict(best[name])
-        self._train_mode(False)
-        return history
-
-    def _judged(self, step: int, mean: Average, history: History, best: _Weights | None) -> _Weights | None:
-        """The weights to keep: the average's, if it validates better than all before."""
-        with mean.in_place():
-            assert self.validate is not None, "judged only where there is something to judge by"
-            if not history.validated(step, self.validate()):
-                return best
-            return copy.deepcopy({name: learner.network.state_dict() for name, learner in self.learners.items()})
-
-    def _step(self, step: int) -> dict[str, float]:
-        p = self.schedule
-        share = _DECAY if step >= p.decay_at * p.steps else 1.0
-        for learner in self.learners.values():
-            learner.optimiser.set_rate(share * learner.rate)
-        for learner in self.learners.values():
-            learner.network.zero_grad()
-        means: dict[str, float] = {}
-        stream = torch.Generator().manual_seed(derive_seed("step", self.seed, step))
-        for _ in range(p.accumulate):
-            terms = self.losses(step, stream)
-            loss = torch.stack(list(terms.values())).sum()
-            if not torch.isfinite(loss):
-                raise FedFactoryError(
-                    f"the loss of step {step} is not finite; lower the learning rates of the training"
-                )
-            (loss if p.accumulate == 1 else loss / p.accumulate).backward()
-            for name, value in terms.items():
-                means[name] = means.get(name, 0.0) + float(value.detach()) / p.accumulate
-        for learner in self.learners.values():
-            if p.clip is not None:
-                nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
-            learner.optimiser.step()
-        return means
-
-    def _validations(self) -> set[int]:
-        if self.validate is None:
-            return set()
-        p = self.schedule
-        return {round(i * p.steps / p.validations) for i in range(p.validations + 1)}
-
-    def _train_mode(self, on: bool) -> None:
-        for learner in self.learners.values():
-            learner.network.train(on)
+        run, p = Run(self.learners, self.schedule, self.validate, checkpoints, progress), self.schedule
+        for step in run.steps():
+            for learner in self.learners.values():
+                learner.begin(rate_share(step, p))
+            stream, figures = step_stream(self.seed, step), Figures(p.accumulate)
+            for _ in range(p.accumulate):
+                terms = self.losses(step, stream)
+                backward(terms, step, p.accumulate)
+                figures.add(terms)
+            for learner in self.learners.values():
+                learner.step(p.clip)
+            run.done(step, figures)
+        return run.end()
 
 
 @dataclass

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from fedfactory.factory.encoders import Key, read_key
 from fedfactory.factory.fedbiomed import server as factory_at_server
 from fedfactory.factory.fedbiomed.folder import convert, describe, values_of
+from fedfactory.factory.server import FactoryServer
 from fedfactory.federation.engines.fedbiomed import driver
 from fedfactory.orchestration.progress import Progress
 
 if TYPE_CHECKING:
-    from fedfactory.factory.server import FactoryServer
     from fedfactory.factory.training import FactoryTask
 
 
@@ -59,7 +59,9 @@ def train(task: FactoryTask, progress: Progress) -> FactoryServer:
         work=task.work,
         logs=task.logs,
     )
-    return driver.train(federation, progress)
+    server = driver.train(federation, progress)
+    assert isinstance(server, FactoryServer)
+    return server
 
 
 def announced_keys(work: Path) -> dict[str, Key]:

@@ -68,6 +68,8 @@ class NnunetParameters:
     def __post_init__(self) -> None:
         """Check that each kind has its keys, and none that it would silently ignore."""
         trained = ("epochs", "initial_lr")
+        needed: tuple[str, ...]
+        refused: tuple[str, ...]
         if self.base is None:
             kind, needed, refused = "a model trained on the source (base is not set)", trained, ("schedules",)
         else:

@@ -1,4 +1,4 @@
-"""The reconstruction loss (paper, section 3.2)."""
+"""The reconstruction loss, and how much of the content it sees (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedfactory.methods.ours.parameters import AdaptationSchedule
 from fedfactory.training.batches import resize
+
+
+def content_share(step: int, schedule: AdaptationSchedule) -> float:
+    """Share of the content features that the factory is given at a step: they fade in from 0 to 1."""
+    return min(1.0, step / (schedule.ramp * schedule.steps)) if schedule.ramp else 1.0
 
 
 def reconstruction_loss(

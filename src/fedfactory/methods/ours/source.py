@@ -17,8 +17,7 @@ from fedfactory.methods.ours.architecture import Architecture
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import SOURCE
 from fedfactory.methods.ours.field_of_view import FieldOfView
-from fedfactory.methods.ours.losses import reconstruction_loss
-from fedfactory.methods.ours.optimisation import training_of
+from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.parameters import SourceParameters
 from fedfactory.methods.ours.rendering import Look
 from fedfactory.methods.ours.samples import Samples, jittered, slices_of, stack
@@ -27,7 +26,7 @@ from fedfactory.methods.ours.translator import Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.batches import batches, resize
-from fedfactory.training.loop import History, Losses
+from fedfactory.training.loop import History, Learner, Lookahead, Losses, Plain, Training
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
@@ -95,14 +94,22 @@ def train_source(
     size = images.shape[-1]
     segment = BranchSegmenter(translator, {SOURCE: branch}, SOURCE, _STILL)
 
-    def losses(step: int, ramp: float, stream: torch.Generator) -> Losses:
+    def losses(step: int, stream: torch.Generator) -> Losses:
+        ramp = content_share(step, p.schedule)
         return source_losses(translator, branch, samples, p, perceptual, size, ramp, stream)
 
     def validate() -> dict[str, float]:
         found = mean_validation_dice(segment, [(v.images, v.labels) for v in validation], classes)
         return {} if found is None else {"source": found}
 
-    history = training_of(translator.encoder, branch, p.schedule, seed, losses, validate).run(checkpoints, progress)
+    encoder, rates = translator.encoder, p.schedule
+    ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)
+    adam = Plain(torch.optim.Adam(branch.parameters(), lr=rates.branch_rate))
+    learners = {
+        "encoder": Learner(encoder, ranger, rates.encoder_rate),
+        "branch": Learner(branch, adam, rates.branch_rate),
+    }
+    history = Training(learners, p.schedule, seed, losses, validate).run(checkpoints, progress)
     _, error, doubt = assess(translator, branch, stack(v.images for v in validation), size)
     limits = {"error": float(error.max()), "doubt": float(doubt.max())}
     return SourceBranch(translator, branch, limits, history)

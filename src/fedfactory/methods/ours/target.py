@@ -1,4 +1,8 @@
-"""Adaptation of one target, from synthetic source samples and the target's own images (paper, section 3.2)."""
+"""Adaptation of one target, from synthetic source samples and the target's own images (paper, section 3.2).
+
+This page is the training: its loop, the choice among its states, and the losses and the batch of a step. What it starts
+from and whether short trials change the recipe is in :mod:`fedfactory.methods.ours.adaptation`.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +15,35 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedfactory.data.store import Volume
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Encoding
-from fedfactory.methods.ours.field_of_view import FieldOfView
-from fedfactory.methods.ours.losses import reconstruction_loss
-from fedfactory.methods.ours.optimisation import training_of
+from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.parameters import TargetParameters
-from fedfactory.methods.ours.samples import Samples, jittered, moved_by, symmetry_of
+from fedfactory.methods.ours.samples import jittered, moved_by, symmetry_of
 from fedfactory.methods.ours.segmenter import BranchSegmenter, mean_of
+from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.methods.ours.translator import Rendering, Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.batches import resize
-from fedfactory.training.loop import History, Losses
+from fedfactory.training.loop import (
+    Figures,
+    History,
+    Learner,
+    Lookahead,
+    Losses,
+    Plain,
+    Run,
+    backward,
+    rate_share,
+    step_stream,
+)
 from fedfactory.training.losses import segmentation_loss
 
 BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
 """Ways to read the networks at inference: which domains' branches are averaged."""
 _BRANCH_NAMES = ("S_s", "S_t")
-
-
-@dataclass(frozen=True)
-class TargetData:
-    """What an adaptation may see.
-
-    Attributes:
-        source: source images with S_s's labels (synthetic ones, unless a control takes real ones).
-        pairs: the same synthetic images with the target's look, in the order of ``source``; None without factory pairs.
-        labelled: slices of M_t; None at zero labels.
-        unlabelled: the target's training images.
-        validation: labelled validation volumes; empty with ``validation: none``.
-        frame: from the target's field of view to the source's.
-        size: edge of the labels.
-        classes: foreground classes.
-    """
-
-    source: Samples
-    pairs: Samples | None
-    labelled: Samples | None
-    unlabelled: Samples
-    validation: Sequence[Volume]
-    frame: FieldOfView
-    size: int
-    classes: int
 
 
 @dataclass(frozen=True)
@@ -104,27 +92,62 @@ def adapt(
         seed: of the batches.
         checkpoints: where the training can go on from.
         progress: updated every step.
+
+    Returns:
+        How it went; ``chosen`` names the step whose weights the networks now have, and the way to read them.
+
+    Raises:
+        FedFactoryError: the loss is not finite.
     """
     source_branch.requires_grad_(False).eval()
     branches = {SOURCE: source_branch, TARGET: target_branch}
-    step = Step(translator, branches, data, p, perceptual)
-    ways = tuple(BRANCHES) if p.branches == "best" else (p.branches,)
-    segment = BranchSegmenter(translator, branches, TARGET, data.frame)
+    encoder, schedule = translator.encoder, p.schedule
+    ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
+    adam = Plain(torch.optim.Adam(target_branch.parameters(), lr=schedule.branch_rate))
+    learners = {
+        "encoder": Learner(encoder, ranger, schedule.encoder_rate),
+        "branch": Learner(target_branch, adam, schedule.branch_rate),
+    }
+    validate = Validation(translator, branches, data, p) if data.validation else None
+    run = Run(learners, schedule, validate, checkpoints, progress)
+    loss = Step(translator, branches, data, p, perceptual)
+    for step in run.steps():
+        for learner in learners.values():
+            learner.begin(rate_share(step, schedule))
+        ramp = content_share(step, schedule)
+        stream, figures = step_stream(seed, step), Figures(schedule.accumulate)
+        for _ in range(schedule.accumulate):
+            terms = loss.losses(step, ramp, stream)
+            backward(terms, step, schedule.accumulate)
+            figures.add(terms)
+        for learner in learners.values():
+            learner.step(schedule.clip)
+        run.done(step, figures)
+    return run.end()
 
-    def validate() -> dict[str, float]:
+
+@dataclass(frozen=True)
+class Validation:
+    """Mean foreground Dice over the target's validation volumes, for each way to read the networks."""
+
+    translator: Translator
+    branches: Mapping[int, SegmentationBranch]
+    data: TargetData
+    p: TargetParameters
+
+    def __call__(self) -> dict[str, float]:
+        """Of the networks as they are; nothing if no volume shows any class."""
+        ways = tuple(BRANCHES) if self.p.branches == "best" else (self.p.branches,)
+        segment = BranchSegmenter(self.translator, dict(self.branches), TARGET, self.data.frame)
         dice: dict[str, list[float]] = {way: [] for way in ways}
-        for volume in data.validation:
+        for volume in self.data.validation:
             found = segment.by_branch(volume.images)
             for way in ways:
                 mask = mean_of(found, BRANCHES[way]).argmax(1)
-                value = mean_foreground_dice(mask, volume.labels, data.classes)
+                value = mean_foreground_dice(mask, volume.labels, self.data.classes)
                 # A volume without any class, on either side, says nothing.
                 dice[way] += [] if math.isnan(value) else [value]
         return {way: statistics.fmean(values) for way, values in dice.items() if values}
-
-    return training_of(
-        translator.encoder, target_branch, p.schedule, seed, step.losses, validate if data.validation else None
-    ).run(checkpoints, progress)
 
 
 @dataclass(frozen=True)

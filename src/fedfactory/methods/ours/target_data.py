@@ -19,11 +19,35 @@ from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.rendering import Look
 from fedfactory.methods.ours.samples import Samples, rendered, slices_of, stack
 from fedfactory.methods.ours.synthetic import SyntheticSet
-from fedfactory.methods.ours.target import TargetData
 from fedfactory.methods.ours.translator import Translator
 
 # Synthetic slices within so many position bins of M_t's are compared with them.
 _NEAR_BINS = 2
+
+
+@dataclass(frozen=True)
+class TargetData:
+    """What an adaptation may see.
+
+    Attributes:
+        source: source images with S_s's labels (synthetic ones, unless a control takes real ones).
+        pairs: the same synthetic images with the target's look, in the order of ``source``; None without factory pairs.
+        labelled: slices of M_t; None at zero labels.
+        unlabelled: the target's training images.
+        validation: labelled validation volumes; empty with ``validation: none``.
+        frame: from the target's field of view to the source's.
+        size: edge of the labels.
+        classes: foreground classes.
+    """
+
+    source: Samples
+    pairs: Samples | None
+    labelled: Samples | None
+    unlabelled: Samples
+    validation: Sequence[Volume]
+    frame: FieldOfView
+    size: int
+    classes: int
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class Recipe:
         if self.pairs:
             return p
         b = p.batch
-        return replace(p, batch=replace(b, source=b.source + b.pairs, labelled=b.labelled + b.pairs, pairs=0))
+        batch = replace(b, source=b.source + b.pairs, labelled=b.labelled + b.pairs, pairs=0)
+        return replace(p, batch=batch, pairs_by_trial=False)
 
 
 class Trials:

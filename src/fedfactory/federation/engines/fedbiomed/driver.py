@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.client import own_module
 
 # Imported for their names; they import Fed-BioMed only as processes of their own.
 from fedfactory.federation.engines.fedbiomed import node, researcher
-from fedfactory.federation.engines.fedbiomed.folder import (
-    KEYS,
-    ClientCard,
-    convert,
-    folder_digest,
-    key_tensor,
-    plain_key,
-    read_card,
-)
+from fedfactory.federation.engines.fedbiomed.folder import ANNOUNCED, folder_digest, read_description
 from fedfactory.federation.engines.fedbiomed.processes import Processes, free_port
 from fedfactory.federation.engines.fedbiomed.records import open_records
+from fedfactory.federation.engines.fedbiomed.trained import TrainedAtServer
+from fedfactory.federation.own_log import OWN_LOG, read_own_log
+from fedfactory.federation.server import Server
+from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_file
-
-if TYPE_CHECKING:
-    from fedfactory.factory.encoders import Key
-    from fedfactory.factory.parameters import FactoryParameters
-    from fedfactory.factory.server import FactoryServer
-    from fedfactory.factory.training import FactoryTask
-    from fedfactory.orchestration.progress import Progress
 
 # Nodes must use exactly the name that is in the researcher's certificate.
 _HOST = "localhost"
@@ -47,29 +35,30 @@ RESEARCHER, NODE = "researcher", "node_"
 _ROOT, _PORT = "FBM_RESEARCHER_COMPONENT_ROOT", "FBM_SERVER_PORT"
 # A node that runs trusts the certificate that it saw first: the researcher's folder outlives a training.
 _REMOTE = {
-    _ROOT: "a folder for the researcher that you keep: the sites trust its certificate",
-    "FBM_SERVER_HOST": "the host name that the sites connect to",
-    _PORT: "the port that the sites connect to",
+    _ROOT: "a folder for the researcher that you keep: the clients trust its certificate",
+    "FBM_SERVER_HOST": "the host name that the clients connect to",
+    _PORT: "the port that the clients connect to",
 }
 
 
 @dataclass(frozen=True)
 class Federation:
-    """A training and its sites.
+    """A training and its clients.
 
     Attributes:
-        parameters: of the factory.
-        encoder: name of the encoder of the keys.
+        trained: full name of a module of this package, as
+            :class:`~fedfactory.federation.engines.fedbiomed.trained.TrainedAtServer`.
+        arguments: of what is trained, as JSON data.
         seed: of the training.
         identity: digest of code and configuration.
         device: ``cpu`` or ``cuda``.
-        folders: client -> its site's folder on this machine; empty with remote sites.
+        folders: client -> its node's folder on this machine; empty with remote clients.
         work: folder for checkpoints, nodes and records; remains for the caller to remove.
         logs: folder for one log per process.
     """
 
-    parameters: FactoryParameters
-    encoder: str
+    trained: str
+    arguments: Mapping[str, Any]
     seed: int
     identity: str
     device: str
@@ -89,64 +78,32 @@ class Federation:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def train(task: FactoryTask, progress: Progress) -> FactoryServer:
-    """Train the factory with Fed-BioMed, or go on with it from its last checkpoint.
-
-    Args:
-        task: what to train; with ``federation.mode: remote`` its sites' files are not read.
-        progress: updated after every round.
-
-    Returns:
-        The aggregator after the last round; ``task.work/sites/<client>`` holds ``ledger.csv``, ``forms.json`` and
-        ``losses.csv`` of each client, ``task.work/snapshots`` the averaged generator over time. With remote sites these
-        are the aggregator's records, without losses, which stay at the sites.
-
-    Raises:
-        FedFactoryError: bad data at a site, a site that does not answer, or one with another version of this package.
-    """
-    from fedfactory.factory.encoders import read_key
-
-    folders = {}
-    if task.parameters.federation.mode == "local":
-        for client in task.parameters.clients:
-            files = task.sites[client]
-            card = ClientCard(
-                client,
-                plain_key(read_key(Path(files["factory_key.json"]))),
-                dict(task.encoder),
-                node=str(node_folder(task.work, client)),
-                records=str((task.work / "sites" / client).resolve()),
-                copies=task.parameters.training.copies,
-            )
-            folders[client] = (task.work / "site_folders" / client).resolve()
-            # In a process of the site's own: this one, which holds the aggregator, opens no store.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as site:
-                work = card, Path(files["data"]), task.parameters.network.image_size, folders[client]
-                site.submit(convert, *work).result()
-    federation = Federation(
-        task.parameters, task.encoder["name"], task.seed, task.identity, task.device, folders, task.work, task.logs
-    )
-    return run(federation, progress)
-
-
 def node_folder(work: Path, client: str) -> Path:
     """Folder of a client's node on this machine."""
     return (work / "fedbiomed" / "nodes" / client).resolve()
 
 
-def announced_keys(work: Path) -> dict[str, Key]:
-    """Keys that the sites of a training announced; their numbers of images are not told, and given as 0."""
-    from fedfactory.factory.encoders import Key
-
-    keys = json.loads((work / KEYS).read_text())
-    return {client: Key(key["encoder"], key["digest"], 0, key_tensor(key)) for client, key in keys.items()}
+def announced(work: Path) -> dict[str, dict[str, Any]]:
+    """What the clients of a training announced."""
+    return json.loads((work / ANNOUNCED).read_text())
 
 
-def run(federation: Federation, progress: Progress) -> FactoryServer:
-    """Train with sites whose folders are made; see :func:`train`."""
-    from fedfactory.factory.server import FactoryServer
+def train(federation: Federation, progress: Progress) -> Server:
+    """Train with clients whose folders are made, or go on from the last checkpoint.
 
-    server = FactoryServer(federation.parameters, federation.seed, federation.work)
+    Args:
+        federation: what to train.
+        progress: updated after every round.
+
+    Returns:
+        The server after the last round; ``work/sites/<client>`` holds the records of each client. With remote clients
+        these are the server's, without losses, which stay at the clients.
+
+    Raises:
+        FedFactoryError: a client that fails or does not answer, or one with another version of this package.
+    """
+    trained: TrainedAtServer = own_module(federation.trained)
+    server = trained.open_server(federation.arguments, federation.seed, federation.work)
     identity = federation.whole_identity()
     checkpoints = Checkpoints(federation.home, identity)
     if rounds := checkpoints.rounds():
@@ -154,12 +111,12 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
     else:
         for name in ("nodes", RESEARCHER):
             shutil.rmtree(federation.home / name, ignore_errors=True)
-    _open_records(federation, server)
+    _open_records(federation, trained, server)
     if not server.finished:
-        progress.update(server.round_number, federation.parameters.federation.total_rounds, "rounds")
+        progress.update(server.round_number, server.rounds.total, "rounds")
         with Processes(federation.logs, federation.home / "tmp") as processes:
-            _start(federation, identity, processes)
-            _wait(federation, processes, progress)
+            _start(federation, identity, server.rounds.key, processes)
+            _wait(federation, server.rounds.total, processes, progress)
         if rounds := checkpoints.rounds():
             server.load_state_dict(checkpoints.load(rounds[-1]))
         if not server.finished:
@@ -170,18 +127,20 @@ def run(federation: Federation, progress: Progress) -> FactoryServer:
     return server
 
 
-def _open_records(federation: Federation, server: FactoryServer) -> None:
-    """Make the records of sites on this machine, also of those that are never sampled."""
+def _open_records(federation: Federation, trained: TrainedAtServer, server: Server) -> None:
+    """Make the records of clients on this machine, also of those that are never sampled."""
     for client, folder in federation.folders.items():
-        card = read_card(folder)
-        open_records(Path(card.records), server.allowlist, client, key_tensor(card.key), server.round_number)
+        description = read_description(folder)
+        records, message = Path(description.records), trained.announcement(client, description.announced)
+        (records / OWN_LOG).unlink(missing_ok=True)
+        open_records(records, server.allowlist, message, trained.loss_columns, server.round_number)
 
 
-def _start(federation: Federation, identity: str, processes: Processes) -> None:
+def _start(federation: Federation, identity: str, key: str, processes: Processes) -> None:
     remote = not federation.folders
     task = researcher.ResearcherTask(
-        parameters=federation.parameters.as_json(),
-        encoder=federation.encoder,
+        trained=federation.trained,
+        arguments=federation.arguments,
         seed=federation.seed,
         identity=identity,
         work=str(federation.work.resolve()),
@@ -192,20 +151,20 @@ def _start(federation: Federation, identity: str, processes: Processes) -> None:
     file = federation.home / "task.json"
     with new_file(file) as new:
         new.write_text(json.dumps(asdict(task), indent=1) + "\n")
-    settings = _researcher_settings(federation.home, remote)
+    settings = _researcher_settings(federation.home, key, remote)
     processes.start(RESEARCHER, researcher.__name__, ["--task", str(file)], settings, reports=True)
     for client, folder in federation.folders.items():
-        arguments = ["--node", read_card(folder).node, "--folder", str(folder)]
+        arguments = ["--node", read_description(folder).node, "--folder", str(folder)]
         arguments += ["--gpu"] if federation.device == "cuda" else []
         port = int(settings[_PORT])
         processes.start(NODE + client, node.__name__, arguments, node.settings(_HOST, port, approval=False))
 
 
-def _researcher_settings(home: Path, remote: bool) -> dict[str, str]:
+def _researcher_settings(home: Path, key: str, remote: bool) -> dict[str, str]:
     """Environment of the researcher.
 
     Raises:
-        FedFactoryError: with remote sites, Fed-BioMed's own settings do not say where the sites find the researcher.
+        FedFactoryError: with remote clients, Fed-BioMed's own settings do not say where they find the researcher.
     """
     settings = {"FBM_SERVER_NODE_DISCONNECTION_TIMEOUT": str(_DISCONNECTED_AFTER_SECONDS)}
     if not remote:
@@ -213,13 +172,11 @@ def _researcher_settings(home: Path, remote: bool) -> dict[str, str]:
         return {**settings, **place}
     for name, what in _REMOTE.items():
         if not os.environ.get(name):
-            raise FedFactoryError(
-                f"with 'factory.federation.mode: remote' set the environment variable {name} to {what}"
-            )
+            raise FedFactoryError(f"with '{key}.mode: remote' set the environment variable {name} to {what}")
     return {**settings, **{name: os.environ[name] for name in _REMOTE}}
 
 
-def _wait(federation: Federation, processes: Processes, progress: Progress) -> None:
+def _wait(federation: Federation, total: int, processes: Processes, progress: Progress) -> None:
     """Follow the training to its end.
 
     Raises:
@@ -233,15 +190,22 @@ def _wait(federation: Federation, processes: Processes, progress: Progress) -> N
             case {"done": True}:
                 return
             case {"error": str(reason)}:
-                raise FedFactoryError(reason)
+                raise FedFactoryError("; ".join([reason, *_own_logs(federation)]))
             case {"unexpected": str(reason)}:
                 raise RuntimeError(f"the researcher of Fed-BioMed failed ({reason}); see {processes.log(RESEARCHER)}")
             case {"round": int(number)}:
-                progress.update(number, federation.parameters.federation.total_rounds, "rounds")
+                progress.update(number, total, "rounds")
+
+
+def _own_logs(federation: Federation) -> list[str]:
+    """What the clients on this machine, which belong to the person who trains, wrote into their own logs."""
+    records = {client: Path(read_description(folder).records) for client, folder in federation.folders.items()}
+    found = {client: read_own_log(folder) for client, folder in records.items()}
+    return [f"client {client}: {story}" for client, story in found.items() if story is not None]
 
 
 def _ended(name: str, code: int, log: Path) -> NoReturn:
-    what = "researcher of Fed-BioMed" if name == RESEARCHER else f"node of site {name.removeprefix(NODE)}"
+    what = "researcher of Fed-BioMed" if name == RESEARCHER else f"node of client {name.removeprefix(NODE)}"
     raise FedFactoryError(
         f"the {what} ended before the training did (exit code {code}, log {log}); start the job again, it goes on from "
         "its last checkpoint"

@@ -1,4 +1,4 @@
-"""The process of one site on this machine: creates the node where there is none, then is the node.
+"""The process of one client's node on this machine: creates the node where there is none, then is the node.
 
 One process per node: Fed-BioMed's database is one object of a process, whatever node it was opened for.
 """
@@ -9,14 +9,13 @@ import argparse
 import json
 import runpy
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from fedfactory.federation.engines.fedbiomed.folder import TAG, read_card
+from fedfactory.federation.engines.fedbiomed.folder import TAG, read_description
 from fedfactory.federation.engines.fedbiomed.node_database import drop_waiting_tasks, restore_database
 from fedfactory.federation.lifetime import die_with_parent
 
-# A node trains the factory and does nothing else.
+# A node trains what its client approved and does nothing else.
 _CLOSED = {
     "FBM_SECURITY_ALLOW_DEFAULT_TRAINING_PLANS": "False",
     "FBM_SECURITY_ALLOW_FEDERATED_ANALYTICS": "False",
@@ -30,9 +29,9 @@ def settings(host: str, port: int, *, approval: bool) -> dict[str, str]:
     """Environment that a node is created with, and that one on this machine runs with.
 
     Args:
-        host: of the aggregator, exactly as in its certificate.
-        port: of the aggregator.
-        approval: whether the site approves the training plan before anything runs.
+        host: of the server, exactly as in its certificate.
+        port: of the server.
+        approval: whether the client approves the training plan before anything runs.
     """
     return {
         **_CLOSED,
@@ -43,33 +42,29 @@ def settings(host: str, port: int, *, approval: bool) -> dict[str, str]:
 
 
 def prepare_node(node: Path, folder: Path) -> None:
-    """Create a node and register its site's folder, where that is not done yet.
+    """Create a node and register its client's folder, where that is not done yet.
 
     The environment holds what :func:`settings` gives. Once per process.
 
     Args:
         node: folder of the node.
-        folder: folder of the site.
+        folder: folder of the client.
     """
     from fedbiomed.common.constants import CONFIG_FOLDER_NAME
     from fedbiomed.node.config import node_component
     from fedbiomed.node.dataset_manager import DatasetManager
 
-    card = read_card(folder)
-    config = node_component.initiate(root=str(node), alias=card.client)
+    description = read_description(folder)
+    config = node_component.initiate(root=str(node), alias=description.client)
     manager = DatasetManager(str((node / CONFIG_FOLDER_NAME / config.get("default", "db")).resolve()))
-    wanted = {"name": card.client, "path": str(folder), "description": announcement(card.key)}
+    announced = json.dumps(description.announced)
+    wanted = {"name": description.client, "path": str(folder), "description": announced}
     registered = manager.dataset_table.search_by_tags([TAG])
     if not any(wanted.items() <= entry.items() for entry in registered):
         # A data set of Fed-BioMed is found by its tags: a node has one.
         for entry in registered:
             manager.delete_dataset_by_id(entry["dataset_id"])
         manager.add_database(data_type="custom", tags=[TAG], **wanted)
-
-
-def announcement(key: Mapping[str, object]) -> str:
-    """The description of a data set: the key, which a site announces to whoever looks for data sets of the factory."""
-    return json.dumps({name: key[name] for name in ("encoder", "digest", "values")})
 
 
 def main() -> None:

@@ -32,15 +32,15 @@ def restore_database(node: Path) -> None:
 
 
 def drop_waiting_tasks(node: Path) -> None:
-    """Forget rounds that were asked for and not begun when the node was killed: the aggregator asks again."""
+    """Forget rounds that were asked for and not begun when the node was killed: the server asks again."""
     for queue in (node / "var").glob("queue_*"):
         shutil.rmtree(queue)
 
 
 def prune_states(node: Path, experiment: str, round_number: int, checkpoint_every: int) -> None:
-    """Remove states that no checkpoint of the aggregator can name any more.
+    """Remove states that no checkpoint of the server can name any more.
 
-    In a round the aggregator holds the last checkpoint and the one before. Both need the node's newest state of an
+    In a round the server holds the last checkpoint and the one before. Both need the node's newest state of an
     earlier round.
 
     Args:

@@ -1,4 +1,4 @@
-"""Waiting for sites: until all answer, with keys of one encoder, and have approved the training plan."""
+"""Waiting for clients: until all answer and have approved the training plan."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ _GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Found:
-    """A site that answered.
+    """A client whose node answered.
 
     Attributes:
         node: id of its node.
         dataset: what Fed-BioMed knows of its data set.
-        key: what it announced: ``encoder``, ``digest`` and ``values``.
+        announced: what it announced: plain values.
     """
 
     node: str
     dataset: Mapping[str, Any]
-    key: Mapping[str, Any]
+    announced: Mapping[str, Any]
 
 
-def find_sites(
+def find_clients(
     search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]],
     clients: tuple[str, ...],
     deadline: int,
+    key: str,
     start: int = 0,
 ) -> dict[str, Found]:
     """Wait until every client's node answers; Fed-BioMed would start with whoever comes first.
@@ -48,31 +49,32 @@ def find_sites(
         search: Fed-BioMed's search for data sets by tags.
         clients: names of the clients, which are the names of their data sets.
         deadline: seconds.
+        key: of the deadline in the configuration, for messages.
         start: seconds on top of it.
 
     Returns:
-        client -> its site, in the order of the clients.
+        client -> its node, in the order of the clients.
 
     Raises:
-        FedFactoryError: a site is missing at the deadline, nodes are connected and do not answer, or two of them are
+        FedFactoryError: a client is missing at the deadline, nodes are connected and do not answer, or two of them are
             one client.
     """
     end = time.monotonic() + deadline + start
     while True:
-        found = _found(_ask(search, end), clients)
+        found = _found(_ask(search, end, key), clients)
         missing = [client for client in clients if client not in found]
         if not missing:
             return {client: found[client] for client in clients}
         if time.monotonic() > end:
             more = f" and {start} s to start" if start else ""
             raise FedFactoryError(
-                f"no answer within {deadline + start} s (key 'factory.federation.deadline'{more}) from the node of "
+                f"no answer within {deadline + start} s (key '{key}'{more}) from the node of "
                 f"{', '.join(missing)}; start it and start the job again"
             )
         time.sleep(_POLL_SECONDS)
 
 
-def _ask(search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]], end: float) -> Mapping[str, Any]:
+def _ask(search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]], end: float, key: str) -> Mapping[str, Any]:
     """Search, but not for ever: Fed-BioMed waits without a limit for a node that is connected and refuses to answer."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -87,7 +89,7 @@ def _ask(search: Callable[[list[str]], Mapping[str, list[dict[str, Any]]]], end:
         answer = answers.get(timeout=max(0.0, end - time.monotonic()) + _GRACE_SECONDS)
     except queue.Empty:
         raise FedFactoryError(
-            "a node is connected and does not answer (key 'factory.federation.deadline'); its log says why: most "
+            f"a node is connected and does not answer (key '{key}'); its log says why: most "
             "likely it knows another certificate of the coordinator than the present one. Give it that, start it "
             "again, and start the job again"
         ) from None
@@ -111,53 +113,39 @@ def _found(answers: Mapping[str, list[dict[str, Any]]], clients: tuple[str, ...]
 
 def _announced(client: str, description: str) -> Mapping[str, Any]:
     try:
-        key = json.loads(description)
-        encoder, digest, values = key["encoder"], key["digest"], [float(value) for value in key["values"]]
-    except (ValueError, TypeError, KeyError):
-        raise FedFactoryError(f"the node of {client} announces no key; prepare it again") from None
-    return {"encoder": encoder, "digest": digest, "values": values}
+        found = json.loads(description)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise FedFactoryError(f"the node of {client} announces nothing that can be read; prepare it again")
+    return found
 
 
-def check_keys(keys: Mapping[str, Mapping[str, Any]], encoder: str) -> None:
-    """Check that all keys come from the same encoder and weights.
-
-    Raises:
-        FedFactoryError: they do not.
-    """
-    first = next(iter(keys))
-    for client, key in keys.items():
-        if key["encoder"] != encoder:
-            raise FedFactoryError(
-                f"the key of {client} was made by {key['encoder']}, the configuration asks for {encoder}"
-            )
-        if key["digest"] != keys[first]["digest"]:
-            raise FedFactoryError(f"the keys of {first} and {client} were made by different weights of {encoder}")
-
-
-def check_same_nodes(before: Mapping[str, Mapping[str, Any]], sites: Mapping[str, Found]) -> None:
+def check_same_nodes(before: Mapping[str, Mapping[str, Any]], clients: Mapping[str, Found]) -> None:
     """Check that a training goes on with the nodes and data sets it began with.
 
     Raises:
         FedFactoryError: it would not.
     """
-    for client, site in sites.items():
-        if before.get(site.node, {}).get("dataset_id") != site.dataset["dataset_id"]:
+    for client, found in clients.items():
+        if before.get(found.node, {}).get("dataset_id") != found.dataset["dataset_id"]:
             raise FedFactoryError(
                 f"the node of {client} or its data set is not the one that the training began with; remove the working "
                 "folder of the training to start anew"
             )
 
 
-def wait_for_approval(experiment: Experiment, nodes: Mapping[str, str], deadline: int) -> None:
-    """Ask the sites to approve the training plan, and wait until all have.
+def wait_for_approval(experiment: Experiment, nodes: Mapping[str, str], deadline: int, key: str) -> None:
+    """Ask the clients to approve the training plan, and wait until all have.
 
     Args:
         experiment: before a round.
         nodes: node -> client.
         deadline: seconds.
+        key: of the deadline in the configuration, for messages.
 
     Raises:
-        FedFactoryError: a site has not approved by then, or has rejected.
+        FedFactoryError: a client has not approved by then, or has rejected.
     """
     end, asked = time.monotonic() + deadline, False
     while True:
@@ -169,12 +157,12 @@ def wait_for_approval(experiment: Experiment, nodes: Mapping[str, str], deadline
         if not open_:
             return
         if not asked:
-            experiment.training_plan_approve("training of the factory by the package fedfactory")
+            experiment.training_plan_approve("training by the package fedfactory")
             asked = True
         if time.monotonic() > end:
             raise FedFactoryError(
-                f"the training plan was not approved within {deadline} s (key 'factory.federation.deadline') at "
-                f"{', '.join(open_)}; see docs/federation.md for how a site approves, then start the job again"
+                f"the training plan was not approved within {deadline} s (key '{key}') at "
+                f"{', '.join(open_)}; see docs/federation.md for how a client approves, then start the job again"
             )
         time.sleep(_POLL_SECONDS)
 

@@ -1,12 +1,13 @@
-"""What runs at a site in a round: the class that the shipped text inherits from, as it is installed at the site."""
+"""What runs at a client in a round: the class that the shipped text inherits from, as it is installed there."""
 
 from __future__ import annotations
 
 import functools
 import io
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,60 +20,80 @@ from torch import Tensor, nn
 
 from fedfactory import __version__
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.client import factory_allowlist
-from fedfactory.factory.local_round import LOSS_COLUMNS, ClientImages, LocalState, local_round
-from fedfactory.factory.networks import FactoryModel
-from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.engines.fedbiomed.folder import key_tensor, read_card, read_site
+from fedfactory.federation.client import TRAIN, FederatedClient
+from fedfactory.federation.engines.fedbiomed.folder import NodeDescription, read_description
 from fedfactory.federation.engines.fedbiomed.node_database import back_up_database, prune_states
 from fedfactory.federation.engines.fedbiomed.records import open_records
-from fedfactory.federation.ledger import IN, OUT
+from fedfactory.federation.ledger import IN, OUT, record_failure
 from fedfactory.federation.loss_table import LOSSES, append_row
+from fedfactory.federation.message import WEIGHTS
+from fedfactory.federation.own_log import write_own_log
 from fedfactory.federation.sampling import sample_clients
+from fedfactory.federation.server import Rounds
 from fedfactory.orchestration.code_digest import code_digest
 from fedfactory.training.devices import make_deterministic
 
-# All code of this package that trains at a site, as it was when this process loaded it.
-OWN_DIGEST = code_digest(Path(__file__))
+# What of the rounds a client needs to know.
+_ROUNDS = ("clients", "clients_per_round", "checkpoint_every")
 
 
-def model_args(parameters: FactoryParameters, seed: int, experiment: str) -> dict[str, Any]:
-    """What the aggregator sends besides weights.
+@functools.cache
+def own_digest(trained: ModuleType) -> str:
+    """All code of this package that trains at a client, as it was when this process loaded it.
 
     Args:
-        parameters: of the factory.
+        trained: what is trained, as :class:`~fedfactory.federation.engines.fedbiomed.trained.TrainedAtNode`.
+    """
+    return code_digest(Path(__file__), trained.__name__)
+
+
+def model_args(
+    plan: type[ClientTrainingPlan], arguments: Mapping[str, Any], rounds: Rounds, seed: int, experiment: str
+) -> dict[str, Any]:
+    """What the server sends besides weights.
+
+    Args:
+        plan: the class that is sent as text.
+        arguments: of what is trained, as JSON data.
+        rounds: how long, and with whom.
         seed: of the training.
         experiment: Fed-BioMed's id of the training.
     """
     return {
         "experiment": experiment,
         "version": __version__,
-        "code": OWN_DIGEST,
-        "parameters": json.dumps(parameters.as_json()),
+        "code": own_digest(plan.trained),
+        "arguments": dict(arguments),
+        "rounds": {name: value for name, value in asdict(rounds).items() if name in _ROUNDS},
         "seed": seed,
     }
 
 
-def refusal(arguments: Mapping[str, Any]) -> str | None:
-    """Why this site cannot train with the aggregator, or None."""
+def refusal(arguments: Mapping[str, Any], digest: str) -> str | None:
+    """Why this client cannot train with the server, or None; crosses as it is, and names versions only.
+
+    Args:
+        arguments: what :func:`model_args` gave at the server.
+        digest: of this client's code.
+    """
     if arguments.get("version") != __version__:
         return (
-            f"the aggregator runs fedfactory {arguments.get('version')}, this site {__version__}; install the "
-            "aggregator's version at the site"
+            f"the server runs fedfactory {arguments.get('version')}, this client {__version__}; install the "
+            "server's version at the client"
         )
-    if arguments.get("code") != OWN_DIGEST:
+    if arguments.get("code") != digest:
         return (
-            f"aggregator and site both run fedfactory {__version__}, but their code differs (digests "
-            f"{arguments.get('code')} and {OWN_DIGEST}); install the same release at both"
+            f"server and client both run fedfactory {__version__}, but their code differs (digests "
+            f"{arguments.get('code')} and {digest}); install the same release at both"
         )
     return None
 
 
-class SiteDataset(CustomDataset):
-    """The site's folder. For Fed-BioMed it has one item, so that the number of images never leaves the site."""
+class ClientDataset(CustomDataset):
+    """The client's folder. For Fed-BioMed it has one item, so that the number of images never leaves the client."""
 
     def read(self) -> None:
-        """Images are read by the round itself, whose errors reach the aggregator in words."""
+        """Images are read by the round itself, whose errors are told in the fixed words."""
 
     def get_item(self, index: int) -> Tensor:
         """No image goes through Fed-BioMed's loaders."""
@@ -84,7 +105,7 @@ class SiteDataset(CustomDataset):
 
 
 class StateKeeper(BaseOptimizer):
-    """Carries the site's :class:`LocalState` from round to round by Fed-BioMed's node state.
+    """Carries what a client keeps from round to round by Fed-BioMed's node state.
 
     Attributes:
         round_number: round that the state was saved after; None without one.
@@ -113,20 +134,32 @@ class StateKeeper(BaseOptimizer):
         """What Fed-BioMed writes into the node's folder."""
         return None if self.state is None else {"round": self.round_number, "state": self.state}
 
-    def restore(self, state: LocalState) -> None:
-        """Continue a state; nothing in the bytes is executed."""
+    def restore(self, client: FederatedClient) -> None:
+        """Continue its state; nothing in the bytes is executed."""
         if self.state is not None:
-            state.load_state_dict(torch.load(io.BytesIO(self.state), map_location="cpu", weights_only=True))
+            client.load_state_dict(torch.load(io.BytesIO(self.state), map_location="cpu", weights_only=True))
 
     def keep(self, state: dict[str, Any], round_number: int) -> None:
-        """Save a state, as :meth:`LocalState.state_dict` gives it, with this round's."""
+        """Save a client's state with this round's."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         self.round_number, self.state = round_number, buffer.getvalue()
 
 
-class FactoryTrainingPlan(TorchTrainingPlan):
-    """One call of the shared :func:`~fedfactory.factory.local_round.local_round` per round."""
+class ClientTrainingPlan(TorchTrainingPlan):
+    """One round of a :class:`~fedfactory.federation.client.FederatedClient`, opened from the node's folder.
+
+    Attributes:
+        trained: what is trained, as :class:`~fedfactory.federation.engines.fedbiomed.trained.TrainedAtNode`. The text
+            that is sent sets it, so that the client sees and approves it.
+    """
+
+    trained: ModuleType
+
+    def __init_subclass__(cls) -> None:
+        """Take the digest of the code that has just been loaded."""
+        super().__init_subclass__()
+        own_digest(cls.trained)
 
     def post_init(self, *args: Any, initialize_optimizer: bool = True, **kwargs: Any) -> None:
         """Set up; Fed-BioMed's own builder of optimisers knows no pair of them."""
@@ -135,18 +168,17 @@ class FactoryTrainingPlan(TorchTrainingPlan):
             self.set_optimizer(StateKeeper(self._model))
 
     def init_model(self, model_args: dict[str, Any]) -> nn.Module:
-        """Build the model, if this site has the aggregator's code.
+        """Build the model, if this client has the server's code.
 
-        If it has not, Fed-BioMed would keep the reason of an error here from the aggregator: the reason is told by
+        If it has not, Fed-BioMed would keep the reason of an error here from the server: the reason is told by
         :meth:`training_data`, and the model is an empty one.
         """
-        self._refusal = refusal(model_args)
+        self._refusal = refusal(model_args, own_digest(self.trained))
         if self._refusal:
             return nn.Linear(1, 1)
-        self._plain_parameters = model_args["parameters"]
-        self._parameters = FactoryParameters.from_json(json.loads(self._plain_parameters))
+        self._arguments, self._rounds = model_args["arguments"], model_args["rounds"]
         self._seed, self._experiment = model_args["seed"], model_args["experiment"]
-        return FactoryModel(self._parameters.network)
+        return self.trained.build_model(self._arguments)
 
     def set_model_params(self, params: dict[str, Any], local_params: list[str] | None = None) -> None:
         """Take over weights, unless there is no model for them."""
@@ -158,65 +190,65 @@ class FactoryTrainingPlan(TorchTrainingPlan):
         raise NotImplementedError
 
     def training_data(self) -> DataManager:
-        """The site's folder.
+        """The client's folder.
 
         Raises:
-            FedFactoryError: this site has other code than the aggregator.
+            FedFactoryError: this client has other code than the server.
         """
         if self._refusal:
             raise FedFactoryError(self._refusal)
-        self._dataset = SiteDataset()
+        self._dataset = ClientDataset()
         return DataManager(dataset=self._dataset, batch_size=1, shuffle=False)
 
     def training_routine(self, history_monitor: object = None, node_args: dict[str, Any] | None = None) -> int:
         """Train one round, and write down what comes in and goes out.
 
-        Losses stay at the site: ``history_monitor``, which would send them, is not used.
+        Losses stay at the client: ``history_monitor``, which would send them, is not used. Of an error the fixed
+        sentence goes out, and the rest stays in the client's own log.
+
+        Raises:
+            FedFactoryError: the fixed sentence.
         """
-        torch.set_num_threads(1)
-        self._set_device(self._use_gpu, node_args or {})
-        make_deterministic(torch.device(self._device).type)
-        folder, number, model = Path(self._dataset.path), self.round(), self.model()
-        card, site = read_card(folder), _site(folder, _stamp(folder), self._plain_parameters, self._device)
-        back_up_database(Path(card.node))
-        allowlist = factory_allowlist(self._parameters, model.state_dict())
-        records = card.records_of(self._experiment)
-        ledger = open_records(records, allowlist, card.client, key_tensor(card.key), number)
-        ledger.record(number, card.client, IN, {"weights": model.state_dict()})
-        self._model.send_to_device(self._device)
-        state = LocalState(model, self._parameters.training)
-        self._continue(state, site.index)
-        losses = local_round(model, state, site, self._parameters, self._seed, number)
-        self._model.send_to_device(self._device_init)
-        self.optimizer().keep(state.state_dict(self._parameters.federation.persistent_optimisers), number)
-        append_row(records / LOSSES, LOSS_COLUMNS, {"round": number, **losses})
-        ledger.record(number, card.client, OUT, {"weights": model.state_dict()})
-        prune_states(Path(card.node), self._experiment, number, self._parameters.federation.checkpoint_every)
+        folder = Path(self._dataset.path)
+        description = read_description(folder)
+        try:
+            torch.set_num_threads(1)
+            self._set_device(self._use_gpu, node_args or {})
+            make_deterministic(torch.device(self._device).type)
+            self._train(folder, description)
+        except Exception as error:
+            records = description.records_of(self._experiment)
+            write_own_log(records, error)
+            raise FedFactoryError(record_failure(records, description.client, error, self.round())) from None
         return 1
 
-    def _continue(self, state: LocalState, index: int) -> None:
-        """Restore the state of the last round that this site took part in.
+    def _train(self, folder: Path, description: NodeDescription) -> None:
+        """One round of the client."""
+        number, model, records = self.round(), self.model(), description.records_of(self._experiment)
+        client = self.trained.open_client(folder, self._arguments, self._seed, self._device)
+        back_up_database(Path(description.node))
+        ledger = open_records(records, client.allowlist, client.announcement(), client.loss_columns, number)
+        message = {WEIGHTS: model.state_dict()}
+        ledger.record(number, description.client, IN, message)
+        self._continue(client, self._rounds["clients"].index(description.client))
+        answer, losses = client.answer(number, TRAIN, message)
+        model.load_state_dict(answer[WEIGHTS])
+        self.optimizer().keep(client.state_dict(), number)
+        append_row(records / LOSSES, client.loss_columns, {"round": number, **losses})
+        ledger.record(number, description.client, OUT, answer)
+        prune_states(Path(description.node), self._experiment, number, self._rounds["checkpoint_every"])
+
+    def _continue(self, client: FederatedClient, index: int) -> None:
+        """Restore the state of the last round that this client took part in.
 
         Fed-BioMed goes on without a word when it cannot read a state; here that is an error.
         """
-        federation, keeper = self._parameters.federation, self.optimizer()
-        number, clients = federation.clients_per_round, len(self._parameters.clients)
+        keeper, number, clients = self.optimizer(), self._rounds["clients_per_round"], len(self._rounds["clients"])
         earlier = reversed(range(self.round()))
         last = next((r for r in earlier if index in sample_clients(self._seed, r, clients, number)), None)
         if keeper.round_number != last:
             raise FedFactoryError(
-                f"the site's state is that of round {keeper.round_number} where that of round {last} is needed; the "
+                f"the client's state is that of round {keeper.round_number} where that of round {last} is needed; the "
                 "folder of its node was changed or lost, so the training must start anew (remove its working folder)"
             )
-        keeper.restore(state)
-
-
-# A node lives longer than a round: reading thousands of images, or an encoder, once is enough.
-@functools.lru_cache(maxsize=1)
-def _site(folder: Path, stamp: int, parameters: str, device: str) -> ClientImages:
-    return read_site(folder, FactoryParameters.from_json(json.loads(parameters)), device)
-
-
-def _stamp(folder: Path) -> int:
-    """Changes when the site's folder is prepared again."""
-    return (folder / "site.json").stat().st_mtime_ns
+        keeper.restore(client)

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fedfactory.factory.local_round import LOSS_COLUMNS
 from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger, read_ledger
 from fedfactory.federation.loss_table import LOSSES, keep_rows
-from fedfactory.federation.message import Allowlist
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from fedfactory.federation.message import CLIENT, Allowlist
 
 
-def open_records(folder: Path, allowlist: Allowlist, client: str, key: Tensor, round_number: int) -> Ledger:
+def open_records(
+    folder: Path, allowlist: Allowlist, announcement: Mapping[str, Any], loss_columns: Sequence[str], round_number: int
+) -> Ledger:
     """Open the records of a client before a round; what they hold of this round and later ones is dropped.
 
-    The first entry is what crosses when the client is registered: its name and its key.
+    The first entry is what crosses when the client is registered.
 
     Args:
         folder: made where missing.
         allowlist: of the federation.
-        client: name of the client.
-        key: its key, (key_size,) float32.
+        announcement: at least the client's name.
+        loss_columns: names of the losses of a round.
         round_number: counted from 0.
 
     Raises:
-        FedFactoryError: the name or the key is not one that may cross.
+        FedFactoryError: something in the announcement that may not cross.
     """
     ledger = Ledger(folder, allowlist, until_round=round_number or ANNOUNCEMENT)
     if not read_ledger(ledger.file):
-        ledger.record(ANNOUNCEMENT, client, OUT, {"client": client, "key": key})
-    keep_rows(folder / LOSSES, LOSS_COLUMNS, round_number)
+        ledger.record(ANNOUNCEMENT, announcement[CLIENT], OUT, announcement)
+    keep_rows(folder / LOSSES, loss_columns, round_number)
     return ledger

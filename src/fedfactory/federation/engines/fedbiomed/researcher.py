@@ -1,4 +1,4 @@
-"""The process of the aggregator: Fed-BioMed's researcher, with the shared aggregator behind it."""
+"""The process of the server: Fed-BioMed's researcher, with the shared server behind it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.engines.fedbiomed.folder import KEYS, key_tensor
+from fedfactory.federation.client import own_module
+from fedfactory.federation.engines.fedbiomed.folder import ANNOUNCED
 from fedfactory.federation.engines.fedbiomed.node_watch import (
     Found,
-    check_keys,
     check_same_nodes,
-    find_sites,
+    find_clients,
     wait_for_approval,
 )
 from fedfactory.federation.engines.fedbiomed.processes import Reports
+from fedfactory.federation.engines.fedbiomed.records import open_records
+from fedfactory.federation.engines.fedbiomed.trained import TrainedAtServer
+from fedfactory.federation.ledger import IN, OUT, Ledger
 from fedfactory.federation.lifetime import die_with_parent
+from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_file
 
 if TYPE_CHECKING:
     from fedbiomed.researcher.federated_workflows import Experiment
-    from torch import Tensor
-
-    from fedfactory.factory.server import FactoryServer
-    from fedfactory.federation.ledger import Ledger
-    from fedfactory.storage.checkpoints import Checkpoints
 
 # What nodes that the job itself starts may take longer than the deadline: a busy machine imports for minutes.
 _START_SECONDS = 300
@@ -40,21 +42,21 @@ _REPLIES, _PLANS = "params_*.mpk", "model_*.py"
 
 @dataclass(frozen=True)
 class ResearcherTask:
-    """What the aggregator's process is told; plain values.
+    """What the server's process is told; plain values.
 
     Attributes:
-        parameters: of the factory, as JSON data.
-        encoder: name of the encoder that all keys must come from.
+        trained: full name of a module of this package, as :class:`TrainedAtServer`.
+        arguments: of what is trained, as JSON data.
         seed: of the training.
         identity: digest of everything that the training depends on.
-        work: folder of the aggregator's snapshots, and of its records with remote sites.
+        work: folder of what the server makes on the way, and of its records with remote clients.
         checkpoints: folder of checkpoints.
         device: ``cpu`` or ``cuda``, for the nodes.
-        remote: whether sites run their own nodes and approve the training plan.
+        remote: whether clients run their own nodes and approve the training plan.
     """
 
-    parameters: Mapping[str, Any]
-    encoder: str
+    trained: str
+    arguments: Mapping[str, Any]
     seed: int
     identity: str
     work: str
@@ -86,18 +88,13 @@ def main() -> None:
 
 class _Researcher:
     def __init__(self, task: ResearcherTask, reports: Reports) -> None:
-        import torch
-
-        from fedfactory.factory.parameters import FactoryParameters
-        from fedfactory.factory.server import FactoryServer
-        from fedfactory.storage.checkpoints import Checkpoints
-
         torch.set_num_threads(1)
         self._task, self._reports = task, reports
-        self._parameters = FactoryParameters.from_json(task.parameters)
-        self._clients, self._deadline = self._parameters.clients, self._parameters.federation.deadline
-        self._server: FactoryServer = FactoryServer(self._parameters, task.seed, Path(task.work))
-        self._checkpoints: Checkpoints = Checkpoints(Path(task.checkpoints), task.identity)
+        self._trained: TrainedAtServer = own_module(task.trained)
+        self._server = self._trained.open_server(task.arguments, task.seed, Path(task.work))
+        rounds = self._server.rounds
+        self._clients, self._deadline, self._key = rounds.clients, rounds.deadline, f"{rounds.key}.deadline"
+        self._checkpoints = Checkpoints(Path(task.checkpoints), task.identity)
         self._allowlist = self._server.allowlist
         self._ledgers: dict[str, Ledger] = {}
 
@@ -111,17 +108,18 @@ class _Researcher:
         # import, which would also turn on a log of megabytes.
         os.environ["FBM_DEBUG"] = "1"
         requests = Requests(config=config)
-        sites = find_sites(requests.search, self._clients, self._deadline, 0 if self._task.remote else _START_SECONDS)
-        keys = {client: dict(site.key) for client, site in sites.items()}
-        check_keys(keys, self._task.encoder)
-        with new_file(Path(self._task.work) / KEYS) as file:
-            file.write_text(json.dumps(keys) + "\n")
-        self._nodes = {site.node: client for client, site in sites.items()}
-        experiment = self._experiment(sites)
+        start = 0 if self._task.remote else _START_SECONDS
+        found = find_clients(requests.search, self._clients, self._deadline, self._key, start)
+        announced = {client: dict(node.announced) for client, node in found.items()}
+        self._trained.check_announced(announced, self._task.arguments)
+        with new_file(Path(self._task.work) / ANNOUNCED) as file:
+            file.write_text(json.dumps(announced) + "\n")
+        self._nodes = {node.node: client for client, node in found.items()}
+        experiment = self._experiment(found)
         if self._task.remote:
-            wait_for_approval(experiment, self._nodes, self._deadline)
-            self._open_ledgers(sites)
-        forget = watch(requests, self._deadline, experiment.strategy().failures)
+            wait_for_approval(experiment, self._nodes, self._deadline, self._key)
+            self._open_ledgers(announced)
+        forget = watch(requests, self._deadline, self._key, experiment.strategy().failures)
         while not self._server.finished:
             experiment.run_once()
             forget()
@@ -131,7 +129,7 @@ class _Researcher:
             self._reports.send(round=self._server.round_number)
         shutil.rmtree(experiment.experimentation_path())
 
-    def _experiment(self, sites: Mapping[str, Found]) -> Experiment:
+    def _experiment(self, found: Mapping[str, Found]) -> Experiment:
         """The experiment before its next round: a new one, or the one of the last checkpoint."""
         from fedbiomed.researcher.federated_workflows import Experiment
 
@@ -144,30 +142,30 @@ class _Researcher:
             experiment = Experiment.load_breakpoint(state["breakpoint"])
             experiment.set_save_breakpoints(False)
             experiment.set_retain_full_history(False)
-            check_same_nodes(experiment.training_data().data(), sites)
+            check_same_nodes(experiment.training_data().data(), found)
         else:
-            experiment = self._new_experiment(sites)
+            experiment = self._new_experiment(found)
         experiment.training_plan().set_model_params(self._server.weights)
         aggregator = experiment.aggregator()
         assert isinstance(aggregator, UniformAverage)
         aggregator.accept = self._accept
         return experiment
 
-    def _new_experiment(self, sites: Mapping[str, Found]) -> Experiment:
+    def _new_experiment(self, found: Mapping[str, Found]) -> Experiment:
         from fedbiomed.researcher.config import config
         from fedbiomed.researcher.federated_workflows import Experiment
 
         from fedfactory.federation.engines.fedbiomed.plan import model_args
         from fedfactory.federation.engines.fedbiomed.rounds import SampledClients, UniformAverage
-        from fedfactory.federation.engines.fedbiomed.shipped import FactoryPlan
 
-        name = f"factory_{self._task.identity[:12]}"
+        plan, rounds = self._trained.training_plan(), self._server.rounds
+        name = f"training_{self._task.identity[:12]}"
         shutil.rmtree(Path(config.vars["EXPERIMENTS_DIR"]) / name, ignore_errors=True)
         strategy = SampledClients()
-        nodes = [sites[client].node for client in self._clients]
-        strategy.configure(self._clients, nodes, self._task.seed, self._parameters.federation.clients_per_round)
+        nodes = [found[client].node for client in self._clients]
+        strategy.configure(self._clients, nodes, self._task.seed, rounds.clients_per_round)
         experiment = Experiment(
-            training_data={site.node: dict(site.dataset) for site in sites.values()},
+            training_data={node.node: dict(node.dataset) for node in found.values()},
             # Steps, batches and seeds are the plan's own; Fed-BioMed only wants some loader and a number.
             training_args={
                 "num_updates": 1,
@@ -179,22 +177,23 @@ class _Researcher:
             retain_full_history=False,
             experimentation_folder=name,
         )
-        experiment.set_model_args(model_args(self._parameters, self._task.seed, experiment.id))
-        experiment.set_training_plan_class(FactoryPlan)
+        experiment.set_model_args(model_args(plan, self._task.arguments, rounds, self._task.seed, experiment.id))
+        experiment.set_training_plan_class(plan)
         return experiment
 
-    def _open_ledgers(self, sites: Mapping[str, Found]) -> None:
-        """This end's records; a remote site's own stay at the site."""
-        from fedfactory.federation.engines.fedbiomed.records import open_records
-
-        for client, site in sites.items():
-            folder, key = Path(self._task.work) / "sites" / client, key_tensor(site.key)
-            self._ledgers[client] = open_records(folder, self._allowlist, client, key, self._server.round_number)
+    def _open_ledgers(self, announced: Mapping[str, Mapping[str, Any]]) -> None:
+        """This end's records; a remote client's own stay at the client."""
+        for client, values in announced.items():
+            self._ledgers[client] = open_records(
+                Path(self._task.work) / "sites" / client,
+                self._allowlist,
+                self._trained.announcement(client, values),
+                self._trained.loss_columns,
+                self._server.round_number,
+            )
 
     def _accept(self, models: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Finish a round with the weights that the nodes sent."""
-        from fedfactory.federation.ledger import IN, OUT
-
         for node, weights in models.items():
             self._allowlist.check({"weights": weights})
             if ledger := self._ledgers.get(client := self._nodes[node]):

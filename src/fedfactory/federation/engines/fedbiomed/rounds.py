@@ -1,6 +1,6 @@
 """Who trains in a round, how the answers become one model, and how long an answer may take, for Fed-BioMed.
 
-The sampling is the shared function of both engines; the averaging is done by the shared aggregator. Fed-BioMed's own
+The sampling is the shared function of both engines; the averaging is done by the shared server. Fed-BioMed's own
 FedAvg weights by numbers of images, its default strategy takes every node.
 """
 
@@ -70,15 +70,15 @@ class SampledClients(Strategy):
             tells; nothing of secure aggregation.
 
         Raises:
-            FedFactoryError: a site did not answer, or could not train.
+            FedFactoryError: a client did not answer, or could not train.
         """
         drawn, problems = self._drawn(round_i), []
         for node, client in drawn.items():
             reply = training_replies.get(node)
             if reply is None:
-                problems.append(f"site {client}: {readable(self.failures.get(node, 'its node is disconnected'))}")
+                problems.append(f"client {client}: {readable(self.failures.get(node, 'its node is disconnected'))}")
             elif not reply["success"]:
-                problems.append(f"site {client}: {readable(reply['msg'])}")
+                problems.append(f"client {client}: {readable(reply['msg'])}")
         if problems:
             raise FedFactoryError(
                 f"round {round_i} failed at {'; at '.join(problems)}. Start the job again when this is mended; it goes "
@@ -89,7 +89,7 @@ class SampledClients(Strategy):
 
 
 class UniformAverage(Aggregator):
-    """Hands the models to the shared aggregator.
+    """Hands the models to the shared server.
 
     Attributes:
         accept: node -> weights; finishes the round and returns the aggregated weights. Set by the researcher, since a
@@ -114,12 +114,13 @@ class Watch(RequestPolicy):
     Args:
         messages: node -> request.
         deadline: seconds.
+        key: of the deadline in the configuration, for messages.
         failures: node -> reason; filled.
     """
 
-    def __init__(self, messages: Mapping[str, Any], deadline: int, failures: dict[str, str]) -> None:
+    def __init__(self, messages: Mapping[str, Any], deadline: int, key: str, failures: dict[str, str]) -> None:
         super().__init__()
-        self._messages, self._deadline, self._failures = messages, deadline, failures
+        self._messages, self._deadline, self._key, self._failures = messages, deadline, key, failures
         self._end = time.monotonic() + deadline
         self.requests: list[Any] = []
 
@@ -133,7 +134,7 @@ class Watch(RequestPolicy):
         if not late or time.monotonic() < self._end:
             return self.keep()
         for request in late:
-            self._failures[request.node.id] = f"no answer within {self._deadline} s (key 'factory.federation.deadline')"
+            self._failures[request.node.id] = f"no answer within {self._deadline} s (key '{self._key}')"
         return self.stop(late[0])
 
     def forget(self) -> None:
@@ -143,12 +144,13 @@ class Watch(RequestPolicy):
             message.params = None
 
 
-def watch(requests: Requests, deadline: int, failures: dict[str, str]) -> Callable[[], None]:
+def watch(requests: Requests, deadline: int, key: str, failures: dict[str, str]) -> Callable[[], None]:
     """Put a :class:`Watch` on every training request from now on.
 
     Args:
         requests: Fed-BioMed's only channel to the nodes; it takes no deadline for a round from an experiment.
         deadline: seconds.
+        key: of the deadline in the configuration, for messages.
         failures: filled.
 
     Returns:
@@ -159,7 +161,7 @@ def watch(requests: Requests, deadline: int, failures: dict[str, str]) -> Callab
 
     def send_watched(message: Any, nodes: Any = None, policies: Any = None) -> Any:
         if isinstance(message, MessagesByNode):
-            last[:] = [Watch(message, deadline, failures)]
+            last[:] = [Watch(message, deadline, key, failures)]
             policies = [*(policies or []), *last]
         return send(message, nodes, policies)
 

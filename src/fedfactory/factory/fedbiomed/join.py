@@ -1,7 +1,7 @@
-"""Prepares the node of a real site: ``python -m fedfactory.federation.engines.fedbiomed.join``.
+"""Prepares the node of a real client: ``python -m fedfactory.factory.fedbiomed.join``.
 
-Run once at the site, on the machine that holds the client's store, and again when its images or its key change. Nothing
-is sent; docs/federation.md has the whole way.
+Run once at the client, on the machine that holds its store, and again when its images or its key change. Nothing is
+sent; docs/federation.md has the whole way.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, read_key
-from fedfactory.federation.engines.fedbiomed.folder import ClientCard, convert, plain_key
+from fedfactory.factory.fedbiomed.folder import convert, describe
 from fedfactory.federation.engines.fedbiomed.node import prepare_node, settings
 
 _NEXT = """
-The node of {client} is ready in {node}. Next, at this site:
+The node of {client} is ready in {node}. Next, at this client:
 
 1. Start it, and let your service manager keep it running:
 
@@ -28,13 +28,13 @@ The node of {client} is ready in {node}. Next, at this site:
 
    A GPU is used with --gpu. One outgoing connection is made, to {host}:{port}; none comes in.
 
-2. When the aggregator has started its training, look at the training plan it asks to run, and approve it:
+2. When the server has started its training, look at the training plan it asks to run, and approve it:
 
      fedbiomed node --path {path} training-plan list
      fedbiomed node --path {path} training-plan view
      fedbiomed node --path {path} training-plan approve
 
-   It must be imports and the class of fedfactory/federation/fedbiomed/shipped.py: it runs the package that you
+   It must be imports and the class of fedfactory/factory/fedbiomed/shipped.py: it runs the package that you
    installed.
 
 3. All that crosses your border is written down: a folder per training in {node}/records holds ledger.csv and, for
@@ -45,28 +45,28 @@ The node of {client} is ready in {node}. Next, at this site:
 def main() -> None:
     """Parse the command line and prepare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--client", required=True, help="the client's name, as the aggregator's configuration has it")
+    parser.add_argument("--client", required=True, help="the client's name, as the server's configuration has it")
     parser.add_argument("--data", type=Path, required=True, help="the client's store, made by the rule prepare_client")
     parser.add_argument("--key", type=Path, required=True, help="its key, made by the rule factory_key")
     parser.add_argument(
-        "--encoder", required=True, help="parameters of the key's encoder as JSON; paths are this site's"
+        "--encoder", required=True, help="parameters of the key's encoder as JSON; paths are this client's"
     )
     parser.add_argument("--image-size", type=int, required=True, help="of the factory, in pixels")
     parser.add_argument("--copies", type=int, default=1, help="of each image, as the factory's training.copies has it")
     parser.add_argument("--node", type=Path, required=True, help="folder of the node; one per client")
-    parser.add_argument("--host", required=True, help="the aggregator's host, exactly as it gives it")
-    parser.add_argument("--port", type=int, default=50051, help="the aggregator's port")
+    parser.add_argument("--host", required=True, help="the server's host, exactly as it gives it")
+    parser.add_argument("--port", type=int, default=50051, help="the server's port")
     arguments = parser.parse_args()
     try:
-        prepare_site(arguments)
+        prepare_client(arguments)
     except FedFactoryError as error:
         sys.exit(f"fedfactory: error: {error}")
     path = shlex.quote(str(arguments.node.resolve()))
     print(_NEXT.format(path=path, **{**vars(arguments), "node": arguments.node.resolve()}))
 
 
-def prepare_site(arguments: argparse.Namespace) -> None:
-    """Make the site's folder and its node.
+def prepare_client(arguments: argparse.Namespace) -> None:
+    """Make the client's folder and its node.
 
     Raises:
         FedFactoryError: bad data, or a key that another encoder made.
@@ -84,18 +84,18 @@ def prepare_site(arguments: argparse.Namespace) -> None:
     key = read_key(arguments.key)
     if key.encoder != encoder.name:
         raise FedFactoryError(f"{arguments.key} was made by {key.encoder}, --encoder says {encoder.name}")
-    card = ClientCard(arguments.client, plain_key(key), _placed(encoder), str(node), _records(node), arguments.copies)
+    description = describe(arguments.client, key, _placed(encoder), arguments.copies, node, _records(node))
     # Beside the node, whose own folder Fed-BioMed wants to find empty.
     folder = node.with_name(f"{node.name}_data")
-    convert(card, arguments.data, arguments.image_size, folder)
+    convert(description, arguments.data, arguments.image_size, folder)
     os.environ.update(settings(arguments.host, arguments.port, approval=True))
     logging.getLogger("fedbiomed").setLevel(logging.WARNING)
     prepare_node(node, folder)
 
 
-def _records(node: Path) -> str:
+def _records(node: Path) -> Path:
     """Records of each training in a folder of their own, so that none overwrites another's."""
-    return str(node / "records" / "{experiment}")
+    return node / "records" / "{experiment}"
 
 
 def _placed(encoder: EncoderParameters) -> dict[str, str | None]:

@@ -228,7 +228,7 @@ def test_waiting_longer_continues_the_same_training():
     assert replace(task, parameters=small_parameters(rounds=4)).identity != task.identity
 
 
-def test_the_aggregator_opens_no_store(site_tasks, stores, tmp_path):
+def test_the_server_opens_no_store(site_tasks, stores, tmp_path):
     """Data governance: only a client's own process opens its images."""
     opened = []
     active = [True]

@@ -1,4 +1,4 @@
-"""The aggregator of the factory: beside the model it holds the averaged generator that becomes the factory."""
+"""The server of the factory: beside the model it holds the averaged generator that becomes the factory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GENERATOR = "generator."
 
 
 class FactoryServer(Server):
-    """The state of a training at the aggregator.
+    """The state of a training at the server.
 
     The averaged (EMA) generator is kept here and never sent back: it would double what travels.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ from fedfactory.federation.engines.fedbiomed.node_database import back_up_databa
 from fedfactory.federation.engines.fedbiomed.records import open_records
 from fedfactory.federation.ledger import IN, OUT, record_failure
 from fedfactory.federation.loss_table import LOSSES, append_row
-from fedfactory.federation.message import WEIGHTS
+from fedfactory.federation.message import WEIGHTS, failure_of
 from fedfactory.federation.own_log import write_own_log
 from fedfactory.federation.sampling import sample_clients
 from fedfactory.federation.server import Rounds
@@ -210,7 +211,12 @@ class ClientTrainingPlan(TorchTrainingPlan):
             FedFactoryError: the fixed sentence.
         """
         folder = Path(self._dataset.path)
-        description = read_description(folder)
+        try:
+            description = read_description(folder)
+        except FedFactoryError as error:
+            # Where the records are is not known: this machine's log of the node has the story.
+            traceback.print_exc()
+            raise FedFactoryError(failure_of(error)) from None
         try:
             torch.set_num_threads(1)
             self._set_device(self._use_gpu, node_args or {})

@@ -5,18 +5,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+_PARAMETERS = "Params have changed"
 _WHY = {
     "Forced": "forced",
     "Missing output": "new",
     "Incomplete output": "not finished",
-    "Params have changed": "parameters or code changed",
+    _PARAMETERS: "",
     "Code has changed": "rule changed",
     "Software environment": "software changed",
     "Set of input files": "inputs changed",
     "Updated input files": "inputs changed",
     "Input files updated": "inputs change in this run",
 }
-"""What a reason of Snakemake starts with -> what the summary says; of several the first here counts."""
+"""What a reason of Snakemake holds -> what the summary says; of several the first here counts."""
+_CODE = re.compile(r"'[0-9a-f]{16}'")
+"""A digest of code (fedfactory.orchestration.code_digest) among parameters before and now."""
 _RULES = 28
 """Lines of rules at most; the rules with the fewest jobs share the last one."""
 
@@ -41,19 +44,17 @@ class DryRun:
             return
         entry = self._rules.setdefault(rule, _Rule(makes=_pattern(files, wildcards)))
         entry.jobs += 1
-        entry.why[next((said for start, said in _WHY.items() if start in reason), reason)] += 1
+        entry.why[_why(reason)] += 1
 
     def lines(self) -> list[str]:
         """The summary; at most 34 lines, however many jobs and rules there are."""
-        single = {name: rule for name, rule in self._rules.items() if rule.jobs == 1}
-        # Tables and pictures of the whole run, mostly.
-        alone = len(self._rules) > _RULES
-        rest = list(single) if alone else []
-        shown = {name: rule for name, rule in self._rules.items() if name not in rest}
-        while len(shown) >= _RULES:
-            least = min(reversed(shown), key=lambda name: shown[name].jobs)
-            rest.append(least)
-            del shown[least]
+        shown, rest = dict(self._rules), []
+        if len(shown) > _RULES:
+            # Of a single job: tables and pictures of the whole run, mostly.
+            rest = [name for name, rule in shown.items() if rule.jobs == 1]
+            several = [name for name in shown if name not in rest]
+            rest += sorted(several, key=lambda name: -shown[name].jobs)[_RULES - 1 :]
+            shown = {name: rule for name, rule in shown.items() if name not in rest}
         rows = [(str(rule.jobs), name, _text(rule.why), rule.makes) for name, rule in shown.items()]
         rows.insert(0, ("jobs", "rule", "why", "makes"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -72,6 +73,16 @@ class DryRun:
             "Nothing was run. To run them: the same command without -n. What they take: fedfactory plan",
             "Every job with its files and reason: --verbose; with its command as well: --printshellcmds",
         ]
+
+
+def _why(reason: str) -> str:
+    found = next((start for start in _WHY if start in reason), None)
+    if found != _PARAMETERS:
+        return _WHY.get(found, reason)
+    # Snakemake quotes what differs.
+    others = _CODE.sub("", reason)
+    changed = [name for name, differs in (("parameters", "'" in others), ("code", others != reason)) if differs]
+    return f"{' and '.join(changed) or 'parameters'} changed"
 
 
 def _text(why: Counter[str]) -> str:

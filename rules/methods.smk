@@ -68,5 +68,5 @@ rule predict:
     shell:
         "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
         " --data {input.data} --parameters {params.parameters:q} --orientation {params.orientation}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --device {params.device} --code {params.code} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --write-also {params.write_also:q} --also {output.also} --out {output.predictions} --log {log}"

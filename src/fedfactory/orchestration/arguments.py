@@ -8,8 +8,8 @@ from fedfactory.training.seeds import derive_seed
 
 
 def add_code_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--code``, for every script that leaves checkpoints."""
-    parser.add_argument("--code", required=True, help="digest of the code; checkpoints of other code are not continued")
+    """Add ``--code``, for scripts that leave checkpoints, which other code does not continue, and for records."""
+    parser.add_argument("--code", required=True, help="digest of the code, from the rule")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -61,7 +61,8 @@ class JobWatch:
         # Now: hours later files may be others.
         self._commit = _commit()
         script = Path(sys.argv[0])
-        self._code = code_digest(script) if script.suffix == ".py" else None
+        # What is imported by a name (a method's segmenter) only the rule knows.
+        self._code = getattr(arguments, "code", None) or (code_digest(script) if script.suffix == ".py" else None)
         self._inputs, self._behind = _read_inputs(sys.argv[1:])
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}

@@ -61,7 +61,8 @@ rule sam_tune:
     shell:
         "python $SCRIPTS/sam_tune.py --weights {input.weights} --record {input.record} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 use rule predict as sam_predict with:

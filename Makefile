@@ -1,10 +1,10 @@
-# Two commands: `make demo` and `make test`. Both make the environment in .venv if it is not there.
+# `make demo`, `make test`, and `make check` before a commit. Each makes the environment in .venv if it is not there.
 PYTHON ?= python3.11
 CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster test-fast lint lock readme docs
+.PHONY: demo test test-cluster test-fast check lint types lock readme docs
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
@@ -13,21 +13,28 @@ demo: $(VENV)/.complete
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
 # Tests run side by side, each computing with one thread; those of one file stay together.
-test: lint
+test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete
 	if tests/workflow/cluster/one_node.sh install; then $(BIN)/pytest -m slurm -rs; fi
 
+# What a change needs to hear within two minutes.
+check: lint types test-fast
+
 test-fast: $(VENV)/.complete
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow" --numprocesses $(CORES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not workflow and not fedbiomed and not slurm and not browser" \
+		--numprocesses $(CORES) --dist loadfile
 
 lint: $(VENV)/.complete $(VENV)/snakefmt/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(VENV)/snakefmt/bin/snakefmt --check Snakefile rules
+	$(VENV)/snakefmt/bin/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
+
+types: $(VENV)/.complete
+	$(BIN)/mypy
 
 # Resolve the lock anew (needs the network); afterwards read the difference and run the tests.
 lock:

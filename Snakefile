@@ -1,5 +1,7 @@
 # FedFactory: from the raw files of every site to Table 1 and Figure 2.
 # The default configuration is the embedded demo; `--configfile config/paper.yaml` replaces it as a whole.
+from os import fspath
+
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -7,7 +9,7 @@ min_version("9.19")
 # A file from the command line stands alone: merging it into the demo would hide keys it forgot.
 if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.basedir}/config/demo.yaml"
+    configfile: fspath(workflow.current_basedir.join("config/demo.yaml"))
 
 
 report: "report/workflow.rst"
@@ -46,12 +48,12 @@ rule all:
     default_target: True
     input:
         # The cells are named one by one: otherwise a deleted one would go unnoticed while the table exists.
-        jobs.cell_files(CONFIG, "scores.csv"),
-        jobs.cell_files(CONFIG, "cell.json"),
+        inputs.cell_files(CONFIG, "scores.csv"),
+        inputs.cell_files(CONFIG, "cell.json"),
         run_file(f"{CONFIG.table}.csv"),
         run_file(f"{CONFIG.table}_analysis"),
         run_file("gap.csv"),
-        jobs.pictures(CONFIG),
-        jobs.page(CONFIG),
-        jobs.factory_files(CONFIG),
+        inputs.picture_files(CONFIG),
+        inputs.page(CONFIG),
+        inputs.factory_files(CONFIG),
     localrule: True

@@ -17,7 +17,7 @@ from fedfactory.federation.message import WEIGHTS
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, LabelledSlices, share_of
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.feddg.training import initial_weights as feddg_weights
-from fedfactory.methods.fedmedgan.client import FedMedGanParty, phases_of
+from fedfactory.methods.fedmedgan.client import FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.methods.fedmedgan.training import initial_weights as fedmedgan_weights
 from fedfactory.methods.sam.network import as_read, build
@@ -103,7 +103,7 @@ class FedMedGan:
         p = FedMedGanParameters.from_mapping(config.methods["fedmedgan"].parameters, "parameters")
         p = replace(p, local_steps=steps, noise=0.0)
         images, names = torch.from_numpy(_slices(config).images)[:, None], ["source", "target"]
-        self._parties = [FedMedGanParty(name, names, images, p, 0, device) for name in names]
+        self._clients = [FedMedGanClient(name, names, images, p, 0, device) for name in names]
         self._weights, self._phases, self._round = fedmedgan_weights(p, 0), phases_of(steps), 0
 
     def run(self) -> Mapping[str, float]:
@@ -111,8 +111,8 @@ class FedMedGan:
         messages = [{WEIGHTS: self._weights}] * 2
         for phase in self._phases:
             answers = [
-                party.answer(self._round, phase, message)
-                for party, message in zip(self._parties, messages, strict=True)
+                client.answer(self._round, phase, message)
+                for client, message in zip(self._clients, messages, strict=True)
             ]
             messages = [answers[1][0], answers[0][0]]
         self._weights, self._round = answers[0][0][WEIGHTS], self._round + 1

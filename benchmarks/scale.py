@@ -26,7 +26,7 @@ import yaml
 from tables import write
 
 from fedfactory.config.run import load_config
-from fedfactory.orchestration.jobs import adapter_options, client_task
+from fedfactory.data.client_tasks import preparation
 from fedfactory.phantoms import write_site
 from fedfactory.phantoms.layouts import MNMS_TABLE, write_mnms_table
 
@@ -124,14 +124,15 @@ def preparations(folder: Path) -> list[dict[str, str | float]]:
     subjects = sorted(first.iterdir())
     file = ROOT / "config/paper.yaml"
     config = load_config(yaml.safe_load(file.read_text()), [file], ROOT)
-    task = json.loads(client_task(config, "mm", "ct")) | {"image_size": 128}
+    parameters = preparation(config, {"setup": "mm", "client": "ct"})
+    parameters["task"] |= {"image_size": 128}
     rows = []
     for count in VOLUMES:
         raw, out = folder / f"raw{count}", folder / f"out{count}"
         for number in range(count):
             shutil.copytree(subjects[number % len(subjects)], raw / f"cermep_ct_{number:03d}", copy_function=os.link)
-        command = [sys.executable, ROOT / "workflow_scripts/prepare_client.py", "--adapter", "synthstrip"]
-        command += ["--options", adapter_options(config, "mm", "ct"), "--task", json.dumps(task), "--raw", raw]
+        command = [sys.executable, ROOT / "workflow_scripts/prepare_client.py", "--raw", raw]
+        command += ["--parameters", json.dumps({**parameters, "adapter": "synthstrip"})]
         command += ["--out", out / "data", "--truth", out / "truth", "--preview", out / "preview.npz"]
         out.mkdir()
         rows.append({"volumes": count, **measured([*command, "--log", out / "log"])[1]})

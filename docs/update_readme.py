@@ -16,7 +16,7 @@ RESULTS = ROOT / "results" / "demo"
 _WIDTH = 130
 SETUPS = ("ms", "mm", "mo")
 MEASURED = {
-    "README.md": ("table1_three_seeds",),
+    "docs/results.md": ("table1_three_seeds",),
     "docs/adaptation.md": ("three_seeds", "ablation", "ablation_parts", "agreement"),
     "docs/reliability.md": ("faults",),
     "docs/statistics.md": ("coverage",),
@@ -98,10 +98,10 @@ def fill(file: Path, tables: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Fill the tables and copy the pictures."""
-    tables = {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8") for name in ("table1", "gap")}
     for file, names in MEASURED.items():
         fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
-    fill(ROOT / "README.md", tables)
+    for file, name in {"README.md": "table1", "docs/results.md": "gap"}.items():
+        fill(ROOT / file, {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8")})
     fill(ROOT / "docs/factory.md", {"factory": factories()})
     fill(ROOT / "docs/methods.md", {"foundation": foundation()})
     pictures = {name: RESULTS / name for name in ("gallery.png", "figure2.png", "cells.png")}

@@ -4,7 +4,7 @@
 rule prepare_client:
     """Crop, resample, normalise and slice one client's volumes; split them and choose M_t."""
     input:
-        lambda wildcards: jobs.phantom_raw(CONFIG, **wildcards),
+        partial(client_tasks.made_raw, CONFIG),
     output:
         data=directory(client_file("data")),
         truth=directory(client_file("truth")),
@@ -19,28 +19,21 @@ rule prepare_client:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         code=lambda wildcards: code_digest("prepare_client", f"fedfactory.data.adapters.{CONFIG.adapter(**wildcards)}"),
-        adapter=lambda wildcards: CONFIG.adapter(**wildcards),
-        options=lambda wildcards: jobs.adapter_options(CONFIG, **wildcards),
-        task=lambda wildcards: jobs.client_task(CONFIG, **wildcards),
-        # A real release is named, not made: Snakemake need not find it to plan a run.
-        raw=lambda wildcards: CONFIG.raw_folder(**wildcards).as_posix(),
+        parameters=parameters_from(client_tasks.preparation),
+        raw=partial(client_tasks.raw_folder, CONFIG),
     shell:
-        "python $SCRIPTS/prepare_client.py --adapter {params.adapter:q} --options {params.options:q}"
-        " --task {params.task:q} --raw {params.raw:q} --out {output.data} --truth {output.truth}"
-        " --preview {output.preview} --log {log}"
-
-
-GALLERY = jobs.gallery_spec(CONFIG)
+        "python $SCRIPTS/prepare_client.py --raw {params.raw:q} --parameters {params.parameters:q} --out {output.data}"
+        " --truth {output.truth} --preview {output.preview} --code {params.code} --log {log}"
 
 
 rule gallery:
     """Picture of all sites: a few training slices of each client with their labels."""
     input:
-        [client["preview"] for row in GALLERY for client in row["clients"]],
+        previews=inputs.previews(CONFIG),
     output:
         report(
             run_file("gallery.png"),
@@ -60,6 +53,6 @@ rule gallery:
         runtime=10,
     params:
         code=code_digest("gallery"),
-        spec=jobs.to_json(GALLERY),
+        parameters=json.dumps(specification.gallery(CONFIG)),
     shell:
-        "python $SCRIPTS/gallery.py --spec {params.spec:q} --out {output} --log {log}"
+        "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"

@@ -1,4 +1,6 @@
 # Helpers of the rules: the checked configuration and paths. No rule is defined here.
+import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,14 +9,21 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 import fedfactory
-from fedfactory.orchestration import jobs
-from fedfactory.orchestration.code_digest import code_digest as digest_of
+from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
+from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
+from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
 from fedfactory.config.run import load_config
+from fedfactory.data import client_tasks
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation import inputs, specification
+from fedfactory.evaluation.page.texts import CHARTS
 
-FOLDER = Path(workflow.basedir)
+# The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
+FOLDER = Path(workflow.current_basedir).parent
+# Script and modules -> the code that was planned by the Snakemake that a person started.
+PLANNED_CODE = json.loads(os.environ.get("FEDFACTORY_PLANNED_CODE", "{}")) if workflow.remote_exec else {}
 
 
 def checked(load, *arguments):
@@ -26,13 +35,32 @@ def checked(load, *arguments):
 
 
 def code_digest(script, *modules):
-    """Digest of a workflow script and of all package code that it imports; see fedfactory.orchestration.code_digest."""
-    return digest_of(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
+    """What a job is planned to run: a digest of its script and of all package code that the script imports.
+
+    A job on a cluster reads these rules again, on its node and later; it takes what was planned from its environment.
+    """
+    name = "+".join((script, *modules))
+    if name not in PLANNED_CODE:
+        PLANNED_CODE[name] = str(PlannedCode.plan(FOLDER / "workflow_scripts" / f"{script}.py", *modules))
+        os.environ["FEDFACTORY_PLANNED_CODE"] = json.dumps(PLANNED_CODE)
+    return PLANNED_CODE[name]
 
 
 def content_digest(*names):
     """Digest of files of the project that a script reads by itself."""
     return digest_of_files(*(FOLDER / name for name in names))
+
+
+def parameters_from(describe):
+    """The parameters of a job as JSON: what a function of the package says of the run and the job's wildcards."""
+    return lambda wildcards: json.dumps(describe(CONFIG, wildcards))
+
+
+def growing(amount):
+    """Memory in MB or minutes of a job: after each failure as much more; a number, or a function of wildcards."""
+    if callable(amount):
+        return lambda wildcards, attempt: amount(wildcards) * attempt
+    return lambda wildcards, attempt: amount * attempt
 
 
 def released(path, **options):
@@ -55,9 +83,9 @@ OPTIONS = ["--configfile", *CONFIG.files]
 if workflow.config_settings.config:
     OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
 # Read by libraries when they load, so from the start of a job on (fedfactory.orchestration.portable).
-SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in jobs.settings(CONFIG).items())
+SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.device == NATIVE else PORTABLE).items())
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(jobs.to_json(OPTIONS))};"
+    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))};"
     f" SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)
@@ -65,17 +93,19 @@ LAYOUT = CONFIG.layout
 ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
-SOURCES = jobs.any_of({setup.source for setup in CONFIG.setups.values()})
+SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)
+# Methods that are validated while they train at the target: the charts show their curves.
+VALIDATED = set()
 GPU_PER_TRAINING = 0 if CONFIG.device in ("cpu", "cpu-fast") else 1
 
 
 wildcard_constraints:
-    setup=jobs.any_of(CONFIG.setups),
-    client=jobs.any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
-    method=jobs.any_of(CONFIG.methods),
-    seed=jobs.any_of([str(seed) for seed in CONFIG.seeds]),
+    setup=any_of(CONFIG.setups),
+    client=any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
+    method=any_of(CONFIG.methods),
+    seed=any_of([str(seed) for seed in CONFIG.seeds]),
 
 
 client_file = partial(LAYOUT.client, "{setup}", "{client}")

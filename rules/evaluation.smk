@@ -1,14 +1,12 @@
 # From predictions to scores, Table 1 and Figure 2 (paper, section 4.3).
 
-FIGURE2, CELLS = jobs.figure2_spec(CONFIG), jobs.cells_spec(CONFIG)
-
 
 rule score:
     """Metrics of one cell per case and class, in the space of the raw image, and the story of the cell."""
     input:
         data=client_file("data"),
         truth=client_file("truth"),
-        predictions=lambda wildcards: jobs.predictions(CONFIG, **wildcards),
+        predictions=partial(predictions, CONFIG),
     output:
         scores=cell_file("scores.csv"),
         panel=cell_file("panel.npz"),
@@ -21,23 +19,22 @@ rule score:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        mem_mb=growing(1500),
         runtime=60,
     params:
-        code=code_digest("score"),
-        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
-        ruler=lambda wildcards: jobs.ruler_options(CONFIG, wildcards.setup, wildcards.client),
+        # The story of a cell, one of its results, is made of records.
+        code=code_digest("score", "fedfactory.provenance.record", "fedfactory.provenance.story"),
+        parameters=parameters_from(specification.score),
     shell:
-        "python $SCRIPTS/score.py --setup {wildcards.setup} --target {wildcards.client} --method {wildcards.method}"
-        " --seed {wildcards.seed} --orientation {params.orientation} {params.ruler} --data {input.data}"
-        " --truth {input.truth} --predictions {input.predictions} --out {output.scores} --panel {output.panel}"
-        " --story {output.story} --log {log}"
+        "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
+        " --parameters {params.parameters:q} --out {output.scores} --panel {output.panel} --story {output.story}"
+        " --code {params.code} --log {log}"
 
 
 rule table1:
     """Table 1: mean and standard deviation over test subjects, methods by targets."""
     input:
-        jobs.cell_files(CONFIG, "scores.csv"),
+        scores=inputs.cell_files(CONFIG, "scores.csv"),
     output:
         csv=run_file(f"{CONFIG.table}.csv"),
         md=run_file(f"{CONFIG.table}.md"),
@@ -60,15 +57,16 @@ rule table1:
         runtime=20,
     params:
         code=code_digest("table"),
-        spec=jobs.table1_spec(CONFIG),
+        parameters=json.dumps(specification.table1(CONFIG)),
     shell:
-        "python $SCRIPTS/table.py --spec {params.spec:q} --out {output.csv} --log {log}"
+        "python $SCRIPTS/table.py --scores {input.scores} --parameters {params.parameters:q}"
+        " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --code {params.code} --log {log}"
 
 
 rule analysis:
     """What the table's figures are worth: intervals, paired tests, ranks, fairness over sites, and conclusions."""
     input:
-        jobs.cell_files(CONFIG, "scores.csv"),
+        scores=inputs.cell_files(CONFIG, "scores.csv"),
     output:
         directory(run_file(f"{CONFIG.table}_analysis")),
     log:
@@ -85,15 +83,16 @@ rule analysis:
         code=code_digest("analysis"),
         read=content_digest(PAPER),
         paper=PAPER,
-        spec=jobs.table1_spec(CONFIG),
+        parameters=json.dumps(specification.table1(CONFIG)),
     shell:
-        "python $SCRIPTS/analysis.py --spec {params.spec:q} --paper $SCRIPTS/../{params.paper} --out {output} --log {log}"
+        "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
+        " --paper $SCRIPTS/../{params.paper} --out {output} --code {params.code} --log {log}"
 
 
-rule gap:
-    """The gap between sites: a model of the source alone, tested on the source and on every target."""
+use rule table1 as gap with:
+    # The gap between sites: a model of the source alone, tested on the source and on every target.
     input:
-        jobs.gap_files(CONFIG),
+        scores=inputs.gap_files(CONFIG),
     output:
         csv=run_file("gap.csv"),
         md=run_file("gap.md"),
@@ -108,23 +107,15 @@ rule gap:
         LAYOUT.log("gap"),
     benchmark:
         LAYOUT.benchmark("gap")
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=20,
     params:
         code=code_digest("table"),
-        spec=jobs.gap_spec(CONFIG),
-    shell:
-        "python $SCRIPTS/table.py --spec {params.spec:q} --out {output.csv} --log {log}"
+        parameters=json.dumps(specification.gap(CONFIG)),
 
 
 rule figure2:
     """Figure 2: one row per setup, one column per method, contours of truth and prediction."""
     input:
-        [panel for row in FIGURE2["rows"] for panel in row["panels"]],
+        panels=inputs.figure2_panels(CONFIG),
     output:
         png=report(
             run_file("figure2.png"),
@@ -145,15 +136,16 @@ rule figure2:
         runtime=20,
     params:
         code=code_digest("figure2"),
-        spec=jobs.to_json(FIGURE2),
+        parameters=json.dumps(specification.figure2(CONFIG)),
     shell:
-        "python $SCRIPTS/figure2.py --spec {params.spec:q} --out {output.png} --log {log}"
+        "python $SCRIPTS/figure2.py --panels {input.panels} --parameters {params.parameters:q}"
+        " --out {output.png} --pdf {output.pdf} --code {params.code} --log {log}"
 
 
 use rule figure2 as cells with:
     # Figure 2 for all targets: how each cell fails, or does not.
     input:
-        [panel for row in CELLS["rows"] for panel in row["panels"]],
+        panels=inputs.cells_panels(CONFIG),
     output:
         png=report(
             run_file("cells.png"),
@@ -168,19 +160,19 @@ use rule figure2 as cells with:
         LAYOUT.benchmark("cells")
     params:
         code=code_digest("figure2"),
-        spec=jobs.to_json(CELLS),
+        parameters=json.dumps(specification.cells(CONFIG)),
 
 
 rule unknown_cell:
     """Answer a misspelt cell with the list of known ones; never runs."""
     input:
-        lambda wildcards: jobs.refuse_unknown_cell(CONFIG, wildcards.cell),
+        lambda wildcards: refuse_unknown_cell(CONFIG, wildcards.cell),
     output:
         "results/{cell}/scores.csv",
     log:
         "results/{cell}/unknown.log",
     wildcard_constraints:
-        cell=f"(?!(?:{jobs.known_cells(CONFIG)})/scores).+",
+        cell=f"(?!(?:{known_cells(CONFIG)})/scores).+",
     conda:
         ENVIRONMENT
     shell:

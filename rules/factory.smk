@@ -8,7 +8,7 @@ factory_file = partial(LAYOUT.factory, "{setup}", "{seed}")
 rule factory_key:
     """A client's CLIP key: the mean encoding of its training images, computed at the client."""
     input:
-        client_file("data"),
+        data=client_file("data"),
     output:
         client_file("factory_key.json"),
     log:
@@ -21,24 +21,24 @@ rule factory_key:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=growing(4000),
+        runtime=growing(60),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_key"),
         device=CONFIG.device,
-        encoder=FACTORY.encoder_json(),
-        size=lambda wildcards: FACTORY.parameters[wildcards.setup].network.image_size,
+        parameters=FACTORY.key_json,
     shell:
-        "python $SCRIPTS/factory_key.py --data {input} --encoder {params.encoder:q} --size {params.size}"
-        " --device {params.device}"
-        " --out {output} --log {log}"
+        "python $SCRIPTS/factory_key.py --data {input.data} --parameters {params.parameters:q} --device {params.device}"
+        " --out {output} --code {params.code} --log {log}"
 
 
 rule factory_train:
     """Federated training of a setup's factory; the one job that several clients take part in, each with its own data."""
     input:
-        lambda wildcards: FACTORY.inputs(wildcards.setup),
+        # None where sites are remote.
+        stores=FACTORY.stores,
+        client_keys=FACTORY.client_keys,
     output:
         directory(factory_file("model")),
     log:
@@ -49,21 +49,19 @@ rule factory_train:
     priority: 20
     conda:
         ENVIRONMENT
-    threads: lambda wildcards: FACTORY.workers(wildcards.setup)
+    threads: FACTORY.workers
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.training_memory(wildcards.setup, STORE_MB) * attempt,
-        runtime=lambda wildcards, attempt: 5760 * attempt,
+        mem_mb=growing(partial(FACTORY.training_memory, STORE_MB)),
+        runtime=growing(5760),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_train"),
         device=CONFIG.device,
-        parameters=lambda wildcards: FACTORY.json(wildcards.setup),
-        sites=lambda wildcards: FACTORY.sites(wildcards.setup),
-        encoder=FACTORY.encoder_json(),
+        parameters=FACTORY.training_json,
     shell:
-        "python $SCRIPTS/factory_train.py --setup {wildcards.setup} --seed {wildcards.seed} --sites {params.sites:q}"
-        " --encoder {params.encoder:q} --parameters {params.parameters:q} --device {params.device}"
-        " --code {params.code} --workers {threads} --out {output} --log {log}"
+        "python $SCRIPTS/factory_train.py --stores {input.stores} --keys {input.client_keys} --parameters {params.parameters:q}"
+        " --setup {wildcards.setup} --seed {wildcards.seed} --device {params.device} --code {params.code}"
+        " --workers {threads} --out {output} --log {log}"
 
 
 rule factory_quality:
@@ -81,22 +79,23 @@ rule factory_quality:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: FACTORY.process_memory(wildcards.setup) * attempt,
-        runtime=lambda wildcards, attempt: 600 * attempt,
+        mem_mb=growing(FACTORY.process_memory),
+        runtime=growing(600),
     params:
         code=code_digest("factory_quality"),
-        partner=lambda wildcards: FACTORY.partner(wildcards.setup, wildcards.client),
+        parameters=FACTORY.quality_json,
     shell:
-        "python $SCRIPTS/factory_quality.py --factory {input.factory} --data {input.data} --client {wildcards.client}"
-        " --partner {params.partner} --out {output} --log {log}"
+        "python $SCRIPTS/factory_quality.py --factory {input.factory} --data {input.data}"
+        " --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
 
 
 rule factory_pictures:
     """Samples over the training beside real images, morphing between clients, quality and ledger of a factory."""
     input:
         factory=factory_file("model"),
-        quality=lambda wildcards: FACTORY.quality_files(**wildcards).values(),
-        previews=lambda wildcards: FACTORY.previews(wildcards.setup).values(),
+        measured=FACTORY.quality_files,
+        # None where clients release no pictures.
+        previews=FACTORY.previews,
     output:
         samples=report(
             factory_file("samples.png"),
@@ -146,13 +145,9 @@ rule factory_pictures:
         runtime=30,
     params:
         code=code_digest("factory_pictures"),
-        labels=lambda wildcards: FACTORY.labels(wildcards.setup),
-        quality=lambda wildcards: jobs.to_json(FACTORY.quality_files(**wildcards)),
-        previews=lambda wildcards: jobs.to_json(FACTORY.previews(wildcards.setup)),
-        partner=lambda wildcards: FACTORY.morphing_from(wildcards.setup),
-        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
-        folder=lambda wildcards, output: Path(output.samples).parent,
+        parameters=FACTORY.pictures_json,
     shell:
-        "python $SCRIPTS/factory_pictures.py --factory {input.factory} --quality {params.quality:q}"
-        " --labels {params.labels:q} --previews {params.previews:q} --partner {params.partner}"
-        " --orientation {params.orientation} --out {params.folder} --log {log}"
+        "python $SCRIPTS/factory_pictures.py --factory {input.factory} --measured {input.measured}"
+        " --previews {input.previews} --parameters {params.parameters:q} --out {output.samples}"
+        " --morphing {output.morphing} --curves {output.curves} --quality {output.quality} --text {output.text}"
+        " --ledger {output.ledger} --code {params.code} --log {log}"

@@ -18,7 +18,7 @@ rule fit:
     benchmark:
         LAYOUT.benchmark("fit", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(METHODS.rows(FIT)),
+        method=any_of(METHODS.rows(FIT)),
     conda:
         ENVIRONMENT
     threads: 1
@@ -52,7 +52,7 @@ rule predict:
     benchmark:
         LAYOUT.benchmark("predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(METHODS.rows(PREDICT)),
+        method=any_of(METHODS.rows(PREDICT)),
     conda:
         ENVIRONMENT
     threads: 1
@@ -70,5 +70,6 @@ rule predict:
     shell:
         "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
         " --data {input.data} --parameters {params.parameters:q} --orientation {params.orientation}"
-        " --device {params.device} --code {params.code} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
-        " --write-also {params.write_also:q} --also {output.also} --out {output.predictions} --log {log}"
+        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --write-also {params.write_also:q} --also {output.also} --out {output.predictions}"
+        " --code {params.code} --log {log}"

@@ -18,7 +18,6 @@ rule phantom_site:
         runtime=10,
     params:
         code=code_digest("phantom_site"),
-        options=jobs.phantom_options(CONFIG),
+        parameters=parameters_from(client_tasks.phantom_site),
     shell:
-        "python $SCRIPTS/phantom_site.py --setup {wildcards.setup} --client {wildcards.client} {params.options}"
-        " --out {output} --log {log}"
+        "python $SCRIPTS/phantom_site.py --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"

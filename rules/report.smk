@@ -1,17 +1,13 @@
 # What people look at: slices, charts, and the page of the results.
 
-FAILURES, PAGE = jobs.failures_spec(CONFIG), jobs.page_spec(CONFIG)
-
 
 rule slices:
     """A target's test cases with the contours of every method, and the worst subject of each; where it releases slices."""
     input:
         data=client_file("data"),
         truth=client_file("truth"),
-        predictions=lambda wildcards: [
-            f"{cell}/predictions" for cell in jobs.cells_of_target(CONFIG, **wildcards).values()
-        ],
-        scores=lambda wildcards: [f"{cell}/scores.csv" for cell in jobs.cells_of_target(CONFIG, **wildcards).values()],
+        predictions=partial(inputs.files_of_target, CONFIG, "predictions"),
+        scores=partial(inputs.files_of_target, CONFIG, "scores.csv"),
     output:
         slices=client_file("slices.js"),
         worst=client_file("worst.npz"),
@@ -23,22 +19,21 @@ rule slices:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         code=code_digest("slices"),
-        orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
-        methods=lambda wildcards: jobs.to_json(jobs.cells_of_target(CONFIG, **wildcards)),
+        parameters=parameters_from(specification.slices),
     shell:
-        "python $SCRIPTS/slices.py --target {wildcards.setup}/{wildcards.client} --orientation {params.orientation}"
-        " --data {input.data} --truth {input.truth} --methods {params.methods:q} --out {output.slices}"
-        " --worst {output.worst} --log {log}"
+        "python $SCRIPTS/slices.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
+        " --scores {input.scores} --parameters {params.parameters:q} --out {output.slices} --worst {output.worst}"
+        " --code {params.code} --log {log}"
 
 
 rule failures:
     """The worst test subject of each cell: one row per target, one column per method."""
     input:
-        [row["panels"] for row in FAILURES["rows"]],
+        panels=inputs.target_files(CONFIG, "worst.npz"),
     output:
         report(
             run_file("failures.png"),
@@ -58,26 +53,28 @@ rule failures:
         runtime=20,
     params:
         code=code_digest("failures"),
-        spec=jobs.to_json(FAILURES),
+        parameters=json.dumps(specification.failures(CONFIG)),
     shell:
-        "python $SCRIPTS/failures.py --spec {params.spec:q} --out {output} --log {log}"
+        "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
 
 
 rule charts:
     """Subjects by cell, methods by targets, ranks, costs, exchanged bytes, training curves."""
     input:
-        jobs.cell_files(CONFIG, "scores.csv"),
-        jobs.cell_files(CONFIG, "cell.json"),
+        scores=inputs.cell_files(CONFIG, "scores.csv"),
+        stories=inputs.shown_files(CONFIG, "cell.json"),
+        # Of methods that are validated while they train; empty without one.
+        models=inputs.shown_files(CONFIG, "model", VALIDATED),
     output:
-        [
-            report(
-                run_file(f"charts/{name}.png"),
+        **{
+            name: report(
+                file,
                 caption="../report/charts.rst",
                 category="Charts",
-                labels={"picture": texts["alt"]},
+                labels={"picture": CHARTS[name]["alt"]},
             )
-            for name, texts in jobs.CHARTS.items()
-        ],
+            for name, file in inputs.chart_files(CONFIG).items()
+        },
     log:
         LAYOUT.log("charts"),
     benchmark:
@@ -90,18 +87,22 @@ rule charts:
         runtime=20,
     params:
         code=code_digest("charts"),
-        spec=jobs.table1_spec(CONFIG),
-        out=lambda wildcards, output: str(Path(output[0]).parent),
+        parameters=json.dumps(specification.charts(CONFIG, VALIDATED)),
     shell:
-        "python $SCRIPTS/charts.py --spec {params.spec:q} --out {params.out} --log {log}"
+        "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --models {input.models}"
+        " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"
+        " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves} --code {params.code} --log {log}"
 
 
 rule page:
     """The page of the results: one file that opens without a network, beside the pictures and slices that it shows."""
     input:
-        cells=jobs.cell_files(CONFIG, "scores.csv") + jobs.cell_files(CONFIG, "cell.json"),
+        scores=inputs.cell_files(CONFIG, "scores.csv"),
+        stories=inputs.shown_files(CONFIG, "cell.json"),
         analysis=run_file(f"{CONFIG.table}_analysis"),
-        shown=jobs.page_files(CONFIG),
+        # Not read, but shown: they lie beside the page.
+        pictures=inputs.page_pictures(CONFIG),
+        slices=inputs.page_slices(CONFIG),
     output:
         run_file("index.html"),
     log:
@@ -116,9 +117,12 @@ rule page:
         runtime=20,
     params:
         code=code_digest("page"),
-        read=content_digest(PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))),
+        read=content_digest(
+            PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))
+        ),
         paper=PAPER,
-        spec=jobs.to_json(PAGE),
+        parameters=json.dumps(specification.page(CONFIG)),
     shell:
-        "python $SCRIPTS/page.py --spec {params.spec:q} --analysis {input.analysis} --paper $SCRIPTS/../{params.paper}"
-        " --out {output} --log {log}"
+        "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
+        " --parameters {params.parameters:q} --analysis {input.analysis} --paper $SCRIPTS/../{params.paper}"
+        " --out {output} --code {params.code} --log {log}"

@@ -14,7 +14,7 @@ rule weights:
     benchmark:
         LAYOUT.benchmark("weights", "{weights}")
     wildcard_constraints:
-        weights=jobs.any_of(WEIGHTS.entries),
+        weights=any_of(WEIGHTS.entries),
     localrule: True
     conda:
         ENVIRONMENT
@@ -30,4 +30,4 @@ rule weights:
         accepted=CONFIG.accept_licences,
     shell:
         "python $SCRIPTS/weights.py --name {wildcards.weights} --entry {params.entry:q} --accepted {params.accepted:q}"
-        " --file {params.file:q} --weights {output.weights} --out {output.record} --log {log}"
+        " --file {params.file:q} --weights {output.weights} --out {output.record} --code {params.code} --log {log}"

@@ -12,6 +12,7 @@ from fedfactory.config.paths import Layout
 from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration import code_digest as codedigest
+from fedfactory.orchestration import job
 from fedfactory.orchestration.declared import methods
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.line_log import LineLog
@@ -107,8 +108,8 @@ def package(tmp_path, monkeypatch):
     (root / "c.py").write_text("Y = 1\n")
     script = tmp_path / "job.py"
     script.write_text("from pkg import a\n")
-    monkeypatch.setattr(codedigest, "_PACKAGE_ROOT", root)
-    monkeypatch.setattr(codedigest, "_PACKAGE", "pkg")
+    monkeypatch.setattr(codedigest, "ROOT", root)
+    monkeypatch.setattr(codedigest, "_EVERYWHERE", "pkg")
     return root, script
 
 
@@ -202,6 +203,8 @@ def test_cuda_without_a_gpu_is_told():
 def test_script_tells_the_reason_and_fails(tmp_path, capsys, monkeypatch, error, expected):
     monkeypatch.setattr(sys, "argv", ["job", "--log", str(tmp_path / "logs/job.log")])
     monkeypatch.setattr(logging.root, "handlers", [])
+    # The settings of a job are no settings of this process, which must not be started anew.
+    monkeypatch.setattr(job, "ensure", lambda device: None)
 
     def work(arguments):
         print("chatter of a library")

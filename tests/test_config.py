@@ -1,4 +1,6 @@
 import copy
+import re
+from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 
@@ -6,6 +8,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from fedfactory.config import document
+from fedfactory.config.files import over_base, read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import methods
@@ -14,9 +18,9 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the schema, one setup and one run; tests change them."""
+    """A folder with the setups, one run and its base; tests change them."""
     (tmp_path / "config/setups").mkdir(parents=True)
-    for name in ("schema.yaml", "demo.yaml", "setups/ms.yaml", "setups/mm.yaml", "setups/mo.yaml"):
+    for name in ("base.yaml", "demo.yaml", "setups/ms.yaml", "setups/mm.yaml", "setups/mo.yaml"):
         (tmp_path / "config" / name).write_text((ROOT / "config" / name).read_text())
     (tmp_path / "rules").mkdir()
     for file in (ROOT / "rules").iterdir():
@@ -26,8 +30,7 @@ def project(tmp_path: Path) -> Path:
 
 def load(project: Path, **changes):
     file = project / "config/demo.yaml"
-    values = yaml.safe_load(file.read_text()) | changes
-    return load_config(values, [file], project)
+    return load_config(read_run([file], project) | changes, [file], project)
 
 
 def edit(project: Path, name: str, old: str, new: str) -> None:
@@ -70,6 +73,7 @@ def test_ablations_lie_over_the_demo(name):
     files = [ROOT / "config/demo.yaml", ROOT / f"config/ablation{name}.yaml"]
     demo, own = (yaml.safe_load(file.read_text()) for file in files)
     update_config(demo, own)
+    assert over_base(demo, ROOT, "") == read_run(files, ROOT), "Snakemake merges files as the package does"
     config = load_config(demo, files, ROOT)
     cells = methods()["adaptation"].open(config, ROOT)
     for method in ("ours", "ours_paired", *(own.get("methods") or ())):
@@ -85,18 +89,23 @@ def test_ablations_lie_over_the_demo(name):
     ("changes", "message"),
     [
         ({"seed": 3}, "config/demo.yaml: key 'seed': is unknown; known are"),
-        ({"seeds": "0"}, "key 'seeds': must be of type array, not '0'"),
-        ({"seeds": [0, True]}, "key 'seeds.1': must be of type integer"),
-        ({"device": "gpu"}, "key 'device': 'gpu' is not one of"),
+        ({"seeds": "0"}, "key 'seeds': must be a list, not '0'"),
+        ({"seeds": [0, 0]}, "key 'seeds': 0 is given twice; remove one"),
+        ({"seeds": [0, True]}, "key 'seeds.1': must be a whole number, not True"),
+        ({"device": "gpu"}, "key 'device': 'gpu' is unknown; known are auto, cpu, cpu-fast, cuda, cuda-fast"),
         ({"data": {"source": "web", "seed": 0}}, "key 'data.source': 'web' is unknown; known are phantom, files"),
         ({"data": {"source": "files", "seed": 0}}, "key 'data.root': is missing"),
-        ({"data": {"source": "files", "seed": 0, "root": 3}}, "key 'data.root': must be of type string, not 3"),
+        ({"data": {"source": "files", "seed": 0, "root": 3}}, "key 'data.root': must be a text, not 3"),
+        (
+            {"data": {"source": "files", "seed": 0, "root": "x", "size": 3}},
+            "key 'data.size': is unknown; known are root, seed, source",
+        ),
         ({"setups": ["../ms.yaml"]}, "'../ms.yaml' leaves its folder"),
         ({"setups": ["config/setups/xx.yaml"]}, "config/setups/xx.yaml: cannot be read"),
         ({"gap_method": "vnet"}, "'vnet' is no method of this run without M_t; known are nnunet, nnunet_daug"),
-        ({"seeds": [1.0]}, "key 'seeds.0': must be of type integer, not 1.0"),
-        ({"split": {"validation": float("nan"), "test": 0.1}}, "key 'split.validation': must be of type number"),
-        ({"data": None}, "key 'data': must be of type object or object, not None"),
+        ({"seeds": [1.0]}, "key 'seeds.0': must be a whole number, not 1.0"),
+        ({"split": {"validation": float("nan"), "test": 0.1}}, "key 'split.validation': must be"),
+        ({"data": None}, "key 'data': must be a mapping of keys to values, not None"),
         ({"data": {"root": "x"}}, "key 'data.source': is missing"),
         ({"gap_method": "nnunet_tl"}, "'nnunet_tl' is no method of this run without M_t"),
         ({"run": "../demo"}, "key 'run': '../demo' is no valid name"),
@@ -110,7 +119,7 @@ def test_bad_run_is_told_in_one_sentence(project, changes, message):
 
 
 def test_missing_key_is_named(project):
-    values = yaml.safe_load((project / "config/demo.yaml").read_text())
+    values = read_run([project / "config/demo.yaml"], project)
     del values["split"]["test"]
     with pytest.raises(FedFactoryError, match=r"config/demo.yaml: key 'split.test': is missing"):
         load_config(values, [project / "config/demo.yaml"], project)
@@ -129,12 +138,16 @@ def test_missing_key_is_named(project):
         (
             "federated: true",
             "federated: maybe",
-            "key 'clients.siemens.federated': must be of type boolean, not 'maybe'",
+            "key 'clients.siemens.federated': must be true or false, not 'maybe'",
         ),
         ("adapter: mnms", "adapter: mnmz", "key 'clients.siemens.adapter': 'mnmz' is unknown; known are generic, ixi"),
-        ("adapter: mnms", 'adapter: "$(x)mnms"', "key 'clients.siemens.adapter': '$(x)mnms' is no valid name"),
-        ("LV: 1, MYO", "LV: '1', MYO", ".labels.LV': must be of type integer or array, not '1'"),
-        ("adapter: mnms", "adaptor: mnms", "key 'clients.siemens.adapt"),
+        ("adapter: mnms", 'adapter: "$(x)mnms"', "key 'clients.siemens.adapter': '$(x)mnms' is unknown; known are"),
+        ("LV: 1, MYO", "LV: '1', MYO", ".labels.LV': must be a whole number or a list, not '1'"),
+        (
+            "adapter: mnms",
+            "adaptor: mnms",
+            "key 'clients.siemens.adaptor': is unknown; known are adapter, federated, label, labels, options, planar",
+        ),
     ],
 )
 def test_bad_setup_is_told_in_one_sentence(project, old, new, message):
@@ -156,7 +169,7 @@ def test_raw_folder_may_not_leave_the_data_root(project):
 
 @pytest.mark.parametrize(("name", "rules"), [("data", "nnunet"), ("mine", "clients"), ("mine", "nope")])
 def test_a_method_needs_a_free_name_and_a_rule_file(project, name, rules):
-    methods = yaml.safe_load((project / "config/demo.yaml").read_text())["methods"]
+    methods = read_run([project / "config/demo.yaml"], project)["methods"]
     with pytest.raises(FedFactoryError, match=f"config/demo.yaml: key 'methods.{name}"):
         load(project, methods={**methods, name: {**methods["nnunet"], "rules": rules}})
 
@@ -177,3 +190,79 @@ def test_values_are_not_changed_by_loading(project):
     before = copy.deepcopy(values)
     load_config(values, [], project)
     assert values == before
+
+
+def test_a_file_stands_over_its_base_and_that_over_its_own(project):
+    mine = project / "mine.yaml"
+    mine.write_text("base: config/demo.yaml\nrun: mine\nseeds: [3, 4]\nmethods: {sam: null, medsam: null}\n")
+    config = load_config(yaml.safe_load(mine.read_text()), [mine], project)
+    demo = load(project)
+    assert (config.run, config.seeds, config.few_shot) == ("mine", (3, 4), demo.few_shot)
+    assert list(config.methods) == [name for name in demo.methods if name not in ("sam", "medsam")]
+    assert config.methods["ours"] == demo.methods["ours"]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("../base.yaml", "mine.yaml: key 'base': '../base.yaml' leaves its folder"),
+        ("/etc/base.yaml", "mine.yaml: key 'base': '/etc/base.yaml' leaves its folder"),
+        ("config/bass.yaml", "config/bass.yaml: cannot be read"),
+        ("[a]", "mine.yaml: key 'base': must be the path of a file, not ['a']"),
+        ("config/circle.yaml", "config/circle.yaml: key 'base': 'config/circle.yaml' is a base of itself"),
+        ("config/twice.yaml", "config/twice.yaml: is not valid YAML: the key 'seeds' is given twice"),
+        ("config/list.yaml", "config/list.yaml: must hold a mapping"),
+    ],
+)
+def test_a_base_that_cannot_be(project, base, message):
+    (project / "config/circle.yaml").write_text("base: config/circle.yaml\n")
+    (project / "config/twice.yaml").write_text("seeds: [0]\nseeds: [1]\n")
+    (project / "config/list.yaml").write_text("[seeds]\n")
+    mine = project / "mine.yaml"
+    mine.write_text(f"base: {base}\nrun: mine\n")
+    with pytest.raises(FedFactoryError) as error:
+        load_config(yaml.safe_load(mine.read_text()), [mine], project)
+    assert str(error.value).startswith(message)
+
+
+def test_a_complete_file_needs_no_base(project):
+    values = read_run([project / "config/demo.yaml"], project)
+    (project / "config/base.yaml").unlink()
+    assert "base" not in values
+    assert load_config(values, [], project).methods == load_config(values, [], ROOT).methods
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda file: file.name)
+def test_lines_fit_the_screen(file):
+    assert [line for line in file.read_text().splitlines() if len(line) > 120] == []
+
+
+def test_schema_and_tables_are_those_of_the_models():
+    advice = "run: python -m fedfactory.config.document"
+    assert (ROOT / document.SCHEMA).read_text() == document.schema(), advice
+    page = (ROOT / document.TABLES).read_text()
+    assert document.tables(page) == page, advice
+
+
+def test_the_tables_hold_nested_keys_and_their_ranges():
+    factory, ours = (document.table(document.models()[name]) for name in ("factory", "ours"))
+    assert re.search(r"^\| `network.client_zoom` \| true or false \| .*magnification", factory, re.M)
+    assert "| `training.mixing` | number ≥ 0, ≤ 1 |" in factory
+    assert "| `synthetic.tolerance` | number > 0 or null |" in ours
+    assert "| `source.schedule` | as `target.schedule` |" in ours
+
+
+def test_a_key_that_nobody_explains_is_found():
+    @dataclass(frozen=True)
+    class Parameters:
+        """Of a method.
+
+        Attributes:
+            width: channels.
+        """
+
+        width: int
+        depth: int
+
+    with pytest.raises(FedFactoryError, match="does not explain 'depth'"):
+        document.explained(Parameters)

@@ -23,9 +23,9 @@ from fedfactory.storage.tables import write_rows
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Analyse the cells that the specification names."""
-    spec = json.loads(arguments.spec)
-    study = Study.read(spec)
+    """Analyse all cells."""
+    spec = json.loads(arguments.parameters)
+    study = Study.read(spec, arguments.scores)
     tests, ranks = comparisons(study), rankings(study)
     tables = {
         "metrics": list(metric_rows(study)),
@@ -54,7 +54,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="run, seeds, columns, rows and caption as JSON")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
+    parser.add_argument("--parameters", required=True, help="seeds, columns, rows and caption as JSON")
     parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
     parser.add_argument("--out", type=Path, required=True, help="folder of the analysis")
     run_script(parser, main)

@@ -19,8 +19,9 @@ def main(arguments: argparse.Namespace) -> None:
     import torch
 
     device = prepare(arguments.device)
-    images, _ = training_images(ClientView(arguments.data), arguments.size)
-    encoder = load_encoder(EncoderParameters.from_mapping(json.loads(arguments.encoder)), device)
+    p = json.loads(arguments.parameters)
+    images, _ = training_images(ClientView(arguments.data), p["size"])
+    encoder = load_encoder(EncoderParameters.from_mapping(p["encoder"]), device)
     key = client_key(encoder, (batch.to(device) for batch in torch.from_numpy(images)[:, None].split(BATCH)))
     with new_file(arguments.out) as file:
         write_key(file, key)
@@ -29,8 +30,9 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
-    parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
-    parser.add_argument("--size", type=int, required=True, help="edge of the factory's images")
+    parser.add_argument(
+        "--parameters", required=True, help="EncoderParameters, and edge of the factory's images as JSON"
+    )
     parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the key")
     run_script(parser, main)

@@ -30,44 +30,50 @@ def _notes(factory: Factory, labels: dict[str, str]) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw and write everything that a person looks at."""
-    labels = json.loads(arguments.labels)
-    factory = Factory(arguments.factory)
-    measured, previews = json.loads(arguments.quality), json.loads(arguments.previews)
-    quality = {label: read_quality(Path(measured[client])) for client, label in labels.items()}
-    real = {client: [panel.image for panel in read_preview(Path(file))] for client, file in previews.items()}
+    p, factory = json.loads(arguments.parameters), Factory(arguments.factory)
+    labels = p["labels"]
+    quality = {label: read_quality(file) for label, file in zip(labels.values(), arguments.measured, strict=True)}
+    real = [[panel.image for panel in read_preview(file)] for file in arguments.previews]
 
     def upright(images: np.ndarray) -> list[np.ndarray]:
-        return [as_picture(image, arguments.orientation) for image in images]
+        return [as_picture(image, p["orientation"]) for image in images]
 
-    blocks = [("real", [real[client] for client in labels])] if real else []
+    blocks = [("real", real)] if real else []
     blocks += [(title, [upright(row) for row in rows]) for title, rows in samples(factory, arguments.factory)]
-    strips = morphing(factory, arguments.partner)
+    strips = morphing(factory, p["partner"])
     figures = {
-        "samples.png": draw_rows(blocks, list(labels.values())),
-        "morphing.png": draw_rows(
-            [(f"one z, from {labels[arguments.partner]}", [upright(row) for row in strips.values()])],
+        arguments.out: draw_rows(blocks, list(labels.values())),
+        arguments.morphing: draw_rows(
+            [(f"one z, from {labels[p['partner']]}", [upright(row) for row in strips.values()])],
             [labels[client] for client in strips],
         ),
-        "quality.png": draw_quality(quality),
+        arguments.curves: draw_quality(quality),
     }
     for file, figure in figures.items():
-        with new_file(arguments.out / file) as path:
+        with new_file(file) as path:
             save(figure, path, ".png")
     ledger = [row for client in labels for row in read_ledger(arguments.factory / "sites" / client / "ledger.csv")]
-    for file, rows in {"quality.csv": summary(quality), "ledger.csv": totals(ledger)}.items():
-        with new_file(arguments.out / file) as path:
+    for file, rows in {arguments.quality: summary(quality), arguments.ledger: totals(ledger)}.items():
+        with new_file(file) as path:
             write_rows(path, rows)
-    with new_file(arguments.out / "quality.md") as path:
+    with new_file(arguments.text) as path:
         path.write_text(f"{to_markdown(summary(quality))}\n{_notes(factory, labels)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
-    parser.add_argument("--quality", required=True, help="client -> figures that it measured, as JSON")
-    parser.add_argument("--labels", required=True, help="client -> label, as JSON")
-    parser.add_argument("--previews", required=True, help="client -> real slices that it released, as JSON; or {}")
-    parser.add_argument("--partner", required=True, help="client that morphing starts from")
-    parser.add_argument("--orientation", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--measured", type=Path, nargs="+", required=True, help="figures that each client measured")
+    parser.add_argument("--previews", type=Path, nargs="*", default=[], help="real slices that each client released")
+    parser.add_argument(
+        "--parameters",
+        required=True,
+        help="label of each client, partner that morphing starts from, orientation, as JSON",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="samples over the rounds")
+    parser.add_argument("--morphing", type=Path, required=True, help="one latent from client to client")
+    parser.add_argument("--curves", type=Path, required=True, help="quality over the rounds, as a picture")
+    parser.add_argument("--quality", type=Path, required=True, help="quality as CSV")
+    parser.add_argument("--text", type=Path, required=True, help="the same as Markdown, with notes")
+    parser.add_argument("--ledger", type=Path, required=True, help="what crossed borders of sites, as CSV")
     run_script(parser, main)

@@ -1,6 +1,7 @@
 """Measure a factory at one client, on that client's own images."""
 
 import argparse
+import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
@@ -15,8 +16,9 @@ def main(arguments: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(1)
-    seed = derive_seed("quality", arguments.client, arguments.partner)
-    rows = measure(arguments.factory, ClientView(arguments.data), arguments.client, arguments.partner, seed)
+    p = json.loads(arguments.parameters)
+    seed = derive_seed("quality", p["client"], p["partner"])
+    rows = measure(arguments.factory, ClientView(arguments.data), p["client"], p["partner"], seed)
     with new_file(arguments.out) as path:
         write_quality(path, rows)
 
@@ -25,7 +27,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--factory", type=Path, required=True, help="folder made by factory_train")
     parser.add_argument("--data", type=Path, required=True, help="the client's store")
-    parser.add_argument("--client", required=True)
-    parser.add_argument("--partner", required=True, help="client that the alignment is measured against")
+    parser.add_argument(
+        "--parameters", required=True, help="client, and the partner that its alignment is measured against, as JSON"
+    )
     parser.add_argument("--out", type=Path, required=True, help="CSV, one row for each snapshot")
     run_script(parser, main)

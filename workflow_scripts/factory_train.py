@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.training import FactoryTask, train_factory
-from fedfactory.orchestration.arguments import add_code_argument
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import DEVICES, resolve
@@ -15,10 +14,16 @@ from fedfactory.training.seeds import derive_seed
 
 def main(arguments: argparse.Namespace) -> None:
     """Train one factory, or go on with it."""
+    values = json.loads(arguments.parameters)
+    parameters = FactoryParameters.from_json(values)
+    files = {"data": arguments.stores, "factory_key.json": arguments.keys}
     task = FactoryTask(
-        parameters=FactoryParameters.from_json(json.loads(arguments.parameters)),
-        encoder=json.loads(arguments.encoder),
-        sites=json.loads(arguments.sites),
+        parameters=parameters,
+        encoder=values["encoder"],
+        sites={
+            client: {name: str(given[number]) for name, given in files.items() if given}
+            for number, client in enumerate(parameters.clients)
+        },
         seed=derive_seed("factory", arguments.setup, arguments.seed),
         device=resolve(arguments.device),
         code=arguments.code,
@@ -33,12 +38,11 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setup", required=True)
-    parser.add_argument("--sites", required=True, help="client -> its store and key, as JSON")
-    parser.add_argument("--encoder", required=True, help="fedfactory.factory.encoders.EncoderParameters as JSON")
-    parser.add_argument("--parameters", required=True, help="fedfactory.factory.parameters as JSON")
+    parser.add_argument("--stores", type=Path, nargs="*", default=[], help="of each client; none where they are remote")
+    parser.add_argument("--keys", type=Path, nargs="*", default=[], help="of each client; none where they are remote")
+    parser.add_argument("--parameters", required=True, help="FactoryParameters, and EncoderParameters as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--device", choices=DEVICES, required=True)
-    add_code_argument(parser)
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     parser.add_argument("--out", type=Path, required=True, help="folder of the factory")
     run_script(parser, main)

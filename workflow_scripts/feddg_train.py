@@ -14,7 +14,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.feddg.training import train_feddg
 
     progress = Progress(f"FedDG {arguments.cell} seed {arguments.seed}")
-    train_feddg(FederatedCell.of(arguments, "feddg", device), arguments.classes, arguments.out, progress)
+    train_feddg(FederatedCell.of(arguments, device), arguments.classes, arguments.out, progress)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.fedmedgan.training import train_fedmedgan
 
     progress = Progress(f"FedMed-GAN {arguments.cell} seed {arguments.seed}")
-    train_fedmedgan(FederatedCell.of(arguments, "fedmedgan", device), arguments.size, arguments.out, progress)
+    train_fedmedgan(FederatedCell.of(arguments, device), arguments.size, arguments.out, progress)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,21 @@ from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Draw the panels that the specification names, as PNG and PDF."""
-    spec = json.loads(arguments.spec)
-    panels = [[panel for file in row["panels"] for panel in read_panels(Path(file)).values()] for row in spec["rows"]]
-    figure = draw_grid(panels, [row["label"] for row in spec["rows"]], [spec["columns"]])
-    for ending in (".png", ".pdf"):
-        with new_file(arguments.out.with_suffix(ending)) as path:
+    """Draw all panels, as PNG and PDF."""
+    p = json.loads(arguments.parameters)
+    files, width = arguments.panels, len(p["columns"])
+    rows = [files[start : start + width] for start in range(0, len(files), width)]
+    panels = [[panel for file in row for panel in read_panels(file).values()] for row in rows]
+    figure = draw_grid(panels, p["rows"], [p["columns"]])
+    for file, ending in ((arguments.out, ".png"), (arguments.pdf, ".pdf")):
+        with new_file(file) as path:
             save(figure, path, ending)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="rows (label, panels) and column labels as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="the PNG; the PDF is written beside it")
+    parser.add_argument("--panels", type=Path, nargs="+", required=True, help="row by row")
+    parser.add_argument("--parameters", required=True, help="labels of rows and columns as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="the PNG")
+    parser.add_argument("--pdf", type=Path, required=True)
     run_script(parser, main)

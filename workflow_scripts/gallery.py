@@ -14,15 +14,15 @@ SLICES_PER_CLIENT = 2
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one row per setup, two subjects of each client side by side."""
-    rows = json.loads(arguments.spec)
+    rows, previews = json.loads(arguments.parameters), iter(arguments.previews)
     panels, titles = [], []
     for row in rows:
         panels.append([])
         titles.append([])
-        for client in row["clients"]:
-            found = read_preview(Path(client["preview"]))[:SLICES_PER_CLIENT]
+        for label in row["clients"]:
+            found = read_preview(next(previews))[:SLICES_PER_CLIENT]
             panels[-1] += found + [None] * (SLICES_PER_CLIENT - len(found))
-            titles[-1] += [client["label"]] * SLICES_PER_CLIENT
+            titles[-1] += [label] * SLICES_PER_CLIENT
     width = max(len(row) for row in panels)
     padded = [row + [None] * (width - len(row)) for row in panels]
     figure = draw_grid(padded, [row["label"] for row in rows], titles)
@@ -32,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="rows (label, clients with label and preview) as JSON")
+    parser.add_argument("--previews", type=Path, nargs="+", required=True, help="of each client, row by row")
+    parser.add_argument("--parameters", required=True, help="labels of rows, and of the clients of each, as JSON")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

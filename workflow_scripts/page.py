@@ -4,7 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.config.paths import Layout
 from fedfactory.evaluation.analysis import significance
 from fedfactory.evaluation.page.content import page_data, render
 from fedfactory.evaluation.page.sections import tables
@@ -13,19 +12,32 @@ from fedfactory.evaluation.render import arrange
 from fedfactory.evaluation.table import summarise
 from fedfactory.evaluation.table_cells import Study
 from fedfactory.orchestration.job import run_script
-from fedfactory.provenance.story import stories_of
+from fedfactory.provenance.story import read_story
 from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Put the page together from what other rules made."""
-    spec = json.loads(arguments.spec)
-    study, layout, seed = Study.read(spec), Layout(spec["run"]), spec["seeds"][0]
+    spec = json.loads(arguments.parameters)
+    study, root = Study.read(spec, arguments.scores), arguments.out.parent
     worse, about_tests = significance(study)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     grid = arrange(table, study.columns, study.rows, "", worse, about_tests)
-    stories, paper = stories_of(study.cells, layout, seed), read_paper(arguments.paper)
-    data = page_data(study, grid, arguments.analysis, stories, paper, worse, spec)
+    told = dict(zip(study.cells, arguments.stories, strict=True))
+    stories, folders = (
+        {key: read_story(file) for key, file in told.items()},
+        {key: file.parent for key, file in told.items()},
+    )
+    paper = read_paper(arguments.paper)
+    data = page_data(study, grid, arguments.analysis, stories, paper, worse, spec, folders, root)
+    files = iter(arguments.pictures)
+    galleries = [
+        {
+            **section,
+            "pictures": [{"file": next(files).relative_to(root).as_posix(), **texts} for texts in section["pictures"]],
+        }
+        for section in spec["galleries"]
+    ]
     rows = beside(study, paper, spec["phantom"])
     text = render(
         data,
@@ -38,11 +50,11 @@ def main(arguments: argparse.Namespace) -> None:
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
         tables=(shown := tables(study, rows, {key: story["cost"] for key, story in stories.items()}, spec["phantom"])),
-        galleries=spec["galleries"],
+        galleries=galleries,
         sections=[
             ("h-table", "Table 1"),
             ("conclusions", "Conclusions"),
-            *((section["id"], section["title"]) for section in (*shown, *spec["galleries"])),
+            *((section["id"], section["title"]) for section in (*shown, *galleries)),
         ],
     )
     with new_file(arguments.out) as path:
@@ -51,7 +63,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="of the table, with classes and pictures, as JSON")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
+    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of the first seed's cells")
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="in the order of their texts")
+    parser.add_argument("--parameters", required=True, help="of the table, with classes and texts of pictures, as JSON")
     parser.add_argument("--analysis", type=Path, required=True, help="folder made by the rule analysis")
     parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
     parser.add_argument("--out", type=Path, required=True, help="the page")

@@ -1,6 +1,7 @@
 """Write one phantom site in the layout of its real release."""
 
 import argparse
+import json
 from pathlib import Path
 
 from fedfactory.orchestration.job import run_script
@@ -10,25 +11,13 @@ from fedfactory.storage.files import new_folder
 
 def main(arguments: argparse.Namespace) -> None:
     """Write the site whole or not at all."""
+    p = json.loads(arguments.parameters)
     with new_folder(arguments.out) as folder:
-        write_site(
-            arguments.setup,
-            arguments.client,
-            folder,
-            seed=arguments.seed,
-            subjects=arguments.subjects,
-            size=arguments.size,
-            slices=arguments.slices,
-        )
+        write_site(p.pop("setup"), p.pop("client"), folder, **p)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--setup", required=True)
-    parser.add_argument("--client", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--subjects", type=int, required=True)
-    parser.add_argument("--size", type=int, required=True, help="matrix in plane")
-    parser.add_argument("--slices", type=int, required=True, help="slices per volume")
+    parser.add_argument("--parameters", required=True, help="setup, client, and arguments of write_site as JSON")
     parser.add_argument("--out", type=Path, required=True, help="folder of the site")
     run_script(parser, main)

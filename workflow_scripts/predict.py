@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Trained, predict_cases
-from fedfactory.orchestration.arguments import add_code_argument
 from fedfactory.orchestration.declared import load
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
@@ -38,7 +37,6 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="of the prediction, as JSON")
     parser.add_argument("--orientation", required=True, help="of the setup, for pictures")
     parser.add_argument("--device", choices=DEVICES, required=True)
-    add_code_argument(parser)
     parser.add_argument("--cell", required=True, help="setup/client/method, for the progress")
     parser.add_argument("--write-also", nargs="?", help="function that writes more than the masks, as module:name")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="files that it writes")

@@ -12,8 +12,9 @@ from fedfactory.provenance.record import read_from_outside
 
 def main(arguments: argparse.Namespace) -> None:
     """Find the cases of the release and prepare them."""
-    task = ClientTask.from_json(json.loads(arguments.task))
-    cases = find_cases(arguments.adapter, arguments.raw, json.loads(arguments.options), task.where)
+    p = json.loads(arguments.parameters)
+    task = ClientTask.from_json(p["task"])
+    cases = find_cases(p["adapter"], arguments.raw, p["options"], task.where)
     parts = (part for case in cases for part in (case.image, case.label, case.roi) if part)
     read_from_outside({path for part in parts for path in part.paths})
     prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
@@ -21,10 +22,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--adapter", required=True)
-    parser.add_argument("--options", required=True, help="the adapter's options as JSON")
-    parser.add_argument("--task", required=True, help="fedfactory.data.preprocessing.ClientTask as JSON")
     parser.add_argument("--raw", type=Path, required=True, help="folder of the raw data")
+    parser.add_argument("--parameters", required=True, help="adapter, its options, and ClientTask as JSON")
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--truth", type=Path, required=True, help="folder for the truth of the test cases")
     parser.add_argument("--preview", type=Path, required=True, help="file for a few training slices")

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from fedfactory.methods.sam.parameters import SamParameters
-from fedfactory.orchestration.arguments import add_code_argument
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -35,6 +34,5 @@ if __name__ == "__main__":
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
     parser.add_argument("--start", type=Path, nargs="*", help="folder of the model to go on from")
     parser.add_argument("--device", choices=DEVICES, required=True)
-    add_code_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

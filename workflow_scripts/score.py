@@ -1,6 +1,7 @@
 """Score the predictions of one cell in raw geometry, and keep the slice that Figure 2 shows."""
 
 import argparse
+import json
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
@@ -11,24 +12,17 @@ from fedfactory.orchestration.job import run_script
 
 def main(arguments: argparse.Namespace) -> None:
     """Write scores and panel of one cell."""
-    view = ClientView(arguments.data)
+    p, view = json.loads(arguments.parameters), ClientView(arguments.data)
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
-    cell = {key: getattr(arguments, key) for key in ("setup", "target", "method", "seed")}
-    ruler = Ruler(arguments.tolerance, arguments.planar)
-    score_cell(cell, view.classes, subjects, arguments.truth, arguments.predictions, ruler, arguments.out)
+    ruler = Ruler(p["tolerance"], p["planar"])
+    score_cell(p["cell"], view.classes, subjects, arguments.truth, arguments.predictions, ruler, arguments.out)
     # The first test case by name: chosen by nobody's eye.
-    write_panel(min(subjects), arguments.truth, arguments.predictions, arguments.orientation, arguments.panel)
+    write_panel(min(subjects), arguments.truth, arguments.predictions, p["orientation"], arguments.panel)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--setup", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--method", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--orientation", choices=("RAS", "native"), required=True)
-    parser.add_argument("--tolerance", type=float, required=True, help="of the normalised surface Dice, in mm")
-    parser.add_argument("--planar", action="store_true", help="volumes are stacks of flat images")
+    parser.add_argument("--parameters", required=True, help="cell, orientation, tolerance in mm and planar as JSON")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--truth", type=Path, required=True, help="truth of the target's test cases")
     parser.add_argument("--predictions", type=Path, required=True)

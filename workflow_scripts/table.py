@@ -13,21 +13,24 @@ from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Read every cell that the specification names and write all forms of the table."""
-    spec = json.loads(arguments.spec)
-    study = Study.read(spec)
+    """Read every cell and write all forms of the table."""
+    spec = json.loads(arguments.parameters)
+    study = Study.read(spec, arguments.scores)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     worse, about_tests = significance(study)
     grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests)
     with new_file(arguments.out) as path:
         write_long(table, study.columns, study.rows, path)
     for ending, render in RENDERERS.items():
-        with new_file(arguments.out.with_suffix(ending)) as path:
+        with new_file(getattr(arguments, ending.removeprefix("."))) as path:
             path.write_text(render(grid), encoding="utf-8")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="run, seeds, columns, rows and caption as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="the CSV; the other forms get their own ending")
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
+    parser.add_argument("--parameters", required=True, help="seeds, columns, rows and caption as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="the CSV")
+    for ending in RENDERERS:
+        parser.add_argument(f"--{ending.removeprefix('.')}", type=Path, required=True, help="another form of it")
     run_script(parser, main)

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from fedfactory.methods.universeg.parameters import UniverSegParameters
-from fedfactory.orchestration.arguments import add_code_argument
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -31,6 +30,5 @@ if __name__ == "__main__":
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
     parser.add_argument("--device", choices=DEVICES, required=True)
-    add_code_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

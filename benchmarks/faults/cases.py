@@ -473,7 +473,7 @@ def _killed_factory(box: Sandbox) -> Path:
     """A factory's training, killed after two checkpoints; returns the aggregator's newest."""
     box.forget(f"{FACTORY}/model")
     process = box.start(f"{FACTORY}/model")
-    states = f"{FACTORY}/.model.work/aggregator/round*.pt"
+    states = f"{FACTORY}/.model.work/server/round*.pt"
     box.wait(lambda: len(list(box.folder.glob(states))) == 2)
     box.end(process)
     return sorted(box.folder.glob(states))[-1]

@@ -1,8 +1,9 @@
 # Ours (paper, section 3.2): source branch, synthetic source set, and adaptation of each target on its own. A method
 # with `base` uses the source branch of that method.
 ADAPTATION = METHODS.cells["adaptation"]
-ADAPTED = jobs.any_of(ADAPTATION.parameters)
-WITH_BRANCH = jobs.any_of(ADAPTATION.sources)
+ADAPTED = any_of(ADAPTATION.parameters)
+VALIDATED.update(ADAPTATION.parameters)
+WITH_BRANCH = any_of(ADAPTATION.sources)
 
 
 rule source_branch:
@@ -81,7 +82,7 @@ rule synthetic_source:
         " --parameters {params.parameters:q}"
         " --device {params.device} --orientation {params.orientation}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed}"
-        " --picture {output.picture} --out {output.found} --log {log}"
+        " --picture {output.picture} --out {output.found} --code {params.code} --log {log}"
 
 
 rule factory_look:
@@ -115,7 +116,7 @@ rule factory_look:
         "python $SCRIPTS/factory_look.py --factory {input.factory} --data {input.data}"
         " --key {input.key} --parameters {params.parameters:q} --device {params.device}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name}"
-        " --seed {wildcards.seed} --out {output} --log {log}"
+        " --seed {wildcards.seed} --out {output} --code {params.code} --log {log}"
 
 
 rule adapt:

@@ -14,7 +14,7 @@ rule feddg_train:
     benchmark:
         LAYOUT.benchmark("feddg_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(FEDDG.entries),
+        method=any_of(FEDDG.entries),
     conda:
         ENVIRONMENT
     # Targets side by side keep all cores busy; the clients of one take turns.

@@ -15,7 +15,7 @@ rule fedmedgan_train:
     benchmark:
         LAYOUT.benchmark("fedmedgan_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(FEDMEDGAN.entries),
+        method=any_of(FEDMEDGAN.entries),
     conda:
         ENVIRONMENT
     # Targets side by side keep all cores busy; the clients of one take turns.
@@ -54,4 +54,4 @@ use rule predict as fedmedgan_predict with:
     benchmark:
         LAYOUT.benchmark("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(FEDMEDGAN.entries),
+        method=any_of(FEDMEDGAN.entries),

@@ -1,6 +1,7 @@
 # nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source
 # model on M_t; the others are trained on the source alone.
 NNUNET = METHODS.cells["nnunet"]
+VALIDATED.update(NNUNET.tuned)
 
 
 rule nnunet_plan:
@@ -24,7 +25,7 @@ rule nnunet_plan:
     params:
         code=code_digest("nnunet_plan"),
     shell:
-        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --log {log}"
+        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --code {params.code} --log {log}"
 
 
 rule nnunet_train:
@@ -39,7 +40,7 @@ rule nnunet_train:
         LAYOUT.benchmark("nnunet_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         client=SOURCES,
-        method=jobs.any_of(NNUNET.scratch),
+        method=any_of(NNUNET.scratch),
     # Everything else waits for the source models: start with them.
     priority: 10
     conda:
@@ -72,7 +73,7 @@ rule nnunet_finetune:
     benchmark:
         LAYOUT.benchmark("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(NNUNET.tuned),
+        method=any_of(NNUNET.tuned),
     conda:
         ENVIRONMENT
     threads: NNUNET.threads

@@ -1,6 +1,7 @@
 # SAM and MedSAM: the mask decoder is fine-tuned on M_t, one for each class, with the prompt of the test. Weights are
 # published ones, or those of small models that the workflow pre-trains once on procedural tasks.
 SAM = METHODS.cells["sam"]
+VALIDATED.update(SAM.parameters)
 
 
 rule sam_pretrain:
@@ -14,7 +15,7 @@ rule sam_pretrain:
     benchmark:
         LAYOUT.benchmark("sam_pretrain", "{method}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.pretrained),
+        method=any_of(SAM.pretrained),
     # All cells of the method wait for it.
     priority: 10
     conda:
@@ -46,7 +47,7 @@ rule sam_tune:
     benchmark:
         LAYOUT.benchmark("sam_tune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.parameters),
+        method=any_of(SAM.parameters),
     conda:
         ENVIRONMENT
     threads: 1
@@ -75,7 +76,7 @@ use rule predict as sam_predict with:
     benchmark:
         LAYOUT.benchmark("sam_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(SAM.entries.keys() - SAM.oracles),
+        method=any_of(SAM.entries.keys() - SAM.oracles),
 
 
 use rule sam_predict as sam_predict_oracle with:
@@ -85,4 +86,4 @@ use rule sam_predict as sam_predict_oracle with:
         others=SAM.with_truth,
         data=client_file("data"),
     wildcard_constraints:
-        method=jobs.any_of(SAM.oracles),
+        method=any_of(SAM.oracles),

@@ -12,7 +12,7 @@ rule universeg_pretrain:
     benchmark:
         LAYOUT.benchmark("universeg_pretrain", "{method}")
     wildcard_constraints:
-        method=jobs.any_of(UNIVERSEG.pretrained),
+        method=any_of(UNIVERSEG.pretrained),
     # All cells of the method wait for it.
     priority: 10
     conda:
@@ -41,4 +41,4 @@ use rule predict as universeg_predict with:
     benchmark:
         LAYOUT.benchmark("universeg_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
-        method=jobs.any_of(UNIVERSEG.entries),
+        method=any_of(UNIVERSEG.entries),

@@ -3,4 +3,8 @@
 The package holds the science; the Snakemake workflow beside it holds the order of the steps.
 """
 
-__version__ = "0.1.0"
+from fedfactory.orchestration import sources
+
+__version__ = "0.2.0"
+
+sources.install()

@@ -7,6 +7,7 @@ A Snakemake logger plugin, chosen by ``logger: fedfactory`` in profiles/default.
 import logging
 import sys
 import time
+from typing import Any
 
 from snakemake.logging import DefaultFilter, DefaultFormatter, get_event
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -44,7 +45,8 @@ class LogHandler(LogHandlerBase):
         if text:
             print(text, file=sys.stderr, flush=True)
 
-    def _shortened(self, record: logging.LogRecord) -> str:
+    # A record of Snakemake has fields that depend on its event.
+    def _shortened(self, record: Any) -> str:
         event = get_event(record)
         if event == LogEvent.JOB_INFO:
             self._jobs[record.jobid] = " ".join((record.rule_name, *record.wildcards.values()))

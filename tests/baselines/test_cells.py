@@ -2,19 +2,19 @@ import re
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
+from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, Methods
-from fedfactory.orchestration import jobs
 from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.wildcards import refuse_unknown_cell
 from tests.conftest import ROOT
 
 
 def config(table="table1", **methods):
     file = ROOT / "config/demo.yaml"
-    values = yaml.safe_load(file.read_text()) | {"table": table}
+    values = read_run([file], ROOT) | {"table": table}
     for name, changes in methods.items():
         values["methods"][name] = {**values["methods"][name], **changes}
     return load_config(values, [file], ROOT)
@@ -38,7 +38,7 @@ def test_models_come_from_the_source_unless_fine_tuned():
     [
         (
             {"nnunet": {"parameters": {"epoch": 3}}},
-            "methods.nnunet.parameters': unknown key 'epoch'",
+            "methods.nnunet.parameters.epoch': is unknown; known are base, batch_size",
         ),
         ({"nnunet_tl": {"uses_mt": False}}, "methods.nnunet_tl.uses_mt': an nnU-Net uses M_t if, and only if"),
     ],
@@ -58,7 +58,7 @@ def test_base_must_be_a_source_model():
 
 def test_unknown_cell_is_answered_with_the_closest_one():
     with pytest.raises(FedFactoryError, match="Did you mean results/demo/ms/ge/nnunet/seed0/scores.csv"):
-        jobs.refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
+        refuse_unknown_cell(config(), "ms/gee/nnunet/seed0")
 
 
 PUBLISHED = {"pretraining": None, "architecture": None}

@@ -45,7 +45,7 @@ def stores(tmp_path_factory):
 def run(stores, folder, kind="feddg", workers=2, progress=None, device="cpu", **changes):
     parameters, clients, train = TRAININGS[kind]
     cell = FederatedCell(
-        kind=kind, key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device=device,
+        key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device=device,
         stores={name: stores[name] for name in clients if name in stores}, identity="test", work=folder / "work",
         workers=workers,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds
-from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, FedMedGanParty, phases_of
+from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.methods.fedmedgan.privacy import sanitised
@@ -28,9 +28,9 @@ def parameters(**values) -> FedMedGanParameters:
     return FedMedGanParameters(**standard | values)
 
 
-def party(name: str, p: FedMedGanParameters, seed: int = 0) -> FedMedGanParty:
+def client(name: str, p: FedMedGanParameters, seed: int = 0) -> FedMedGanClient:
     images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(CLIENTS.index(name))) * 2 - 1
-    return FedMedGanParty(name, CLIENTS, images, p, seed, "cpu")
+    return FedMedGanClient(name, CLIENTS, images, p, seed, "cpu")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_gradients_are_clipped_and_noise_has_the_stated_variance():
 
 def test_the_sanitised_gradient_is_what_reaches_the_generator(small):
     """With neither cycle nor identity, the generator's gradient is the vector-Jacobian product with the message."""
-    near, weights = party("near", small), initial_weights(small, 0)
+    near, weights = client("near", small), initial_weights(small, 0)
     translated = near.answer(0, TRANSLATE, {WEIGHTS: weights})[0][TRANSLATED][TRANSLATED]
     message = torch.randn(translated.shape, generator=torch.Generator().manual_seed(3))
     twin = make_generators(small)
@@ -71,7 +71,7 @@ def test_the_sanitised_gradient_is_what_reaches_the_generator(small):
 
 def test_each_image_is_judged_as_if_it_were_alone(small):
     """Clipping is of one image's gradient: it may not depend on how many others are in the batch."""
-    far = party("far", small)
+    far = client("far", small)
     far.answer(0, TRANSLATE, {WEIGHTS: initial_weights(small, 0)})
     images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     judged = far._judge(images, torch.Generator())
@@ -86,7 +86,7 @@ def test_noise_at_the_discriminator_is_noise_at_the_generator(one_thread):
     taught = []
     for noise in (0.0, 1.0):
         p = parameters(noise=noise)
-        near, far, weights = party("near", p), party("far", p), initial_weights(p, 0)
+        near, far, weights = client("near", p), client("far", p), initial_weights(p, 0)
         messages = [x.answer(0, TRANSLATE, {WEIGHTS: weights})[0] for x in (near, far)]
         judged = far.answer(0, JUDGE, messages[0])[0]
         near.answer(0, JUDGE, messages[1])
@@ -103,11 +103,11 @@ def test_messages_go_to_the_other_client_and_models_to_both(one_thread, steps):
     weights, batch = initial_weights(p, 0), torch.zeros(3, 1, 16, 16)
     allowlist = Allowlist.of(CLIENTS, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
     server = FedMedGanServer(Rounds(CLIENTS, 3, 2, 1, 60, "key", ""), weights, allowlist, 0, steps)
-    parties = [party(name, p) for name in CLIENTS]
+    clients = [client(name, p) for name in CLIENTS]
     answers, before = {}, None
     for phase in server.phases:
         sent = [server.message(phase, i, answers) for i in range(2)]
-        answers[phase] = {i: parties[i].answer(0, phase, sent[i])[0] for i in range(2)}
+        answers[phase] = {i: clients[i].answer(0, phase, sent[i])[0] for i in range(2)}
         for message in (*sent, *answers[phase].values()):
             allowlist.check(message)
         if before is None:
@@ -126,7 +126,7 @@ def test_messages_go_to_the_other_client_and_models_to_both(one_thread, steps):
 def test_steps_of_a_round_train_like_steps_of_many(one_thread):
     """A client that is alone with what it gets: three steps in one round are three steps."""
     p = parameters(local_steps=3, cycle=1.0)
-    near, message = party("near", p), {WEIGHTS: initial_weights(p, 0)}
+    near, message = client("near", p), {WEIGHTS: initial_weights(p, 0)}
     gradient = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(3))
     for phase in phases_of(3):
         if phase.startswith("judge"):
@@ -140,11 +140,11 @@ def test_steps_of_a_round_train_like_steps_of_many(one_thread):
 
 def test_a_resumed_client_goes_on_with_the_same_numbers(small):
     def run(p, restart):
-        near, far, weights = party("near", p), party("far", p), initial_weights(p, 0)
+        near, far, weights = client("near", p), client("far", p), initial_weights(p, 0)
         for number in range(3):
             if number == restart:
                 saved = copy.deepcopy((near.state_dict(), far.state_dict()))
-                near, far = party("near", p), party("far", p)
+                near, far = client("near", p), client("far", p)
                 near.load_state_dict(saved[0])
                 far.load_state_dict(saved[1])
             translated = [x.answer(number, TRANSLATE, {WEIGHTS: weights})[0] for x in (near, far)]
@@ -180,7 +180,7 @@ def test_images_that_cannot_be_halved_are_refused(tmp_path):
 
     p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell(
-        "fedmedgan", "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 0, "cpu", "x",
+        "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 0, "cpu", "x",
         tmp_path / "work", 2,
     )  # fmt: skip
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):

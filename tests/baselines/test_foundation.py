@@ -1,12 +1,13 @@
 """Procedural tasks and pre-training on them."""
 
 import hashlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
-from fedfactory.config.parameters import Schedule
+from fedfactory.config.parameters import Schedule, read
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.model import verified, write_pretrained
 from fedfactory.methods.foundation.parameters import PretrainingParameters
@@ -60,8 +61,8 @@ def test_pretraining_teaches_what_no_task_showed(tmp_path, one_thread):
 
 def test_unknown_families_are_refused():
     p = PretrainingParameters(("hearts",), False, 1, 2, 1, 0.1, Schedule(1, 1.0, 1.0, 0.0, 1), 1)
-    with pytest.raises(FedFactoryError, match="'hearts' is unknown; known are outlines"):
-        p.check("key")
+    with pytest.raises(FedFactoryError, match="key.families.0': 'hearts' is unknown; known are outlines"):
+        read(PretrainingParameters, asdict(p), "key")
 
 
 def test_a_cell_names_its_weights_and_looks_at_the_file(tmp_path):

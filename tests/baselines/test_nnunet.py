@@ -139,28 +139,31 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epoch": 3}, "unknown key 'epoch'"),
-        ({"epochs": "3"}, "'epochs' must be a whole number"),
-        ({"epochs": True}, "'epochs' must be a whole number"),
-        ({"initial_lr": -1}, "'initial_lr' must be a positive number"),
-        ({"initial_lr": None}, "needs the key 'initial_lr'"),
-        ({"trainer": None}, "'trainer' must be a non-empty text"),
-        ({"features_per_stage": [16, "x"]}, "'features_per_stage' must be a list of whole numbers"),
-        ({"checkpoint": "latest"}, "'checkpoint' must be one of final, best"),
-        ({"test_time_mirroring": 1}, "'test_time_mirroring' must be true or false"),
-        ({"schedules": [STANDSTILL]}, "no use for the key 'schedules'"),
-        ({"base": "nnunet", "schedules": [STANDSTILL]}, "no use for the key 'epochs'"),
+        ({"epoch": 3}, "'methods.nnunet.epoch': is unknown; known are"),
+        ({"epochs": "3"}, "epochs': must be a whole number"),
+        ({"epochs": True}, "epochs': must be a whole number"),
+        ({"initial_lr": -1}, "initial_lr': must be above 0, not -1"),
+        ({"initial_lr": None}, "initial_lr': is missing: a model trained on the source"),
+        ({"trainer": None}, "trainer': must be a text, not None"),
+        ({"features_per_stage": [16, "x"]}, "features_per_stage.1': must be a whole number, not 'x'"),
+        ({"checkpoint": "latest"}, "checkpoint': must be 'final' or 'best', not 'latest'"),
+        ({"test_time_mirroring": 1}, "test_time_mirroring': must be true or false, not 1"),
+        ({"schedules": [STANDSTILL]}, "schedules': a model trained on the source (base is not set) has no use for it"),
+        ({"base": "nnunet", "schedules": [STANDSTILL]}, "epochs': a fine-tuned model (base is set) has no use for it"),
     ],
 )
 def test_parameters_name_the_wrong_key(changes: dict, message: str) -> None:
-    with pytest.raises(FedFactoryError, match="^methods.nnunet: ") as error:
+    with pytest.raises(FedFactoryError, match="^key 'methods.nnunet") as error:
         source(**changes)
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("schedule", "message"),
-    [({"epochs": 1}, "'initial_lr' is missing"), ({**STANDSTILL, "lr": 1}, "unknown key 'lr'")],
+    [
+        ({"epochs": 1}, "schedules.0.initial_lr': is missing"),
+        ({**STANDSTILL, "lr": 1}, "schedules.0.lr': is unknown; known are epochs, initial_lr"),
+    ],
 )
 def test_parameters_check_the_schedules(schedule: dict, message: str) -> None:
     with pytest.raises(FedFactoryError, match=message):
@@ -263,6 +266,7 @@ def test_serial_pool_works_in_this_process_and_is_put_back() -> None:
 # ----- with nnU-Net
 
 
+@pytest.mark.slow
 def test_end_to_end_beats_chance(
     plan_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -203,9 +203,9 @@ def test_bad_table(make_site, line, message):
     [
         ("../../os", {}, "unknown adapter"),
         ("nifti", {}, "unknown adapter 'nifti'; known are generic, ixi, mnms, oasis"),
-        ("swi", {"vendor": "A"}, "unknown adapter option 'vendor'"),
-        ("mnms", {}, "adapter option 'vendor' is missing"),
-        ("mnms", {"vendor": 1}, "adapter option 'vendor' must be of type str"),
+        ("swi", {"vendor": "A"}, "key 'options.vendor': is unknown"),
+        ("mnms", {}, "key 'options.vendor': is missing"),
+        ("mnms", {"vendor": 1}, "key 'options.vendor': must be a text, not 1"),
         ("oasis", {"labels": "../x"}, "leaves its folder"),
         ("octa500", {"projections": ["TOP"]}, "takes FULL, ILM_OPL, OPL_BM"),
         ("octa500", {"label": "../x"}, "is a folder name"),

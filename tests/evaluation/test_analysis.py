@@ -75,6 +75,7 @@ def test_clear_differences_are_significant_and_marked():
     assert note.startswith("▼ Significantly worse than the best of its column")
 
 
+@pytest.mark.slow
 def test_the_best_that_is_picked_from_the_data_is_no_better_than_promised():
     """Eight methods that are alike: how often is the best of a column called better than any other?"""
     rows = [Row(f"m{n}", f"M{n}", True, False) for n in range(8)]

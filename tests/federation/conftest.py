@@ -88,7 +88,7 @@ def site_tasks(stores: Path):
         return [
             ClientSpec(
                 client=client,
-                kind="factory",
+                module="fedfactory.factory.client",
                 arguments={
                     "data": str(stores / client / "data"),
                     "key": str(stores / client / "factory_key.json"),

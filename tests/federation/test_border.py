@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.ledger import IN, OUT, Ledger, read_ledger, totals
-from fedfactory.federation.message import Allowlist, pack, unpack
+from fedfactory.federation.client import ClientSpec
+from fedfactory.federation.ledger import IN, OUT, Ledger, read_ledger, record_failure, totals
+from fedfactory.federation.message import FAILURE, Allowlist, pack, unpack
 
 WEIGHTS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([7], dtype=torch.int64)}
 KEY = torch.ones(4)
@@ -43,7 +44,7 @@ def test_weights_survive_the_wire(allowlist):
 )
 def test_the_ledger_refuses_everything_else(allowlist, tmp_path, message, reason):
     ledger = Ledger(tmp_path, allowlist)
-    with pytest.raises(FedFactoryError, match=f"a site's border refused {reason}"):
+    with pytest.raises(FedFactoryError, match=f"a client's border refused {reason}"):
         ledger.record(0, "near", OUT, message)
     assert read_ledger(ledger.file) == [], "what is refused is not recorded either"
 
@@ -72,3 +73,24 @@ def test_a_resumed_ledger_drops_what_will_be_written_again(allowlist, tmp_path):
         file.write("4,near,out of the si")
     rows = read_ledger(Ledger(tmp_path, allowlist, until_round=2).file)
     assert [row["round"] for row in rows] == ["0", "1"]
+
+
+def test_of_an_error_only_a_fixed_sentence_crosses(allowlist, tmp_path):
+    sentence = record_failure(tmp_path, "near", FedFactoryError("patient 7 has no image"), 4)
+    assert sentence == "its part failed (FedFactoryError); the client's own log says more"
+    (row,) = read_ledger(tmp_path / "ledger.csv")
+    assert (row["round"], row["direction"], row["field"]) == ("4", OUT, FAILURE)
+    assert row["sha256"] == hashlib.sha256(sentence.encode()).hexdigest()
+    allowlist.check({FAILURE: sentence})
+    with pytest.raises(FedFactoryError, match="refused a failure told in other words"):
+        allowlist.check({FAILURE: "patient 7 has no image"})
+    # A training that goes on writes that round again; one that failed before a round counts with the next.
+    Ledger(tmp_path, allowlist, until_round=4)
+    assert read_ledger(tmp_path / "ledger.csv") == []
+    record_failure(tmp_path, "near", ValueError("secret"))
+    assert read_ledger(tmp_path / "ledger.csv")[0]["round"] == "0"
+
+
+def test_a_client_is_opened_by_this_package_alone(tmp_path):
+    with pytest.raises(ValueError, match="'os' is none of the package fedfactory"):
+        ClientSpec("near", "os", {}, 0, "x", str(tmp_path), "cpu")

@@ -22,6 +22,8 @@ from fedfactory.factory.server import FactoryServer
 from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.federation.engines import simulated
 from fedfactory.federation.ledger import read_ledger
+from fedfactory.federation.message import failure_of
+from fedfactory.federation.own_log import OWN_LOG
 from fedfactory.orchestration.progress import Progress
 from tests.conftest import ROOT
 from tests.federation.conftest import CLIENTS, site_files, small_parameters, wait_until
@@ -139,6 +141,11 @@ def test_bad_data_at_a_client_is_named(site_tasks, stores, tmp_path):
     with pytest.raises(FedFactoryError, match=r"client mid: .*images leave \[-1, 1\]"):
         run(parameters, site_tasks(parameters, tmp_path / "w"), tmp_path / "w")
     assert not multiprocessing.active_children()
+    # The sentence came from the client's own log, which is on this machine; the server was told less.
+    own = tmp_path / "w/sites/mid"
+    assert "images leave [-1, 1]" in (own / OWN_LOG).read_text() and "Traceback" in (own / OWN_LOG).read_text()
+    (row,) = read_ledger(own / "ledger.csv")
+    assert row["field"] == "failure" and int(row["bytes"]) == len(failure_of(FedFactoryError()))
 
 
 def test_changed_data_start_anew_and_can_be_resumed_from_there(site_tasks, stores, tmp_path):
@@ -171,8 +178,9 @@ if __name__ == "__main__":
 """
     script = tmp_path / "job.py"
     script.write_text(code)
-    job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-    wait_until(lambda: list((tmp_path / "work/aggregator").glob("round000002-*.pt")), 120)
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
+    wait_until(lambda: list((tmp_path / "work/server").glob("round000002-*.pt")), 120)
     children = psutil.Process(job.pid).children(recursive=True)
     assert len(children) >= len(CLIENTS)
     job.kill()

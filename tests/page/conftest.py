@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from fedfactory.config.run import load_config, read_yaml
+from fedfactory.evaluation import inputs, specification
 from fedfactory.evaluation.scores import COLUMNS
 from fedfactory.evaluation.slices import slices_of, write_slices
-from fedfactory.orchestration import jobs
 from tests.conftest import ROOT, ball_volume, write_nifti
 
 SUBJECTS = 5
+PAPER = f"--paper={ROOT / 'config/table1_paper.csv'}"
 
 
 def write_scores(file: Path, level: float, seed: int) -> None:
@@ -77,23 +78,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     # Pictures of the demo's size.
     noise = np.random.default_rng(0).integers(0, 255, (900, 1400, 3), np.uint8)
-    for name in jobs.page_files(config):
-        if name.endswith(".png") and "/charts/" not in name:
+    for name in inputs.page_pictures(config):
+        if "/charts/" not in name:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(noise).save(folder / name)
     run = config.layout.root
-    spec = jobs.page_spec(config)
-    script(folder, "analysis", "--spec", json.dumps(spec), "--out", f"{run}/table1_analysis")
-    script(folder, "charts", "--spec", json.dumps(spec), "--out", f"{run}/charts")
-    page = ["--spec", json.dumps(spec), "--analysis", f"{run}/table1_analysis", "--out", f"{run}/index.html"]
-    script(folder, "page", *page)
+    scores = ["--scores", *inputs.cell_files(config, "scores.csv")]
+    stories = ["--stories", *inputs.shown_files(config, "cell.json")]
+    charts = inputs.chart_files(config).items()
+    pictures = [part for name, file in charts for part in (f"--{name.replace('_', '-')}", file)]
+    analysis = f"{run}/table1_analysis"
+    script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER)
+    script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
+    shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
+    script(folder, "page", specification.page(config), *scores, *stories, *shown, PAPER)
     return folder / run
 
 
-def script(folder: Path, name: str, *arguments: str) -> None:
-    paper = [] if name == "charts" else ["--paper", str(ROOT / "config/table1_paper.csv")]
-    subprocess.run(
-        [sys.executable, ROOT / f"workflow_scripts/{name}.py", *arguments, *paper, "--log", f"{name}.log"],
-        cwd=folder,
-        check=True,
-    )
+def script(folder: Path, name: str, parameters: dict, *arguments: str) -> None:
+    command = [sys.executable, ROOT / f"workflow_scripts/{name}.py", "--parameters", json.dumps(parameters), *arguments]
+    subprocess.run([*command, "--log", f"{name}.log"], cwd=folder, check=True)

@@ -109,8 +109,8 @@ def test_memory_grows_with_what_a_release_holds():
     factory, row = FactoryPlan(config), methods()["feddg"].open(config, ROOT)
     none, all_ = (lambda setup, client: 0.0), (lambda setup, client: store_mb(table, config, setup, client))
     stores = sum(store_mb(table, config, "mo", client) for client in factory.clients("mo"))
-    assert factory.training_memory("mo", all_) - factory.training_memory("mo", none) == pytest.approx(stores, abs=1)
     cell = SimpleNamespace(setup="mo", client="octa", method="feddg", seed="0")
+    assert factory.training_memory(all_, cell) - factory.training_memory(none, cell) == pytest.approx(stores, abs=1)
     assert row.memory(cell, all_) > row.memory(cell, none) + 3 * size - 1
     assert store_mb(table, phantoms(), "mo", "oasis") == 0
 

@@ -27,9 +27,7 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
     rules: adaptation
     uses_mt: true
     centralised: true
-    parameters:
-      base: ours
-      target: {<<: *target, source_samples: real}
+    parameters: {like: ours, base: ours, target: {source_samples: real}}
 
 """
     edit(path, "# The data factory of every", control + "# The data factory of every")
@@ -46,7 +44,7 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
 
 def test_an_oracle_reads_truth_by_a_rule_of_its_own_and_stands_in_another_table(fresh: Project):
     path = fresh.folder / "config/test.yaml"
-    edit(path, "prompt: full_box", "prompt: oracle_box")
+    edit(fresh.folder / "config/base.yaml", "prompt: full_box", "prompt: oracle_box")
     refused = fresh.snakemake("--dry-run", *TINY, check=False)
     assert "methods.sam.parameters.prompt': 'oracle_box' is drawn from the truth" in refused.stderr
     edit(path, "run: test\n", "run: test\ntable: bounds\n")
@@ -107,10 +105,9 @@ def test_dry_run_plans_every_cell(fresh: Project, name, adaptations):
 
 
 def test_a_run_can_do_without_a_factory(fresh: Project):
-    path = fresh.folder / "config/demo.yaml"
-    text = re.sub(r"^factory:\n(  .*\n)+", "", path.read_text(), flags=re.M)
-    path.write_text(re.sub(r"^  ours(_paired)?:\n((    .*)?\n)+", "", text, flags=re.M))
-    counts = fresh.planned("--configfile", "config/demo.yaml")
+    own = fresh.folder / "config/own.yaml"
+    own.write_text("base: config/demo.yaml\nfactory: null\nmethods: {ours: null, ours_paired: null}\n")
+    counts = fresh.planned("--configfile", "config/own.yaml")
     assert counts["score"] == 9 * 8 + 3
     assert not any(name.startswith("factory") for name in counts)
 
@@ -136,10 +133,10 @@ def test_unknown_cell_lists_the_known_ones(fresh: Project, asked, hint):
 
 
 def test_bad_configuration_ends_with_one_sentence(fresh: Project):
-    edit(fresh.folder / "config/demo.yaml", "few_shot:", "few_shots:")
+    edit(fresh.folder / "config/demo.yaml", "slices: true", "slice: true")
     result = fresh.snakemake("--dry-run", check=False)
     assert result.returncode != 0
-    assert "config/demo.yaml: key 'few_shots': is unknown" in result.stderr
+    assert "config/demo.yaml: key 'slice': is unknown; known are" in result.stderr
     assert "Traceback" not in result.stderr
 
 

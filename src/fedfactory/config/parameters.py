@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
+from fedfactory.config.sentences import DIGEST, NAME, sentence
 from fedfactory.errors import FedFactoryError
 
 Count = Annotated[int, Field(ge=1)]
@@ -16,6 +30,9 @@ Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
+Digest = Annotated[str, Field(pattern=DIGEST)]
 STRICT = ConfigDict(extra="forbid", strict=True)
 """For ``__pydantic_config__``: no unknown key, and no value of another type."""
 SETUPS = "setups"
@@ -30,7 +47,7 @@ class Schedule:
     Attributes:
         steps: optimiser steps.
         decay_at: share of the steps after which all rates fall to three tenths; 1 for never.
-        clip: largest norm of a network's gradient.
+        clip: largest norm of a network's gradient; null for any.
         ema: decay per step of the averaged weights, which are validated and kept; 0 for the last ones.
         validations: how often, evenly spaced, validation Dice is measured, beside the state before the first step.
         accumulate: batches whose mean gradient makes a step, for cards that do not hold a larger batch. Statistics of
@@ -40,34 +57,80 @@ class Schedule:
     __pydantic_config__ = STRICT
     steps: Count
     decay_at: Share
-    clip: Positive
+    clip: Positive | None
     ema: Annotated[float, Field(ge=0, lt=1)]
     validations: Count
     accumulate: Count = 1
 
 
-def read(kind: type[T], values: Any, key: str) -> T:
-    """Build one of these dataclasses from plain data.
+def _as_written(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    check(value)
+    return value
+
+
+AS_WRITTEN = WrapValidator(_as_written)
+"""Checked, but kept: files of results hold these numbers, and 2 is not the text of 2.0."""
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is given twice; remove one")
+    return values
+
+
+UNIQUE = AfterValidator(_unique)
+"""For lists that name nothing twice."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some texts that stand in a list elsewhere; the schema has them as well.
+
+    Attributes:
+        names: all of them.
+    """
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The check."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The list."""
+        return {**handler(schema), "enum": list(self.names)}
+
+    def _known(self, value: str) -> str:
+        if value not in self.names:
+            raise ValueError(f"{value!r} is unknown; known are {', '.join(self.names)}")
+        return value
+
+
+def read(kind: type[T], values: Any, key: str, file: str = "") -> T:
+    """Build one of these dataclasses from plain data: the one checker of all that a user configures.
 
     Args:
         kind: the dataclass.
         values: mappings, lists, strings and numbers.
-        key: where they stand, for messages.
+        key: where they stand, for messages; empty for a file of its own.
+        file: in which file, for messages.
 
     Raises:
-        FedFactoryError: a sentence with the key for the first thing that does not fit.
+        FedFactoryError: a sentence with the file and the key that does not fit.
     """
+    adapter = _adapter(kind)
     try:
         # JSON has lists only, so that a tuple may be given as one; types are strict otherwise.
-        return TypeAdapter(kind).validate_json(json.dumps(values))
+        return adapter.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in (key, *first["loc"]))
-        raise FedFactoryError(f"key '{place}': {_SENTENCES.get(first['type'], first['msg'])}") from None
+        told = sentence(error, adapter, values, key)
+        raise FedFactoryError(f"{file}: {told}" if file else told) from None
 
 
-# Pydantic's own words are of fields and instances; these are of keys.
-_SENTENCES = {"missing": "is missing", "unexpected_keyword_argument": "is unknown", "extra_forbidden": "is unknown"}
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Options of an adapter, checked in one place."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, field, make_dataclass
 from typing import Any
 
-from fedfactory.errors import FedFactoryError
+from fedfactory.config.parameters import STRICT, read
 
 
 def read_options(options: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -17,18 +18,11 @@ def read_options(options: Mapping[str, Any], defaults: Mapping[str, Any], where:
     Raises:
         FedFactoryError: an unknown option, a missing one, or one of another type than its default.
     """
-    for key in options:
-        if key not in defaults:
-            raise FedFactoryError(f"{where}: unknown adapter option '{key}'; known are {', '.join(sorted(defaults))}")
-    values = {}
-    for key, default in defaults.items():
-        required = isinstance(default, type)
-        if required and key not in options:
-            raise FedFactoryError(f"{where}: adapter option '{key}' is missing")
-        kind = default if required else type(default)
-        values[key] = options.get(key, default)
-        if not isinstance(values[key], kind):
-            raise FedFactoryError(
-                f"{where}: adapter option '{key}' must be of type {kind.__name__}, not {values[key]!r}"
-            )
-    return values
+    needed = [(name, kind) for name, kind in defaults.items() if isinstance(kind, type)]
+    filled = [
+        (name, type(default), field(default_factory=lambda default=default: default))
+        for name, default in defaults.items()
+        if not isinstance(default, type)
+    ]
+    kind = make_dataclass("Options", [*needed, *filled], namespace={"__pydantic_config__": STRICT})
+    return asdict(read(kind, dict(options), "options", where))

@@ -33,13 +33,13 @@ def deformed(
     result = np.empty((copies, *images.shape), np.float32)
     masks = None if labels is None else np.empty((copies, *labels.shape), labels.dtype)
     result[0] = images
-    if masks is not None:
+    if masks is not None and labels is not None:
         masks[0] = labels
     for copy in range(1, copies):
         for number, image in enumerate(images):
             places = _places(image.shape[0], stream)
             ndimage.map_coordinates(image, places, output=result[copy, number], order=1, mode="nearest")
-            if masks is not None:
+            if masks is not None and labels is not None:
                 ndimage.map_coordinates(labels[number], places, output=masks[copy, number], order=0, mode="nearest")
     shape = (-1, *images.shape[1:])
     return result.reshape(shape), None if masks is None else masks.reshape(shape)

@@ -138,7 +138,8 @@ def oriented_spacing(affine: np.ndarray, orientation: Orientation) -> tuple[floa
     order = io_orientation(affine)[:, 0].astype(int)
     spacing = np.empty(3)
     spacing[order] = sizes
-    return tuple(spacing.tolist())
+    x, y, z = spacing.tolist()
+    return x, y, z
 
 
 def foreground_box(image: np.ndarray) -> Box:

@@ -5,7 +5,7 @@ at a time, so that the size of a data set changes the time but not the memory.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class _Pass:
     shape: tuple[int, int, int]
     affine: np.ndarray
     spacing: tuple[float, float, float]
-    geometry: Geometry | None = None
+    geometry: Geometry = field(init=False)
 
 
 def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth: Path, preview: Path) -> None:
@@ -155,8 +155,8 @@ def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
     kept = int((label[tuple(slice(start, stop) for start, stop in box)] > 0).sum())
     if total - kept > _LOST_LABEL * total:
         raise FedFactoryError(
-            f"{case.label.path}: {100 * (total - kept) / total:.0f} % of the label lie outside the foreground of "
-            f"{case.image.path}; check that both belong together"
+            f"{case.label and case.label.path}: {100 * (total - kept) / total:.0f} % of the label lie outside the "
+            f"foreground of {case.image.path}; check that both belong together"
         )
 
 
@@ -206,7 +206,7 @@ def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_fold
 
 def _rows(task: ClientTask, scan: _Pass, organ_mask: np.ndarray | None, count: int) -> list[SliceRow]:
     """Index rows of one volume; position bins count among the slices that hold the organ."""
-    organ = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
+    organ: Any = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
     if not organ.any():
         raise FedFactoryError(
             f"{scan.case.image.path}: its mask vanishes on the client's spacing; check mask and voxel size"
@@ -268,7 +268,7 @@ def _write_preview(writer: StoreWriter, orientation: Orientation, path: Path) ->
         organ = [i for i, row in enumerate(writer.rows) if row.subject == subject and row.organ]
         chosen.append(organ[len(organ) // 2])
     with path.open("wb") as file:
-        pictures = {
+        pictures: dict[str, Any] = {
             name: np.stack([as_picture(array[number], orientation) for number in chosen])
             for name, array in (("images", images), ("labels", labels))
         }

@@ -64,7 +64,7 @@ class Volume:
 
     name: str
     images: np.ndarray
-    labels: np.ndarray | None
+    labels: Any
 
 
 class StoreWriter:
@@ -100,7 +100,8 @@ class StoreWriter:
     def _let_go(self) -> None:
         """Give written pages back to the system, which writes them to the disk in its own time."""
         for array in (self._images, self._labels):
-            array.base.madvise(mmap.MADV_DONTNEED)
+            pages: Any = array.base
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels written so far."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import survey_cases
+from fedfactory.data.client_tasks import client_task
 from fedfactory.data.preprocessing import ClientTask, splits_of
 from fedfactory.data.raw import RawCase, read_case
 from fedfactory.data.releases import Expected, ReleaseTable
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration import jobs
 from fedfactory.orchestration.progress import Progress
 
 
@@ -82,7 +82,7 @@ def changed_files(folder: Path, checksums: Iterable[tuple[str, str]]) -> list[st
 
 def _survey_client(config: Config, expected: Expected | None, setup: str, client: str, voxels: bool) -> ClientSurvey:
     entry = config.setups[setup].clients[client]
-    task = ClientTask.from_json(json.loads(jobs.client_task(config, setup, client)))
+    task = ClientTask.from_json(client_task(config, setup, client))
     found = ClientSurvey(entry.label, config.raw_folder(setup, client), expected)
     try:
         cases, problems = survey_cases(entry.adapter, found.folder, entry.options, task.where)
@@ -112,7 +112,8 @@ def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str])
 
 def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
     """Read headers, or all voxels; one sentence for every file that cannot be used."""
-    shapes, spacings = [], []
+    shapes: list[tuple[int, ...]] = []
+    spacings: list[tuple[float, ...]] = []
     progress = Progress(f"check {task.setup}/{task.client}")
     for number, case in enumerate(cases, start=1):
         try:
@@ -132,7 +133,7 @@ def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase]
         found.shapes, found.spacings = _range(shapes), _range(spacings)
 
 
-def _range(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+def _range(values: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
     axes = list(zip(*values, strict=True))
     return tuple(map(min, axes)), tuple(map(max, axes))
 

@@ -170,7 +170,7 @@ def _panel_for_each_target(
     rows, width = len(study.setups), max(len(columns) for columns in study.setups.values())
     whole = (size[0] * width + margins[0], size[1] * rows + margins[1])
     figure, axes = plt.subplots(rows, width, figsize=whole, squeeze=False, layout="constrained", **shared)
-    panels = []
+    panels: list[Any] = []
     for line, columns in zip(axes, study.setups.values(), strict=True):
         panels += zip(line, columns, strict=False)
         for axis in line[len(columns) :]:

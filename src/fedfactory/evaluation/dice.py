@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def mean_foreground_dice(prediction: np.ndarray, truth: np.ndarray, n_classes: i
 
 
 def mean_validation_dice(
-    segment: Callable[[np.ndarray], np.ndarray], volumes: Iterable[tuple[np.ndarray, np.ndarray]], n_classes: int
+    segment: Callable[[Any], np.ndarray], volumes: Iterable[tuple[Any, np.ndarray]], n_classes: int
 ) -> float | None:
     """Mean over volumes of the mean foreground Dice of a segmenter; None if there is nothing to average.
 

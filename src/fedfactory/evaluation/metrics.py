@@ -94,7 +94,7 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     ml = math.prod(spacing) / 1000
     truth_ml, predicted_ml = (float(mask.sum()) * ml for mask in (truth, prediction))
     if not truth_ml and not predicted_ml:
-        return Agreement(Outcome.ABSENT, *[math.nan] * 4, 0.0, 0.0)
+        return Agreement(Outcome.ABSENT, math.nan, math.nan, math.nan, math.nan, 0.0, 0.0)
     volume_error = 2 * (predicted_ml - truth_ml) / (predicted_ml + truth_ml)
     if truth_ml and predicted_ml:
         outcome = Outcome.FOUND

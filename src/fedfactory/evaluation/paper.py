@@ -66,7 +66,8 @@ def claims(means: Mapping[Key, float]) -> Claims:
 
 def repeated(paper: Mapping[Key, tuple[float, float]]) -> list[tuple[str, str, str, str]]:
     """Cells of one column that agree in mean and deviation to the last digit: (setup, target, method, method)."""
-    found, seen = [], {}
+    found = []
+    seen: dict[Any, Any] = {}
     for (setup, target, method), value in paper.items():
         # Zero is what many failures share.
         if value[0] > FAILED and (twin := seen.setdefault((setup, target, value), method)) != method:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def grey_values(image: np.ndarray) -> np.ndarray:
 
 def write_panels(panels: Mapping[str, Panel], out: Path) -> None:
     """Write named panels, each with a prediction, as ``.npz`` without pickle: ``<name>.image`` and so on."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, panel in panels.items():
         values = (panel.image, panel.truth, panel.prediction, np.float64(panel.aspect), np.str_(panel.title))
         fields = ("image", "truth", "prediction", "aspect", "title")
@@ -48,9 +49,11 @@ def read_panels(file: Path) -> dict[str, Panel]:
     with np.load(file, allow_pickle=False) as data:
         return {
             name: Panel(
-                *(data[f"{name}.{field}"] for field in ("image", "truth", "prediction")),
-                float(data[f"{name}.aspect"]),
-                str(data[f"{name}.title"]),
+                image=data[f"{name}.image"],
+                truth=data[f"{name}.truth"],
+                prediction=data[f"{name}.prediction"],
+                aspect=float(data[f"{name}.aspect"]),
+                title=str(data[f"{name}.title"]),
             )
             for name in dict.fromkeys(key.rpartition(".")[0] for key in data.files)
         }

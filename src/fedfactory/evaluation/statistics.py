@@ -5,7 +5,7 @@ averaged within a subject first, so that training again does not make more patie
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Self
@@ -96,7 +96,7 @@ def confidence_interval(values: Sequence[float], seed: int) -> tuple[float, floa
     return float(found.low), float(found.high)
 
 
-def compare_pairs(values: dict[str, Sequence[float]]) -> list[Comparison]:
+def compare_pairs(values: Mapping[str, Sequence[float]]) -> list[Comparison]:
     """Test all pairs of methods on the same subjects, corrected as one family (Holm, Scand. J. Stat. 1979).
 
     Args:
@@ -150,7 +150,7 @@ def too_few(pairs: Sequence[Comparison]) -> bool:
     return bool(pairs) and smallest_p(pairs[0].n) * family >= 1 - LEVEL
 
 
-def rank(values: dict[str, Sequence[float]]) -> Ranking:
+def rank(values: Mapping[str, Sequence[float]]) -> Ranking:
     """Rank methods within each subject, the highest value first (Demsar, JMLR 2006).
 
     Args:

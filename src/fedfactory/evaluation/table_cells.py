@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_subjects
 from fedfactory.evaluation.table import Column, Row
@@ -30,25 +29,27 @@ class Study:
     cells: Mapping[Key, Sequence[Mapping[str, Subject]]]
 
     @classmethod
-    def read(cls, spec: Mapping[str, Any]) -> Self:
-        """Read the scores of all cells that a table's specification names (fedfactory.orchestration.jobs).
+    def read(cls, spec: Mapping[str, Any], scores: Sequence[Path]) -> Self:
+        """Read the scores of all cells of a table.
+
+        Args:
+            spec: of the table (:mod:`fedfactory.evaluation.specification`).
+            scores: a file for each column, in it each row, in it each seed.
 
         Raises:
-            FedFactoryError: as :func:`fedfactory.evaluation.subjects.read_subjects`, or cells of a target that were
-                scored on different subjects.
+            FedFactoryError: as :func:`fedfactory.evaluation.subjects.read_subjects`; another number of files than the
+                table has cells and seeds; or cells of a target that were scored on different subjects.
         """
-        layout, columns, rows = (
-            Layout(spec["run"]),
-            [Column(**c) for c in spec["columns"]],
-            [Row(**r) for r in spec["rows"]],
-        )
+        columns, rows = [Column(**c) for c in spec["columns"]], [Row(**r) for r in spec["rows"]]
+        keys = [(column.setup, column.target, row.method) for column in columns for row in rows]
+        seeds = len(spec["seeds"])
+        if len(scores) != len(keys) * seeds:
+            raise FedFactoryError(
+                f"--scores: {len(scores)} files for {len(keys)} cells with {seeds} seeds each; give one for each"
+            )
         cells = {
-            (column.setup, column.target, row.method): [
-                read_subjects(Path(layout.cell(column.setup, column.target, row.method, seed, "scores.csv")))
-                for seed in spec["seeds"]
-            ]
-            for column in columns
-            for row in rows
+            key: [read_subjects(file) for file in scores[number * seeds : (number + 1) * seeds]]
+            for number, key in enumerate(keys)
         }
         for column in columns:
             own = [(row, seed) for row in rows for seed in cells[column.setup, column.target, row.method]]

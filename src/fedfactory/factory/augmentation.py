@@ -4,6 +4,7 @@ Images are in [-1, 1] and -1 is their background: what moves in from outside is 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,7 +77,7 @@ class _Draw:
 
     def __init__(self, images: Tensor, p: float, generator: torch.Generator | None):
         self.batch, self.p = len(images), p
-        self.options = {"generator": generator, "device": images.device, "dtype": images.dtype}
+        self.options: dict[str, Any] = {"generator": generator, "device": images.device, "dtype": images.dtype}
 
     def chosen(self) -> Tensor:
         """Which images are hit, bool (batch,)."""

@@ -36,8 +36,8 @@ class FactoryClient:
         self._model = FactoryModel(parameters.network).to(device)
         self._state = LocalState(self._model, parameters.training)
         self.allowlist = factory_allowlist(parameters, self._model.state_dict())
-        content = hashlib.sha256(np.ascontiguousarray(site.images))
-        content.update(site.key.cpu().numpy())
+        content = hashlib.sha256(np.ascontiguousarray(site.images).data)
+        content.update(site.key.cpu().numpy().data)
         self.fingerprint = content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:

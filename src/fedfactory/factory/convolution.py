@@ -14,11 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from fedfactory.factory import winograd
-
-# From here on, matrix products beat the library's gradient of a weight on a CPU.
-_LEAST_CHANNELS = 128
-
 
 def conv(
     x: Tensor,
@@ -76,8 +71,6 @@ class _Conv(Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.form = (stride, padding, transposed)
-        if winograd.pays(x, weight, stride, padding):
-            return winograd.convolve(x, weight, bias, transposed)
         function = F.conv_transpose2d if transposed else F.conv2d
         return function(x, weight, bias, stride, padding)
 
@@ -105,10 +98,6 @@ class _WeightGradient(Function):
         ctx.form = (stride, padding)
         shape = (small.shape[1], large.shape[1], kernel, kernel)
         weight = torch.empty(shape, dtype=large.dtype, device=large.device, memory_format=torch.channels_last)
-        if winograd.pays(large, weight, stride, padding):
-            return winograd.weight_gradient(large, small)
-        if large.device.type == "cpu" and min(shape[:2]) >= _LEAST_CHANNELS:
-            return _weight_gradient_by_products(large, small, kernel, stride, padding)
         options = ([stride, stride], [padding, padding], [1, 1], False, [0, 0], 1)
         return torch.ops.aten.convolution_backward(small, large, weight, None, *options, [False, True, False])[1]
 
@@ -122,18 +111,6 @@ class _WeightGradient(Function):
         if ctx.needs_input_grad[1]:
             of_small = _Conv.apply(large, gradient, None, stride, padding, False)
         return of_large, of_small, None, None, None
-
-
-def _weight_gradient_by_products(large: Tensor, small: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-    """The weight's gradient as one matrix product for each place of the kernel."""
-    height, width = (stride * (n - 1) + 1 for n in small.shape[2:])
-    pixels, gradients = F.pad(large, (padding,) * 4).permute(0, 2, 3, 1), small.permute(0, 2, 3, 1).flatten(0, 2).t()
-    result = large.new_empty(small.shape[1], kernel, kernel, large.shape[1])
-    for i in range(kernel):
-        for j in range(kernel):
-            read = pixels[:, i : i + height : stride, j : j + width : stride]
-            torch.mm(gradients, read.flatten(0, 2), out=result[:, i, j])
-    return result.permute(0, 3, 1, 2)
 
 
 @cache

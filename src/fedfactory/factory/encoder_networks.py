@@ -49,6 +49,8 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.network = network
+        self.mean: Tensor
+        self.deviation: Tensor
         self.name, self.digest, self.size, self.edge, self.scale, self.mode = name, digest, size, edge, scale, mode
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)

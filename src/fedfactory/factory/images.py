@@ -36,7 +36,8 @@ def training_images(
     count = sum(row.position_bin >= 0 for row in wanted)
     if not count:
         raise FedFactoryError(f"{view.folder}: no slice of the split '{split}' shows the organ; add subjects")
-    found, positions = np.zeros(0, np.float32), []
+    found = np.zeros(0, np.float32)
+    positions: list[int] = []
     # A release fills a computer's memory once, not twice.
     for volume in view.unlabelled_images(split):
         rows = [row for row in wanted if row.case == volume.name]

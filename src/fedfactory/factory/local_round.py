@@ -228,6 +228,7 @@ class _Step:
         loss = losses.generator_loss(self._scores(self._augment(images), positions, use_key))
         found = {"generator": float(loss.detach())}
         if self.refine:
+            assert self.site.encode is not None, "checked before the round"
             key = self.site.key.expand(len(images), -1)
             distance = losses.spherical_distance(self.site.encode(images), key).mean()
             loss = loss + self.training.refinement_weight * distance

@@ -1,6 +1,7 @@
 """Generator and discriminator of the factory (paper, section 3.1; Karras et al., CVPR 2020)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -139,7 +140,7 @@ class Generator(nn.Module):
         features: bool = False,
         edit: Callable[[int, Tensor], Tensor] | None = None,
         zoom: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+    ) -> Any:
         """Render styles.
 
         Args:
@@ -155,13 +156,14 @@ class Generator(nn.Module):
             one for 4 x 4.
         """
         w = styles.unbind(1)
-        noise = [None] * len(self.convs) if noise is None else noise
+        drawn: Sequence[Tensor | None] = [None] * len(self.convs) if noise is None else noise
         x = self.constant.to(self.feature_type or self.constant.dtype).expand(len(styles), -1, -1, -1)
-        image, maps = None, []
+        image: Any = None
+        maps: list[Tensor] = []
         for i, conv in enumerate(self.convs):
             if zoom is not None and i == self.shared_styles:
                 x, image = magnify(x, zoom), magnify(image, zoom)
-            x = conv(x, w[i], noise[i])
+            x = conv(x, w[i], drawn[i])
             if edit is not None:
                 x = edit(i, x)
             maps.append(x) if features else None

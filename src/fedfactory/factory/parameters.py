@@ -1,19 +1,22 @@
-"""Parameters of the factory, as the configuration's section ``factory`` gives them.
+"""Parameters of the factory, as the configuration's section ``factory`` gives them."""
 
-Their types and ranges stand in ``config/schema.yaml``; what one value demands of another is checked here.
-"""
+from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, Self
 
-from fedfactory.errors import FedFactoryError
+from pydantic import Field
+
+from fedfactory.config.parameters import AS_WRITTEN, STRICT, Count, Natural, Positive, Share, Weight, read
+from fedfactory.config.sentences import Misfit
+from fedfactory.factory.encoders import EncoderParameters
 
 SMALLEST, LARGEST = 32, 512
 
 
 @dataclass(frozen=True)
-class NetworkParameters:
+class NetworkSection:
     """Architecture of generator and discriminator.
 
     Attributes:
@@ -30,51 +33,54 @@ class NetworkParameters:
         client_zoom: whether every client learns a magnification of the shared anatomy, for fields of view that differ;
             needs ``late``.
         noise: whether layers add scaled random noise.
-        position_bins: number of slice-position bins.
-        key_size: length of the CLIP key.
-        clients: number of clients K of the label embedding.
     """
 
+    __pydantic_config__ = STRICT
     image_size: int
-    channels: Mapping[int, int]
-    latent: int
-    mapping_layers: int
-    mapping_rate: float
+    channels: dict[Count, Count]
+    latent: Count
+    mapping_layers: Count
+    mapping_rate: Annotated[Positive, AS_WRITTEN]
     weighting: Literal["mean", "key_dominant", "label"]
     label_reaches: Literal["all", "late"]
     late_from: int
     client_zoom: bool
     noise: bool
-    position_bins: int
-    key_size: int
-    clients: int
 
     def __post_init__(self) -> None:
         """Check what one value demands of another."""
         size = self.image_size
         if not SMALLEST <= size <= LARGEST or size & (size - 1):
-            raise FedFactoryError(
-                f"key 'factory.network.image_size' is {size}; it must be a power of two from {SMALLEST} to {LARGEST}"
-            )
+            raise Misfit("image_size", f"is {size}; it must be a power of two from {SMALLEST} to {LARGEST}")
+        known = ", ".join(map(str, self.resolutions))
         missing = [r for r in self.resolutions if r not in self.channels]
         if missing or len(self.channels) != len(self.resolutions):
-            known = ", ".join(map(str, self.resolutions))
-            raise FedFactoryError(f"key 'factory.network.channels' must have one entry for each of {known}")
+            raise Misfit("channels", f"must have one entry for each of {known}")
         if self.label_reaches == "late" and self.late_from not in self.resolutions:
-            raise FedFactoryError(
-                f"key 'factory.network.late_from' is {self.late_from}; it must be one of the resolutions "
-                f"{', '.join(map(str, self.resolutions))}"
-            )
-
+            raise Misfit("late_from", f"is {self.late_from}; it must be one of the resolutions {known}")
         if self.client_zoom and (self.label_reaches != "late" or self.late_from == self.resolutions[0]):
-            raise FedFactoryError(
-                "key 'factory.network.client_zoom' needs 'label_reaches: late' and 'late_from' above 4"
-            )
+            raise Misfit("client_zoom", "needs 'label_reaches: late' and 'late_from' above 4")
 
     @property
     def resolutions(self) -> tuple[int, ...]:
         """4, 8, ..., image_size."""
         return tuple(1 << power for power in range(2, self.image_size.bit_length()))
+
+
+@dataclass(frozen=True)
+class NetworkParameters(NetworkSection):
+    """Architecture, with what follows from other sections.
+
+    Attributes:
+        position_bins: number of slice-position bins.
+        key_size: length of the CLIP key.
+        clients: number of clients K of the label embedding.
+    """
+
+    __pydantic_config__ = STRICT
+    position_bins: Count
+    key_size: Count
+    clients: Count
 
 
 @dataclass(frozen=True)
@@ -104,23 +110,24 @@ class TrainingParameters:
             training on several cards, the discriminator's minibatch deviation sees one of them at a time.
     """
 
-    batch: int
-    copies: int
-    learning_rate: float
-    r1: float
-    r1_every: int
-    path_length: float
-    path_length_every: int
-    path_length_decay: float
-    mixing: float
-    ema: float
-    augment_target: float
-    augment_speed: int
+    __pydantic_config__ = STRICT
+    batch: Count
+    copies: Count
+    learning_rate: Annotated[Positive, AS_WRITTEN]
+    r1: Annotated[Weight, AS_WRITTEN]
+    r1_every: Natural
+    path_length: Annotated[Weight, AS_WRITTEN]
+    path_length_every: Natural
+    path_length_decay: Annotated[Share, AS_WRITTEN]
+    mixing: Annotated[Share, AS_WRITTEN]
+    ema: Annotated[Share, AS_WRITTEN]
+    augment_target: Annotated[Share, AS_WRITTEN]
+    augment_speed: Count
     flip: bool
     counting: Literal["pair", "backward"]
-    refinement_weight: float
+    refinement_weight: Annotated[Weight, AS_WRITTEN]
     precision: Literal["float32", "bfloat16"]
-    accumulate: int = 1
+    accumulate: Count = 1
 
 
 @dataclass(frozen=True)
@@ -142,17 +149,23 @@ class FederationParameters:
         deadline: seconds until an answer of a site is given up.
     """
 
+    __pydantic_config__ = STRICT
     engine: Literal["simulated", "fedbiomed"]
     mode: Literal["local", "remote"]
-    rounds: int
-    local_steps: int
-    refinement_rounds: int
-    refinement_steps: int
-    clients_per_round: int
+    rounds: Count
+    local_steps: Count
+    refinement_rounds: Natural
+    refinement_steps: Count
+    clients_per_round: Count
     persistent_optimisers: bool
-    checkpoint_every: int
-    snapshots: int
-    deadline: int
+    checkpoint_every: Count
+    snapshots: Annotated[int, Field(ge=2)]
+    deadline: Count
+
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        if self.mode == "remote" and self.engine != "fedbiomed":
+            raise Misfit("mode", "'remote' needs 'engine: fedbiomed'")
 
     @property
     def total_rounds(self) -> int:
@@ -175,6 +188,7 @@ class FactoryParameters:
         federation: rounds and engine.
     """
 
+    __pydantic_config__ = STRICT
     clients: tuple[str, ...]
     network: NetworkParameters
     training: TrainingParameters
@@ -183,36 +197,30 @@ class FactoryParameters:
     def __post_init__(self) -> None:
         """Check what one value demands of another."""
         if len(self.clients) < 2:
-            raise FedFactoryError(
-                f"the factory needs at least two clients with 'federated: true', found {len(self.clients)}"
-                f" ({', '.join(self.clients) or 'none'})"
+            raise Misfit(
+                "",
+                f"needs at least two clients with 'federated: true', found {len(self.clients)}"
+                f" ({', '.join(self.clients) or 'none'})",
             )
         if self.training.counting == "backward":
             stages = {"local_steps": 1, "refinement_steps": self.federation.refinement_rounds}
             odd = [name for name, rounds in stages.items() if rounds and getattr(self.federation, name) % 2]
             if odd:
-                raise FedFactoryError(
-                    f"key 'factory.federation.{odd[0]}' must be even with 'factory.training.counting: backward', whose "
-                    "steps are turns of discriminator and generator"
+                raise Misfit(
+                    f"federation.{odd[0]}",
+                    "must be even with 'training.counting: backward', whose steps are turns of discriminator and "
+                    "generator",
                 )
-        if self.federation.mode == "remote" and self.federation.engine != "fedbiomed":
-            raise FedFactoryError("key 'factory.federation.mode': 'remote' needs 'engine: fedbiomed'")
         if self.federation.clients_per_round > len(self.clients):
-            raise FedFactoryError(
-                f"key 'factory.federation.clients_per_round' is {self.federation.clients_per_round}, but only "
-                f"{len(self.clients)} clients are federated"
+            raise Misfit(
+                "federation.clients_per_round",
+                f"is {self.federation.clients_per_round}, but only {len(self.clients)} clients are federated",
             )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build from JSON, which has no integer keys and no tuples; the inverse of :meth:`as_json`."""
-        network = {**data["network"], "channels": {int(k): v for k, v in data["network"]["channels"].items()}}
-        return cls(
-            tuple(data["clients"]),
-            NetworkParameters(**network),
-            TrainingParameters(**data["training"]),
-            FederationParameters(**data["federation"]),
-        )
+        return read(cls, data, "factory")
 
     def as_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
@@ -220,3 +228,42 @@ class FactoryParameters:
         plain = {name: {f.name: getattr(part, f.name) for f in fields(part)} for name, part in parts.items()}
         plain["network"]["channels"] = {str(k): v for k, v in self.network.channels.items()}
         return {"clients": list(self.clients), **plain}
+
+
+@dataclass(frozen=True)
+class SetupSection:
+    """What differs for a setup, in the same sections.
+
+    Attributes:
+        network: keys of ``network``.
+        training: keys of ``training``.
+        federation: keys of ``federation``.
+    """
+
+    __pydantic_config__ = STRICT
+    network: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    federation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FactorySection:
+    """The section ``factory`` of a run.
+
+    Attributes:
+        encoder: who makes the CLIP keys.
+        network: architecture of generator and discriminator.
+        training: losses and optimisers.
+        federation: rounds and engine.
+        workers: clients of a round that train side by side, a core each; null for all of them. It does not change the
+            result. With 1 they take turns, and other jobs have the other cores.
+        setups: what differs for a setup, in the same sections; a key replaces the other one as a whole.
+    """
+
+    __pydantic_config__ = STRICT
+    encoder: EncoderParameters
+    network: NetworkSection
+    training: TrainingParameters
+    federation: FederationParameters
+    workers: Count | None = None
+    setups: dict[str, SetupSection] = field(default_factory=dict)

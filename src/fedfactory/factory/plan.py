@@ -4,18 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fedfactory.config.parameters import read
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters
-from fedfactory.factory.parameters import (
-    FactoryParameters,
-    FederationParameters,
-    NetworkParameters,
-    TrainingParameters,
-)
+from fedfactory.factory.parameters import FactoryParameters
 
 _SECTIONS = ("network", "training", "federation")
-_CLIENT_FILES = ("data", "factory_key.json")
+Wildcards = Any
+"""Snakemake's wildcards of a job: ``setup``, and ``client`` or ``seed`` where the rule has them."""
 
 
 class FactoryPlan:
@@ -47,64 +44,68 @@ class FactoryPlan:
         """The setup's federated clients, in the order of the label embedding."""
         return self.parameters[setup].clients
 
-    def json(self, setup: str) -> str:
-        """Parameters of a setup's factory for a script's command line."""
-        return json.dumps(self.parameters[setup].as_json())
+    def key_json(self, wildcards: Wildcards) -> str:
+        """What a key is made by, as JSON."""
+        size = self.parameters[wildcards.setup].network.image_size
+        return json.dumps({"encoder": dict(self._config.factory["encoder"]), "size": size})
 
-    def encoder_json(self) -> str:
-        """Parameters of the encoder for a script's command line."""
-        return json.dumps(dict(self._config.factory["encoder"]))
+    def training_json(self, wildcards: Wildcards) -> str:
+        """Parameters of a setup's factory and of the encoder, as JSON."""
+        parameters = self.parameters[wildcards.setup].as_json()
+        return json.dumps({**parameters, "encoder": dict(self._config.factory["encoder"])})
 
-    def sites(self, setup: str) -> str:
-        """Each federated client's own files, as JSON: client -> store and key."""
-        layout = self._config.layout
-        return json.dumps(
-            {
-                client: {part: layout.client(setup, client, part) for part in _CLIENT_FILES}
-                for client in self.clients(setup)
-            }
-        )
+    def quality_json(self, wildcards: Wildcards) -> str:
+        """Which client a factory is measured at, and against whom, as JSON."""
+        return json.dumps({"client": wildcards.client, "partner": self.partner(wildcards.setup, wildcards.client)})
 
-    def labels(self, setup: str) -> str:
-        """Labels of the federated clients in pictures, as JSON."""
-        entry = self._config.setups[setup]
-        return json.dumps({client: entry.clients[client].label for client in self.clients(setup)})
+    def pictures_json(self, wildcards: Wildcards) -> str:
+        """Labels of the federated clients, where morphing starts from, and the orientation of slices, as JSON."""
+        entry = self._config.setups[wildcards.setup]
+        labels = {client: entry.clients[client].label for client in self.clients(wildcards.setup)}
+        partner = self.morphing_from(wildcards.setup)
+        return json.dumps({"labels": labels, "partner": partner, "orientation": entry.orientation})
 
-    def inputs(self, setup: str) -> list[str]:
-        """Files that the training reads: each federated client's own store and key; none where sites are remote."""
-        if self.parameters[setup].federation.mode == "remote":
-            return []
-        layout = self._config.layout
-        return [layout.client(setup, name, part) for name in self.clients(setup) for part in _CLIENT_FILES]
+    def stores(self, wildcards: Wildcards) -> list[str]:
+        """The federated clients' own stores, which the training reads; none where sites are remote."""
+        return self._own_files(wildcards.setup, "data")
 
-    def workers(self, setup: str) -> int:
+    def client_keys(self, wildcards: Wildcards) -> list[str]:
+        """The federated clients' own keys, which the training reads; none where sites are remote."""
+        return self._own_files(wildcards.setup, "factory_key.json")
+
+    def workers(self, wildcards: Wildcards) -> int:
         """Clients that train side by side; no part of the parameters, since it does not change the result."""
-        sampled = self.parameters[setup].federation.clients_per_round
-        return min(self._config.factory.get("workers", sampled), sampled)
+        sampled = self.parameters[wildcards.setup].federation.clients_per_round
+        return min(self._config.factory.get("workers") or sampled, sampled)
 
-    def training_memory(self, setup: str, store_mb: Callable[[str, str], float]) -> int:
+    def training_memory(self, store_mb: Callable[[str, str], float], wildcards: Wildcards) -> int:
         """Memory in MB of a training: every client has a process, which holds its images."""
-        return round(sum(self.process_memory(setup) + store_mb(setup, client) for client in self.clients(setup)))
+        setup = wildcards.setup
+        return round(sum(self.process_memory(wildcards) + store_mb(setup, client) for client in self.clients(setup)))
 
-    def process_memory(self, setup: str) -> int:
+    def process_memory(self, wildcards: Wildcards) -> int:
         """Memory in MB of a process that trains or renders.
 
         Measured: 1.2 GB for a process with torch and a small model, 4 GB more for steps of two images at 512 pixels.
         """
-        parameters = self.parameters[setup]
+        parameters = self.parameters[wildcards.setup]
         share = parameters.training.batch / 2 * (parameters.network.image_size / 512) ** 2
         return round(1500 + 4500 * min(share, 4))
 
-    def quality_files(self, setup: str, seed: str) -> dict[str, str]:
+    def quality_files(self, wildcards: Wildcards) -> list[str]:
         """Figures that the federated clients measured."""
-        layout = self._config.layout
-        return {name: layout.client(setup, name, "factory_quality", f"seed{seed}.csv") for name in self.clients(setup)}
+        name = f"seed{wildcards.seed}.csv"
+        return [
+            self._config.layout.client(wildcards.setup, client, "factory_quality", name)
+            for client in self.clients(wildcards.setup)
+        ]
 
-    def previews(self, setup: str) -> dict[str, str]:
+    def previews(self, wildcards: Wildcards) -> list[str]:
         """Slices that the federated clients released, if they release any."""
         if not self._config.pictures:
-            return {}
-        return {name: self._config.layout.client(setup, name, "preview.npz") for name in self.clients(setup)}
+            return []
+        setup = wildcards.setup
+        return [self._config.layout.client(setup, client, "preview.npz") for client in self.clients(setup)]
 
     def morphing_from(self, setup: str) -> str:
         """The client that the morphing strips start from: the source, if it is federated."""
@@ -118,18 +119,18 @@ class FactoryPlan:
             return source
         return clients[(clients.index(client) + 1) % len(clients)]
 
+    def _own_files(self, setup: str, name: str) -> list[str]:
+        if self.parameters[setup].federation.mode == "remote":
+            return []
+        return [self._config.layout.client(setup, client, name) for client in self.clients(setup)]
+
     def _parameters(self, section: Mapping[str, Any], setup: str) -> FactoryParameters:
         entry, own = self._config.setups[setup], section.get("setups", {}).get(setup, {})
         values = {name: {**section[name], **own.get(name, {})} for name in _SECTIONS}
         clients = tuple(name for name, client in entry.clients.items() if client.federated)
-        try:
-            network = NetworkParameters(
-                **{**values["network"], "channels": {int(k): v for k, v in values["network"]["channels"].items()}},
-                position_bins=self._config.preprocessing["position_bins"],
-                key_size=self.encoder.key_size,
-                clients=len(clients),
-            )
-            training = TrainingParameters(**values["training"])
-            return FactoryParameters(clients, network, training, FederationParameters(**values["federation"]))
-        except FedFactoryError as error:
-            raise FedFactoryError(f"setup {setup}: {error}") from None
+        values["network"] |= {
+            "position_bins": self._config.preprocessing["position_bins"],
+            "key_size": self.encoder.key_size,
+            "clients": len(clients),
+        }
+        return read(FactoryParameters, {"clients": clients, **values}, "factory", f"setup {setup}")

@@ -69,7 +69,7 @@ def measure(folder: Path, view: ClientView, client: str, partner: str, seed: int
 
 def _closeness(factory: Factory, client: str, real: np.ndarray, positions: np.ndarray, seed: int) -> float:
     distances = [
-        sliced_wasserstein(factory.images(client, positions, seed + repeat), real, seed + repeat)
+        sliced_wasserstein(factory.images(client, positions.tolist(), seed + repeat), real, seed + repeat)
         for repeat in range(_REPEATS)
     ]
     return float(np.mean(distances))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory import client as factory_client
 from fedfactory.factory.encoders import Key, read_key
 from fedfactory.factory.model import Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
@@ -57,10 +58,10 @@ class FactoryTask:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def client_spec(self, client: str) -> ClientSpec:
-        """The task of one client."""
+        """What one client's process is told."""
         return ClientSpec(
             client=client,
-            kind="factory",
+            module=factory_client.__name__,
             arguments={
                 "data": self.sites[client]["data"],
                 "key": self.sites[client]["factory_key.json"],
@@ -91,9 +92,9 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         keys = {client: read_key(Path(task.sites[client]["factory_key.json"])) for client in clients}
         _check_encoders(keys)
     if federation.engine == "simulated":
-        sites = [task.client_spec(client) for client in clients]
+        specs = [task.client_spec(client) for client in clients]
         server = FactoryServer(task.parameters, task.seed, task.work)
-        simulated.train(server, sites, task.identity, task.work, task.workers, progress)
+        simulated.train(server, specs, task.identity, task.work, task.workers, progress)
     else:
         server = fedbiomed.train(task, progress)
     if federation.mode == "remote":

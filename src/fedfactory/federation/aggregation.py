@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 def uniform_mean(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -21,14 +20,12 @@ def uniform_mean(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     Raises:
         ValueError: no model, or models with different names.
     """
-    import torch
-
     if not models:
         raise ValueError("the mean of no model is not defined")
     first = models[0]
     if any(model.keys() != first.keys() for model in models):
         raise ValueError("models with different parameters cannot be averaged")
     return {
-        name: (sum(model[name].to(torch.float64) for model in models) / len(models)).to(value.dtype)
+        name: torch.as_tensor(sum(model[name].to(torch.float64) for model in models) / len(models)).to(value.dtype)
         for name, value in first.items()
     }

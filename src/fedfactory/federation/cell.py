@@ -24,7 +24,6 @@ class FederatedCell:
     """What to train.
 
     Attributes:
-        kind: of the parties, a key of :data:`fedfactory.federation.client.CLIENTS`.
         key: where its parameters stand in the configuration, for messages.
         parameters: as they stand there.
         stores: client -> its store.
@@ -35,7 +34,6 @@ class FederatedCell:
         workers: clients that train at the same time.
     """
 
-    kind: str
     key: str
     parameters: Mapping[str, Any]
     stores: Mapping[str, str]
@@ -46,13 +44,12 @@ class FederatedCell:
     workers: int
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace, kind: str, device: str) -> FederatedCell:
+    def of(cls, arguments: argparse.Namespace, device: str) -> FederatedCell:
         """The task of a script with :func:`add_cell_arguments`."""
         seed = training_seed(arguments)
         stores = dict(zip(arguments.clients, arguments.stores, strict=True))
         said = [arguments.parameters, stores, seed, device, arguments.code]
         return cls(
-            kind=kind,
             key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
             parameters=json.loads(arguments.parameters),
             stores=stores,
@@ -63,11 +60,12 @@ class FederatedCell:
             workers=arguments.workers,
         )
 
-    def train(self, server: Server, out: Path, card: Mapping[str, Any], progress: Progress) -> None:
+    def train(self, server: Server, module: str, out: Path, card: Mapping[str, Any], progress: Progress) -> None:
         """Train, or go on from the last checkpoint.
 
         Args:
-            server: the aggregator before the first round.
+            server: before the first round.
+            module: full name of the module whose ``open_client`` opens a client.
             out: folder of the model: ``weights.pt``, ``card.json``, and ``sites/<client>`` with ledger and losses;
                 written whole or not at all.
             card: JSON that belongs to the model.
@@ -76,23 +74,23 @@ class FederatedCell:
         Raises:
             FedFactoryError: bad data at a client, or one that does not answer.
         """
-        parties = [self._spec(client) for client in self.stores]
-        simulated.train(server, parties, self.identity, self.work, self.workers, progress)
+        clients = [self._spec(client, module) for client in self.stores]
+        simulated.train(server, clients, self.identity, self.work, self.workers, progress)
         with new_folder(out) as folder:
             write_tensors(server.weights, folder / "weights.pt")
             content = {"clients": list(self.stores), "parameters": dict(self.parameters), **card}
             (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
-            simulated.publish_records(parties, folder)
+            simulated.publish_records(clients, folder)
         shutil.rmtree(self.work)
 
-    def _spec(self, client: str) -> ClientSpec:
+    def _spec(self, client: str, module: str) -> ClientSpec:
         arguments = {
             "data": self.stores[client],
             "clients": list(self.stores),
             "parameters": dict(self.parameters),
         }
         work = str(self.work / "sites" / client)
-        return ClientSpec(client, self.kind, arguments, self.seed, self.identity, work, self.device)
+        return ClientSpec(client, module, arguments, self.seed, self.identity, work, self.device)
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:

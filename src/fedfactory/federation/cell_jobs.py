@@ -33,7 +33,7 @@ class FederatedCells(ABC):
     def memory(self, wildcards: Any, store_mb: Callable[[str, str], float]) -> int:
         """Memory in MB: every client holds its images, and the feature maps of its networks.
 
-        Measured at 64 pixels: less than 1 GB for three clients and the aggregator. The rest is an estimate: images
+        Measured at 64 pixels: less than 1 GB for three clients and the server. The rest is an estimate: images
         three times while they are read, and the maps of a batch.
 
         Args:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from types import ModuleType
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from fedfactory.federation.message import Allowlist
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TRAIN = "train"
 """The phase of a round in which a client trains the model; the only one of federated averaging."""
 
-Message = Mapping[str, Mapping[str, "Tensor"]]
+Message = Mapping[str, Mapping[str, Tensor]]
 """Field -> arrays by name."""
-
-CLIENTS = {
-    "factory": "fedfactory.factory.client",
-    "feddg": "fedfactory.methods.feddg.client",
-    "fedmedgan": "fedfactory.methods.fedmedgan.client",
-}
-"""What can be trained -> the module that has ``open_client``; nothing else is ever imported by a name."""
+_PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -32,8 +26,8 @@ class ClientSpec:
 
     Attributes:
         client: the client's name.
-        kind: what is trained, a key of :data:`CLIENTS`.
-        arguments: of that kind's ``open_client``: files and parameters.
+        module: full name of the module of this package whose ``open_client`` opens it.
+        arguments: of that ``open_client``: files and parameters.
         seed: of the training.
         identity: digest of code and configuration.
         work: the client's own folder for checkpoints, ledger and losses.
@@ -41,12 +35,16 @@ class ClientSpec:
     """
 
     client: str
-    kind: str
+    module: str
     arguments: Mapping[str, Any]
     seed: int
     identity: str
     work: str
     device: str
+
+    def __post_init__(self) -> None:
+        """Refuse a module of another package."""
+        _check_own(self.module)
 
 
 class FederatedClient(Protocol):
@@ -84,11 +82,25 @@ class FederatedClient(Protocol):
         """Continue where :meth:`state_dict` was taken."""
 
 
-def open_client(task: ClientSpec) -> FederatedClient:
+def open_client(spec: ClientSpec) -> FederatedClient:
     """Open a client's data.
 
     Raises:
         FedFactoryError: bad data.
     """
-    module = importlib.import_module(CLIENTS[task.kind])
-    return module.open_client(task.client, task.arguments, task.seed, task.device)
+    return own_module(spec.module).open_client(spec.client, spec.arguments, spec.seed, spec.device)
+
+
+def own_module(name: str) -> ModuleType:
+    """Import a module that another process named: one of this package, and no other.
+
+    Raises:
+        ValueError: it is of another package.
+    """
+    _check_own(name)
+    return importlib.import_module(name)
+
+
+def _check_own(module: str) -> None:
+    if not module.startswith(f"{_PACKAGE}."):
+        raise ValueError(f"the module {module!r} is none of the package {_PACKAGE}")

@@ -3,97 +3,125 @@
 from __future__ import annotations
 
 import json
-import traceback
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import TRAIN, ClientSpec, open_client
+import torch
+
+from fedfactory.federation.client import TRAIN, ClientSpec, FederatedClient, open_client
+from fedfactory.federation.ledger import ANNOUNCEMENT, IN, OUT, Ledger, record_failure
 from fedfactory.federation.lifetime import die_with_fork_server
 from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
-from fedfactory.federation.message import pack, unpack
+from fedfactory.federation.message import FAILURE, pack, unpack
+from fedfactory.federation.own_log import OWN_LOG, write_own_log
+from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.devices import make_deterministic
 
 
-def serve(pipe: Connection, task: str) -> None:
-    """Answer the aggregator until it says stop or goes away; errors become answers.
+class _ServerGone(Exception):
+    """Nobody is left to answer."""
+
+
+def serve(pipe: Connection, spec: str) -> None:
+    """Answer the server until it says stop or goes away.
+
+    Of an error only a fixed sentence crosses, and it is in the ledger. The full story stays in the client's own log.
 
     Args:
-        pipe: to the aggregator.
-        task: :class:`ClientSpec` as JSON.
+        pipe: to the server.
+        spec: :class:`ClientSpec` as JSON.
     """
-    # Nothing is written any more once the aggregator is gone.
+    # Nothing is written any more once the server is gone.
     die_with_fork_server()
+    process = _ClientProcess(pipe, ClientSpec(**json.loads(spec)))
     try:
         try:
-            _ClientProcess(ClientSpec(**json.loads(task))).serve(pipe)
-        except FedFactoryError as error:
-            pipe.send_bytes(json.dumps({"error": str(error)}).encode())
+            process.serve()
+        except _ServerGone:
+            raise
         except Exception as error:
-            found = {"error": f"unexpected {type(error).__name__}: {error}", "trace": traceback.format_exc()}
-            pipe.send_bytes(json.dumps(found).encode())
-    except (EOFError, OSError):
-        # The aggregator is gone; nobody is left to tell.
+            process.fail(error)
+    except _ServerGone:
         return
 
 
 class _ClientProcess:
     """The client's side of the training: messages, ledger, checkpoints."""
 
-    def __init__(self, task: ClientSpec) -> None:
-        import torch
+    def __init__(self, pipe: Connection, spec: ClientSpec) -> None:
+        self._pipe, self._spec, self._work = pipe, spec, Path(spec.work)
+        # Of the order that is being followed, for the ledger of a failure.
+        self._round: int | None = None
 
-        from fedfactory.storage.checkpoints import Checkpoints
+    def serve(self) -> None:
+        """Open the client, and follow orders until the last one.
 
+        Raises:
+            _ServerGone: there will be none.
+        """
         torch.set_num_threads(1)
-        make_deterministic(task.device)
-        self._task, self._client = task, open_client(task)
-        self._work = Path(task.work)
-        self._checkpoints = Checkpoints(self._work / "state", f"{task.identity} {self._client.fingerprint}")
-
-    def serve(self, pipe: Connection) -> None:
-        pipe.send_bytes(json.dumps({"rounds": self._checkpoints.rounds()}).encode())
-        while True:
-            order = json.loads(pipe.recv_bytes())
-            answer: dict[str, bytes] = {}
-            if order["do"] == "stop":
-                return
+        make_deterministic(self._spec.device)
+        (self._work / OWN_LOG).unlink(missing_ok=True)
+        client = open_client(self._spec)
+        checkpoints = Checkpoints(self._work / "state", f"{self._spec.identity} {client.fingerprint}")
+        self._send({"rounds": checkpoints.rounds()})
+        while (order := json.loads(self._receive()))["do"] != "stop":
+            self._round, answer = order["round"], {}
             if order["do"] == "start":
-                self._start(order["round"])
+                self._start(client, checkpoints)
             elif order["do"] == "checkpoint":
-                self._checkpoints.save(order["round"], self._client.state_dict())
+                checkpoints.save(self._round, client.state_dict())
             else:
-                message = {field: pipe.recv_bytes() for field in order["fields"]}
-                answer = self._answer(order["round"], order["phase"], message)
-            pipe.send_bytes(json.dumps({"fields": list(answer)}).encode())
-            for data in answer.values():
-                pipe.send_bytes(data)
+                message = {field: self._receive() for field in order["fields"]}
+                answer = self._answer(client, order["phase"], message)
+            self._send({"fields": list(answer)}, answer)
 
-    def _start(self, round_number: int) -> None:
-        from fedfactory.federation.ledger import ANNOUNCEMENT, OUT, Ledger
+    def fail(self, error: Exception) -> None:
+        """Say that this client failed, and keep the story here.
 
-        self._checkpoints.forget_after(round_number)
-        if round_number:
-            self._client.load_state_dict(self._checkpoints.load(round_number))
-        self._ledger = Ledger(self._work, self._client.allowlist, until_round=round_number or ANNOUNCEMENT)
-        if not round_number:
-            self._ledger.record(ANNOUNCEMENT, self._task.client, OUT, self._client.announcement())
-        keep_rows(self._work / LOSSES, self._client.loss_columns, round_number)
+        Raises:
+            _ServerGone: nobody hears it.
+        """
+        write_own_log(self._work, error)
+        self._send({FAILURE: record_failure(self._work, self._spec.client, error, self._round)})
 
-    def _answer(self, round_number: int, phase: str, data: dict[str, bytes]) -> dict[str, bytes]:
-        from fedfactory.federation.ledger import IN, OUT
+    def _start(self, client: FederatedClient, checkpoints: Checkpoints) -> None:
+        """Go back to the state before a round."""
+        checkpoints.forget_after(self._round)
+        if self._round:
+            client.load_state_dict(checkpoints.load(self._round))
+        self._ledger = Ledger(self._work, client.allowlist, until_round=self._round or ANNOUNCEMENT)
+        if not self._round:
+            self._ledger.record(ANNOUNCEMENT, self._spec.client, OUT, client.announcement())
+        keep_rows(self._work / LOSSES, client.loss_columns, self._round)
 
-        fields = self._client.allowlist.fields
+    def _answer(self, client: FederatedClient, phase: str, data: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Take part in a phase of a round."""
+        fields = client.allowlist.fields
         message = {field: unpack(content, fields[field]) for field, content in data.items()}
-        self._ledger.record(round_number, self._task.client, IN, message, data)
-        answer, losses = self._client.answer(round_number, phase, message)
-        if phase == TRAIN and self._task.device == "cuda":
-            import torch
-
+        self._ledger.record(self._round, self._spec.client, IN, message, data)
+        answer, losses = client.answer(self._round, phase, message)
+        if phase == TRAIN and self._spec.device == "cuda":
             # Clients share a card: what this one needed for its round is the next one's.
             torch.cuda.empty_cache()
         if losses is not None:
-            append_row(self._work / LOSSES, self._client.loss_columns, {"round": round_number, **losses})
+            append_row(self._work / LOSSES, client.loss_columns, {"round": self._round, **losses})
         packed = {field: pack(arrays) for field, arrays in answer.items()}
-        self._ledger.record(round_number, self._task.client, OUT, answer, packed)
+        self._ledger.record(self._round, self._spec.client, OUT, answer, packed)
         return packed
+
+    def _receive(self) -> bytes:
+        try:
+            return self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise _ServerGone from None
+
+    def _send(self, header: Mapping[str, Any], payloads: Mapping[str, bytes] | None = None) -> None:
+        try:
+            self._pipe.send_bytes(json.dumps(header).encode())
+            for data in (payloads or {}).values():
+                self._pipe.send_bytes(data)
+        except OSError:
+            raise _ServerGone from None

@@ -29,7 +29,8 @@ def let_children_die_with_this_process() -> None:
 def die_with_fork_server() -> None:
     """The same for a process of multiprocessing's fork server, which is its parent and ends itself with the job."""
     _be_killed_with_parent()
-    if not multiprocessing.parent_process().is_alive():
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
         sys.exit(1)
 
 

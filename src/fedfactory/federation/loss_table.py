@@ -14,8 +14,6 @@ from typing import Any
 from fedfactory.storage.files import new_file
 
 LOSSES = "losses.csv"
-RECORDS = ("ledger.csv", "forms.json", LOSSES)
-"""What a client writes down about a training."""
 
 
 def keep_rows(file: Path, columns: Sequence[str], until_round: int) -> None:

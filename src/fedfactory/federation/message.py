@@ -1,4 +1,4 @@
-"""What may cross a site's border, and its form on the wire.
+"""What may cross a client's border, and its form on the wire.
 
 A message holds fields, for instance model weights, a CLIP key or a client's name. Each field has one form that the
 federation fixes beforehand, so that nothing else fits into it. On the wire the arrays of a field are their raw bytes in
@@ -7,19 +7,20 @@ the order of their names: reading them executes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-CLIENT, WEIGHTS = "client", "weights"
-"""Fields of every federation: a client's name, and the model's weights."""
+CLIENT, WEIGHTS, FAILURE = "client", "weights", "failure"
+"""Fields of every federation: a client's name, the model's weights, and the sentence of a client that failed."""
+_FAILED = re.compile(r"its part failed \([A-Za-z_]\w*\); the client's own log says more")
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Allowlist:
-    """All that a site of a federation may send or receive.
+    """All that a client of a federation may send or receive.
 
     Attributes:
         clients: names of the clients.
-        fields: name of a field -> forms of its arrays, in the order of their names; the field ``client`` is a name.
+        fields: name of a field -> forms of its arrays, in the order of their names. Two more hold text: ``client``
+            one of the names, ``failure`` what :func:`failure_of` gives.
     """
 
     clients: tuple[str, ...]
@@ -70,6 +72,9 @@ class Allowlist:
         for field, value in message.items():
             if field in self.fields:
                 self._check_arrays(field, arrays_of(field, value))
+            elif field == FAILURE:
+                if not _FAILED.fullmatch(str(value)):
+                    raise _refused("a failure told in other words than the fixed ones")
             elif field != CLIENT:
                 raise _refused(f"'{field}'; only {', '.join(sorted([CLIENT, *self.fields]))} may")
             elif value not in self.clients:
@@ -116,8 +121,6 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
     Raises:
         FedFactoryError: the bytes do not fill the forms.
     """
-    import torch
-
     expected = sum(form.count() * np.dtype(form.dtype).itemsize for form in forms)
     if len(data) != expected:
         raise FedFactoryError(f"a message of {len(data)} bytes came in where {expected} bytes are expected")
@@ -130,5 +133,10 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
     return arrays
 
 
+def failure_of(error: BaseException) -> str:
+    """What leaves a client that fails: a fixed sentence and the kind of the error, nothing of its text."""
+    return f"its part failed ({type(error).__name__}); the client's own log says more"
+
+
 def _refused(what: str) -> FedFactoryError:
-    return FedFactoryError(f"a site's border refused {what}")
+    return FedFactoryError(f"a client's border refused {what}")

@@ -1,4 +1,4 @@
-"""The aggregator: it holds the model between rounds, and averages what clients make of it."""
+"""The server: it holds the model between rounds, and averages what clients make of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rounds:
 
 
 class Server:
-    """The state of a training at the aggregator.
+    """The state of a training at the server.
 
     Attributes:
         rounds: how long, and with whom.

@@ -7,18 +7,12 @@ from fedfactory.training.devices import DEVICES
 from fedfactory.training.seeds import derive_seed
 
 
-def add_code_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--code``, for scripts that leave checkpoints, which other code does not continue, and for records."""
-    parser.add_argument("--code", required=True, help="digest of the code, from the rule")
-
-
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--parameters``, ``--device``, ``--cell``, ``--seed``, ``--code`` and ``--out``."""
+    """Add ``--parameters``, ``--device``, ``--cell``, ``--seed`` and ``--out``."""
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--cell", required=True, help="setup/client/method; the seed of the training derives from it")
     parser.add_argument("--seed", type=int, required=True)
-    add_code_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
 
 

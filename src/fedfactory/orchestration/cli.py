@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.parameters import merged
-from fedfactory.config.run import load_config, read_yaml
+from fedfactory.config.files import read_run
+from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 
 
@@ -77,8 +77,8 @@ def _anywhere(commands: Any, name: str, work: Callable[..., int], help_: str) ->
 def _methods(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.declared import methods
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
-    rows = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    rows: list[tuple[str, ...]] = [("name", "label", "rules", "M_t", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
         rows.append((m.name, m.label, m.rules, *flags))
@@ -97,7 +97,7 @@ def _check(project: Path, arguments: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary)).resolve()
-        found = check_method(prepare(project, _values(arguments.configfile), arguments.method, folder))
+        found = check_method(prepare(project, read_run(arguments.configfile, project), arguments.method, folder))
     for sentence in found:
         print(f"{arguments.method}: {sentence}")
     if not found:
@@ -109,7 +109,7 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.data.releases import read_releases
     from fedfactory.data.survey import changed_files, report, survey
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     if config.phantom:
         raise FedFactoryError(f"{config.file}: key 'data.source': the workflow makes phantoms itself; nothing to check")
     if arguments.setup not in config.setups:
@@ -136,7 +136,7 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.costs import Costs
     from fedfactory.orchestration.plan import make_plan, report
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     if arguments.gpus < 1:
         raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
     costs = Costs.read(project, arguments.measured or Path(config.layout.root), config)
@@ -150,7 +150,7 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
 def _preflight(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.preflight import preflight
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     lines, ready = preflight(project, config)
     print("\n".join(lines))
     return 0 if ready else 1
@@ -160,7 +160,7 @@ def _audit(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.audit import planned, uses, violations
     from fedfactory.orchestration.declared import rule
 
-    config = load_config(_values(arguments.configfile), arguments.configfile, project)
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     setup, _, client = arguments.client.partition("/")
     if setup not in config.setups or client not in config.setups[setup].clients:
         known = ", ".join(f"{entry.name}/{name}" for entry in config.setups.values() for name in entry.clients)
@@ -200,14 +200,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
     print("\n".join(report(verdict)))
     return 0 if verdict.sound(arguments.partial) else 1
-
-
-def _values(files: Sequence[Path]) -> dict[str, Any]:
-    """Configuration files merged as Snakemake merges them: later ones win, mappings key by key."""
-    values: dict[str, Any] = {}
-    for file in files:
-        values = merged(values, read_yaml(file, str(file)))
-    return values
 
 
 def _project() -> Path:

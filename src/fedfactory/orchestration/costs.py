@@ -147,8 +147,9 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
     if cost.unit == "step" and declared.rule(rule).steps is None:
         known = ", ".join(name for name, found in declared.rules().items() if found.steps)
         raise FedFactoryError(f"key 'rules.{rule}.unit': this rule has no steps; known are {known}")
-    if cost.measured is None:
+    if cost.assumed is not None:
         return cost.assumed
+    assert cost.measured is not None, "one of both is given"
     path = inside(project, cost.measured.file, f"key 'rules.{rule}.measured.file'")
     try:
         with path.open(newline="") as file:

@@ -13,6 +13,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.line_log import LineLog
 from fedfactory.orchestration.portable import ensure
 from fedfactory.provenance.record import JobWatch
@@ -40,8 +41,12 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     libraries print goes to the log with its own lines; everything that the job makes gets a record, and ``--story``, if
     the script has it, the story of what ``--out`` names. The terminal shows progress and, if the work fails, the
     reason: a sentence for bad input, the last line of the traceback and the place of the log for a defect.
+
+    Adds ``--code`` as well: the job runs only if the code that it has loaded is the planned one, and looks again before
+    it puts anything in its place. Without it the code as it is now is taken as planned.
     """
     parser.add_argument("--log", type=Path, required=True, help="file for the log")
+    parser.add_argument("--code", help="digest of the planned code; checkpoints of other code are not continued")
     arguments = parser.parse_args()
     try:
         ensure(getattr(arguments, "device", "cpu"))
@@ -62,12 +67,15 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
+        check = _code_check(arguments, work)
+        check()
         with (
             redirect_stdout(LineLog(log)),
             claimed(arguments.out) if "out" in arguments else nullcontext(),
-            JobWatch.over(arguments) as watch,
+            JobWatch.over(arguments, check) as watch,
         ):
             work(arguments)
+            check()
             if "story" in arguments:
                 write_story(watch.records, arguments.out, arguments.story)
     except FedFactoryError as error:
@@ -76,6 +84,14 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
         log.error(traceback.format_exc())
         story = f"unexpected {type(error).__name__}: {error} (the whole story is in {arguments.log})"
         _fail(_of_the_machine(error) or story)
+
+
+def _code_check(arguments: argparse.Namespace, work: Callable[[argparse.Namespace], None]) -> Callable[[], None]:
+    """What raises unless the code of this job is the planned one."""
+    script = Path(sys.argv[0])
+    planned = PlannedCode.read(script, arguments.code) if arguments.code else PlannedCode.plan(script)
+    arguments.code = str(planned)
+    return lambda: planned.check(work.__code__)
 
 
 def _of_the_machine(error: Exception) -> str:

@@ -112,7 +112,7 @@ _HEAD = ("stage", "jobs", "GPU h", "core h", "longest h", "memory GB", "disk GB"
 
 def report(title: str, plan: Plan, gpus: int) -> str:
     """The plan as plain text for a terminal."""
-    rows = [_HEAD]
+    rows: list[tuple[str, ...]] = [_HEAD]
     for stage in plan.stages:
         hours = (stage.gpu_hours, stage.cpu_hours, stage.longest_hours)
         figures = (*(_number(value) for value in hours), f"{stage.memory_gb:.1f}", _number(stage.disk_gb))

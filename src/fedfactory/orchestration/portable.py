@@ -41,6 +41,7 @@ SETTINGS = {
 """Environment variables of every job but those with ``device: cpu-fast``."""
 
 _NEEDED = ("avx2", "fma")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def is_portable() -> bool:
@@ -73,8 +74,8 @@ def _at_start() -> dict[str, str]:
 
 
 def _check_processor() -> None:
-    cpuinfo = Path("/proc/cpuinfo").read_text()
-    flags = next((line.split() for line in cpuinfo.splitlines() if line.startswith("flags")), None)
+    lines = _CPUINFO.read_text().splitlines()
+    flags = next((line.split() for line in lines if line.startswith("flags")), None)
     if flags is not None and (lacking := [name for name in _NEEDED if name not in flags]):
         raise FedFactoryError(
             f"this processor has no {' and no '.join(lacking)}, without which results have other bytes than elsewhere; "

@@ -93,7 +93,8 @@ def _upright(head: Head, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray
     x, y = np.cos(yaw) * x - np.sin(yaw) * y, np.sin(yaw) * x + np.cos(yaw) * y
     y, z = np.cos(pitch) * y - np.sin(pitch) * z, np.sin(pitch) * y + np.cos(pitch) * z
     x, z = np.cos(roll) * x - np.sin(roll) * z, np.sin(roll) * x + np.cos(roll) * z
-    return tuple(np.broadcast_to(c, grid.shape).astype(np.float32) for c in (x, y, z))
+    right, front, top = (np.broadcast_to(c, grid.shape).astype(np.float32) for c in (x, y, z))
+    return right, front, top
 
 
 def _brain_depth(head: Head, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:

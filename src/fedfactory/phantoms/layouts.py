@@ -94,6 +94,7 @@ def write_mnms(out: Path, subject: Subject, size: int, slices: int) -> dict[str,
     if folder != "Training/Unlabeled":
         save_nifti(place / f"{code}_sa_gt.nii.gz", scan.label.transpose(3, 2, 1, 0), affine)
     sequence, sex = CINE[subject.client], rng.choice(("F", "M"))
+    assert scan.heart is not None
     height = rng.normal(164 if sex == "F" else 177, 8)
     values = (
         code, sequence.vendor_name, sequence.vendor, sequence.centres[subject.index % len(sequence.centres)],
@@ -133,6 +134,7 @@ def write_synthstrip(out: Path, subject: Subject, size: int, slices: int) -> Non
 def _vessel_volumes(subject: Subject, size: int, slices: int) -> tuple[Scan, list]:
     scan = scan_vessels(subject, size, slices)
     affine = head_affine(scan.grid)
+    assert scan.brain is not None
     arrays = (scan.image, scan.brain, scan.label)
     return scan, [reorient(a.transpose(2, 1, 0), affine, "RAS") for a in arrays]
 

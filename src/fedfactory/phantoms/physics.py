@@ -1,8 +1,10 @@
 """Signal equations: pure functions of tissue and sequence parameters. Times in ms, flip angles in degrees."""
 
+from typing import Any
+
 import numpy as np
 
-Values = np.ndarray | float  # a number or a broadcastable array
+Values = Any  # a number or a broadcastable array, and the same of results
 
 GAMMA_HZ_PER_T = 42.577e6  # proton gyromagnetic ratio / 2 pi
 CHI_DO = 0.27e-6  # susceptibility difference of fully deoxygenated red cells, cgs (Spees et al., MRM 2001)

@@ -58,14 +58,13 @@ class EnergyMeter:
 
 def _processor(rapl: Path) -> dict[str, tuple[int, int]]:
     """Counter and its period in microjoules of each processor package; empty if one cannot be read."""
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for zone in sorted(rapl.glob("intel-rapl:*")):
         try:
             # Cores and memory are parts of a package; psys, on laptops, holds it a second time.
             if (zone / "name").read_text().startswith("package"):
-                found[zone.name] = tuple(
-                    int((zone / name).read_text()) for name in ("energy_uj", "max_energy_range_uj")
-                )
+                energy, period = (int((zone / name).read_text()) for name in ("energy_uj", "max_energy_range_uj"))
+                found[zone.name] = energy, period
         except (OSError, ValueError):
             return {}
     return found

@@ -20,6 +20,7 @@ def tell(story: Mapping[str, Any]) -> list[str]:
         f"Code: {', '.join(commit or 'outside a git checkout' for commit in story['commits'])}",
         f"Configuration, as far as it reached these jobs: {story['configuration'][:_SHORT]}",
         *(f"Machine: {m['processor']}, {m['cores']} cores, {m['system']}" for m in story["machines"]),
+        *_kernels(story),
         f"Python {', '.join(story['python'])}; "
         + "; ".join(", ".join(f"{name} {version}" for name, version in p.items()) for p in story["packages"]),
         f"Cost of the cell's own {own['jobs']} jobs: {_cost(own)}",
@@ -31,6 +32,19 @@ def tell(story: Mapping[str, Any]) -> list[str]:
         f"  {story['command'].replace('--cores 1', '--cores 1 --force', 1)}",
     ]
     return lines
+
+
+def _kernels(story: Mapping[str, Any]) -> list[str]:
+    """Whether other processors give the same bytes, and the settings that say so."""
+    capabilities = sorted({found["capability"] for found in story["kernels"] if found["capability"]})
+    torch = f" (torch: {', '.join(capabilities)})" if capabilities else ""
+    if not story["portable"]:
+        return [f"Kernels: of this processor or GPU{torch}; another one gives other bytes"]
+    settings = {name: value for found in story["kernels"] for name, value in found["settings"].items()}
+    return [
+        f"Kernels: the same on every x86-64 processor with AVX2 and FMA{torch}",
+        *(f"  {name}={value}" for name, value in settings.items()),
+    ]
 
 
 def _details(job: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -26,11 +26,12 @@ from typing import Any, Self
 import psutil
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.code_digest import code_digest
+from fedfactory.orchestration.code_digest import PlannedCode, code_digest
+from fedfactory.orchestration.portable import SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.storage.files import sealing
 
-VERSION = 1
+VERSION = 2
 """Of the form of a record."""
 NAME = ".record.json"
 """Of the record inside a folder; beside a file, its end."""
@@ -50,19 +51,23 @@ class JobWatch:
 
     Args:
         arguments: the parsed command line; ``device`` and ``log`` are looked at where it has them.
+        check: called before anything is put in its place; raises if that must not be.
     """
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, check: Callable[[], None]) -> None:
+        self._check = check
         self._asked = getattr(arguments, "device", "cpu")
         self._log = arguments.log
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._energy = EnergyMeter(gpu=self._asked != "cpu")
         # Now: hours later files may be others.
-        self._commit = _commit()
+        self._commit = commit()
         script = Path(sys.argv[0])
         # What is imported by a name (a method's segmenter) only the rule knows.
-        self._code = getattr(arguments, "code", None) or (code_digest(script) if script.suffix == ".py" else None)
+        planned = getattr(arguments, "code", None)
+        own = code_digest(script) if script.suffix == ".py" else None
+        self._code = PlannedCode.read(script, planned).digest if planned else own
         self._inputs, self._behind = _read_inputs(sys.argv[1:])
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}
@@ -70,9 +75,9 @@ class JobWatch:
 
     @classmethod
     @contextmanager
-    def over(cls, arguments: argparse.Namespace) -> Iterator[Self]:
+    def over(cls, arguments: argparse.Namespace, check: Callable[[], None]) -> Iterator[Self]:
         """Watch a job while the block runs."""
-        watch = cls(arguments)
+        watch = cls(arguments, check)
         _watches.append(watch)
         try:
             with sealing(watch.seal):
@@ -89,6 +94,7 @@ class JobWatch:
 
         Only what the command line names is recorded, and only below ``results``.
         """
+        self._check()
         name = _name_below_results(place)
         if name is None or not _is_named(name, sys.argv[1:]):
             return
@@ -125,7 +131,8 @@ class JobWatch:
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
             "bytes_exchanged": 0 if folder is None else _exchanged(folder),
-            "machine": _machine(),
+            "machine": machine(),
+            "kernels": kernels(gpu is not None),
             "python": platform.python_version(),
             "packages": _versions(),
         }
@@ -205,7 +212,8 @@ def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, A
         name -> digest, as its own record has it or, of a file without one, as it is now; and the summary of every
         record behind them, oldest first.
     """
-    found, behind = {}, {}
+    found: dict[str, Any] = {}
+    behind: dict[str, Any] = {}
     for name in sorted({name for text in _texts_of(arguments) if (name := _name_below_results(Path(text)))}):
         path = Path(name)
         file = record_of(path) if path.exists() else None
@@ -302,7 +310,23 @@ def _gpu() -> dict[str, Any] | None:
     }
 
 
-def _machine() -> dict[str, Any]:
+def kernels(gpu: bool) -> dict[str, Any]:
+    """Which kernels computed the numbers of this process, and whether any x86-64 processor would give the same bits.
+
+    Args:
+        gpu: whether a GPU computed some of them.
+    """
+    torch = sys.modules.get("torch")
+    return {
+        "portable": is_portable() and not gpu,
+        # None where nothing of torch was used.
+        "capability": None if torch is None else torch.backends.cpu.get_cpu_capability(),
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The system, model of the processor, and number of cores of this machine."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -313,7 +337,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code, with ``-dirty`` if files differ from it; None outside a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import new_file
 
-_COMMON = ("python", "packages", "machine", "options", "record")
+_COMMON = ("python", "packages", "machine", "kernels", "options", "record")
 
 
 def write_story(records: Mapping[str, Mapping[str, Any]], scores: Path, out: Path) -> None:
@@ -43,6 +42,9 @@ def story_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "python": _distinct(entry["python"] for entry in entries),
         "packages": _distinct(entry["packages"] for entry in entries),
         "machines": _distinct(entry["machine"] for entry in entries),
+        "kernels": (kernels := _distinct(entry["kernels"] for entry in entries)),
+        # Whether every job gives the same bytes on every x86-64 processor.
+        "portable": all(entry["portable"] for entry in kernels),
         "cost": {
             "own": _total([job for job in jobs if any(_in(name, scores.parent) for name in job["outputs"])]),
             "with_shared": _total(jobs),
@@ -52,7 +54,7 @@ def story_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_story(scores: Path) -> dict[str, Any]:
-    """Read the ``cell.json`` beside a cell's scores.
+    """Read the ``cell.json`` beside a cell's scores, or that file itself.
 
     Raises:
         FedFactoryError: it is not there, or no such story.
@@ -66,11 +68,6 @@ def read_story(scores: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
     return story
-
-
-def stories_of(keys: Iterable[tuple[str, str, str]], layout: Layout, seed: int) -> dict[Any, dict[str, Any]]:
-    """(setup, target, method) -> the story of that cell for one seed."""
-    return {key: read_story(Path(layout.cell(*key, seed, "scores.csv"))) for key in keys}
 
 
 def _jobs(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

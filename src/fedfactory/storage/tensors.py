@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 
 def write_tensors(content: Any, path: Path) -> str:
@@ -25,7 +25,7 @@ def write_tensors(content: Any, path: Path) -> str:
 
     with path.open("wb") as file:
         sink = _Sink(file)
-        torch.save(content, sink)
+        torch.save(content, cast(BinaryIO, sink))
         if sink.failure is not None:
             raise sink.failure
         file.flush()
@@ -38,7 +38,8 @@ class _Sink:
     """Where torch writes to: it hashes, and keeps an error for later, since torch replaces it by one of its own."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.hash, self.failure = file, hashlib.sha256(), None
+        self._file, self.hash = file, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, data: bytes) -> int:
         if self.failure is None:

@@ -134,6 +134,7 @@ def write_record(file: Path, name: str, entry: Weights, digest: str) -> None:
 
 def _download(entry: Weights, file: Path, progress: Progress, opener: Opener) -> None:
     done = 0
+    assert entry.url is not None, "files without an address are fetched by hand"
     with closing(opener(entry.url)) as answer, file.open("wb") as target:
         # Where nobody has measured the file, the server's word must do.
         wanted = entry.bytes or int(getattr(answer, "headers", {}).get("Content-Length") or 0)

@@ -1,47 +1,38 @@
 """The choice of a network by name and, where its weights are a file of the user's, of that file."""
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from fedfactory.errors import FedFactoryError
+from dataclasses import dataclass
+from typing import ClassVar
 
-DIGEST = re.compile("[0-9a-f]{64}")
+from fedfactory.config.parameters import STRICT, Digest, Text
+from fedfactory.config.sentences import Misfit
+
 TINY = "procedural-tiny"
 """Name of weights that the workflow makes itself, by pre-training a small foundation model on procedural tasks."""
-_KEYS = ("name", "checkpoint", "sha256")
 
 
-def check_choice(
-    values: Mapping[str, Any], key: str, kind: str, names: Sequence[str], from_file: str, refusal: str
-) -> tuple[str, str | None, str | None]:
-    """Check a section of the configuration with the keys ``name``, ``checkpoint`` and ``sha256``.
+@dataclass(frozen=True)
+class WeightsChoice:
+    """A network, and the file of its weights; a kind of network narrows the names.
 
-    Args:
-        values: the section.
-        key: where it is, for messages.
-        kind: what is chosen, for messages.
-        names: of the networks to choose from.
-        from_file: the one whose weights are a file of the user's.
-        refusal: why the others take no file, for messages.
-
-    Returns:
-        Name, file and digest; the last two may be None.
-
-    Raises:
-        FedFactoryError: an unknown network or key, a value of the wrong type, or a file for another network.
+    Attributes:
+        name: of the network.
+        checkpoint: file of its weights, where they are the user's.
+        sha256: digest that the file must have; null takes any.
     """
-    unknown = [name for name in values if name not in _KEYS]
-    if unknown:
-        raise FedFactoryError(f"key '{key}.{unknown[0]}' is unknown; known are {', '.join(_KEYS)}")
-    name, checkpoint, sha256 = (values.get(part) for part in _KEYS)
-    if not isinstance(name, str) or name not in names:
-        raise FedFactoryError(f"key '{key}.name': {name!r} is no {kind}; known are {', '.join(names)}")
-    if checkpoint is not None and (not isinstance(checkpoint, str) or not checkpoint):
-        raise FedFactoryError(f"key '{key}.checkpoint': {checkpoint!r} is no path; give a file or null")
-    if sha256 is not None and not (isinstance(sha256, str) and DIGEST.fullmatch(sha256)):
-        raise FedFactoryError(f"key '{key}.sha256': {sha256!r} is not 64 lower-case hexadecimal digits")
-    if name != from_file and (checkpoint or sha256):
-        given = "checkpoint" if checkpoint else "sha256"
-        raise FedFactoryError(f"key '{key}.{given}': {name} {refusal}; leave the key out")
-    return name, checkpoint, sha256
+
+    FROM_FILE: ClassVar[str]
+    """The network whose weights are a file of the user's."""
+    REFUSAL: ClassVar[str]
+    """Why the others take no file."""
+    __pydantic_config__ = STRICT
+    name: str
+    checkpoint: Text | None = None
+    sha256: Digest | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a file is given only where one is read."""
+        for key in ("checkpoint", "sha256"):
+            if self.name != self.FROM_FILE and getattr(self, key):
+                raise Misfit(key, f"{self.name} {self.REFUSAL}; leave the key out")

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from fedfactory.config.files import read_yaml
 from fedfactory.config.parameters import read
-from fedfactory.config.run import read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import inside
 from fedfactory.storage.weights import Weights
@@ -36,10 +36,7 @@ class WeightsTable:
         """
         name = "config/weights.yaml"
         values = read_yaml(project / name, name)
-        try:
-            entries = {key: read(Weights, value, key) for key, value in values.items()}
-        except FedFactoryError as error:
-            raise FedFactoryError(f"{name}: {error}") from None
+        entries = {key: read(Weights, value, key, name) for key, value in values.items()}
         for key, entry in entries.items():
             inside(project / FOLDER, entry.file, f"{name}: key '{key}.file'")
         return cls(entries)

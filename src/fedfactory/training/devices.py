@@ -33,7 +33,7 @@ def make_deterministic(device: str) -> None:
     # The same as use_deterministic_algorithms, which would also import torch's compiler: two seconds of every job.
     torch.set_deterministic_debug_mode("error" if device == "cpu" else "warn")
     # Filling every new tensor guards against operations that read what nobody wrote; it costs a tenth of the time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010, torch names it to no checker
 
 
 def is_fast() -> bool:

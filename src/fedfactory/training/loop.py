@@ -56,8 +56,9 @@ class Plain:
 
     def __init__(self, optimiser: torch.optim.Optimizer):
         self._optimiser = optimiser
-        self.step, self.state_dict = optimiser.step, optimiser.state_dict
-        self.load_state_dict = optimiser.load_state_dict
+        self.step: Callable[[], Any] = optimiser.step
+        self.state_dict: Callable[[], dict[str, Any]] = optimiser.state_dict
+        self.load_state_dict: Callable[[Any], None] = optimiser.load_state_dict
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate."""
@@ -199,7 +200,7 @@ class Training:
         """
         p, history = self.schedule, History([], [], None)
         mean = Average([learner.network for learner in self.learners.values()], p.ema)
-        parts = {"mean": mean}
+        parts: dict[str, Any] = {"mean": mean}
         for name, learner in self.learners.items():
             parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
         start, best = 0, None
@@ -235,6 +236,7 @@ class Training:
     def _judged(self, step: int, mean: Average, history: History, best: _Weights | None) -> _Weights | None:
         """The weights to keep: the average's, if it validates better than all before."""
         with mean.in_place():
+            assert self.validate is not None, "judged only where there is something to judge by"
             if not history.validated(step, self.validate()):
                 return best
             return copy.deepcopy({name: learner.network.state_dict() for name, learner in self.learners.items()})
@@ -259,7 +261,8 @@ class Training:
             for name, value in terms.items():
                 means[name] = means.get(name, 0.0) + float(value.detach()) / p.accumulate
         for learner in self.learners.values():
-            nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
+            if p.clip is not None:
+                nn.utils.clip_grad_norm_(learner.network.parameters(), p.clip)
             learner.optimiser.step()
         return means
 
@@ -308,7 +311,7 @@ class History:
             return False
         best = max((value for _, _, value in self.validations), default=-1.0)
         self.validations += [(step, way, value) for way, value in dice.items()]
-        way = max(dice, key=dice.get)
+        way = max(dice, key=dice.__getitem__)
         if dice[way] > best:
             self.chosen = (step, way)
         return dice[way] > best
@@ -332,7 +335,9 @@ class History:
     def from_plain(cls, data: Mapping[str, Any]) -> History:
         """Read what :meth:`plain` gave."""
         history = cls([tuple(r) for r in data["losses"]], [tuple(r) for r in data["validations"]], data["chosen"])
-        history.chosen = None if history.chosen is None else tuple(history.chosen)
+        if history.chosen is not None:
+            step, way = history.chosen
+            history.chosen = step, way
         history._sums = {name: list(value) for name, value in data["sums"].items()}
         return history
 

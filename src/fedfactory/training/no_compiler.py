@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ _NAME = "torch._dynamo"
 
 class _StandIn(ModuleType):
     # A package without files: submodules are asked of the finder below.
-    __path__: Sequence[str] = ()
+    __path__: MutableSequence[str] = []
     OptimizedModule = type("OptimizedModule", (), {"__doc__": "What a compiled network is an instance of: none here."})
 
     @staticmethod
@@ -51,7 +52,7 @@ class _GiveWay:
         return PathFinder.find_spec(name, package.__path__) if loaded is None else ModuleSpec(name, _Loaded(loaded))
 
 
-class _Loaded:
+class _Loaded(Loader):
     """Loads a module that has been loaded."""
 
     def __init__(self, module: ModuleType) -> None:

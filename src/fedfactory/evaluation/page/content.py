@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from fedfactory.evaluation.render import Grid
@@ -24,6 +24,8 @@ def page_data(
     paper: Mapping[Key, tuple[float, float]],
     worse: Collection[Key],
     spec: Mapping[str, Any],
+    folders: Mapping[Key, Path],
+    root: Path,
 ) -> dict[str, Any]:
     """Table, cells and methods as plain data, for the script and for the template.
 
@@ -35,6 +37,8 @@ def page_data(
         paper: the paper's table.
         worse: cells that are significantly worse than the best of their column.
         spec: of the table, with ``slices`` and ``classes`` (setup -> class names).
+        folders: each cell's folder.
+        root: folder of the page, from which links go out.
     """
     metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
     tests = _tests(study, _rows(analysis / "comparisons.csv"))
@@ -47,7 +51,7 @@ def page_data(
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
                 **{"paper": paper.get(key), "tests": tests.get(key, []), "worse": key in worse},
-                **_story(stories[key], PurePosixPath(spec["run"])),
+                **_story(stories[key], folders[key], root),
             }
     return {
         "phantom": spec["phantom"],
@@ -138,11 +142,9 @@ def _figures(study: Study, key: Key, row: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _story(story: Mapping[str, Any], run: PurePosixPath) -> dict[str, Any]:
+def _story(story: Mapping[str, Any], folder: Path, root: Path) -> dict[str, Any]:
     own, shared = story["cost"]["own"], story["cost"]["with_shared"]
-    root = f"results/{run}/"
-    cell = story["cell"]
-    folder = PurePosixPath(cell["setup"], cell["target"], cell["method"], f"seed{cell['seed']}")
+    link = folder.relative_to(root).as_posix()
     return {
         "command": story["command"],
         "story": [
@@ -156,7 +158,7 @@ def _story(story: Mapping[str, Any], run: PurePosixPath) -> dict[str, Any]:
         "jobs": [
             {
                 "job": job["job"],
-                "made": ", ".join(name.removeprefix(root) for name in job["outputs"]),
+                "made": ", ".join(name.removeprefix(f"{root.as_posix()}/") for name in job["outputs"]),
                 "seconds": job["seconds"],
                 "memory": job["peak_memory_mb"],
                 "device": job["device"]["name"],
@@ -165,8 +167,8 @@ def _story(story: Mapping[str, Any], run: PurePosixPath) -> dict[str, Any]:
             for job in story["jobs"]
         ],
         "links": [
-            ["cell.json: the whole story, with digests", f"{folder}/cell.json"],
-            ["scores.csv: every case and class", f"{folder}/scores.csv"],
+            ["cell.json: the whole story, with digests", f"{link}/cell.json"],
+            ["scores.csv: every case and class", f"{link}/scores.csv"],
         ],
     }
 

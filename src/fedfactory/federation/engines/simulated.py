@@ -1,13 +1,15 @@
-"""The simulated engine: one process per client on this machine, and the aggregator in between.
+"""The simulated engine: one process per client on this machine, and the server in between.
 
-A client's process opens that client's store and nothing else; the aggregator sees messages only. Sampled clients train
-side by side, one thread each, so that the result does not depend on the number of cores.
+A client's process opens that client's store and nothing else; the server sees messages only. Sampled clients train side
+by side, one thread each, so that the result does not depend on the number of cores.
+
+All clients are on one machine here and belong to the person who trains. When one fails, the server is told a fixed
+sentence, as between hospitals; the job then reads that client's own log, as the person could, and shows its sentence.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import shutil
@@ -16,30 +18,40 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import CLIENTS, ClientSpec, Message
+from fedfactory.federation.client import ClientSpec, Message
 from fedfactory.federation.client_process import serve
-from fedfactory.federation.loss_table import RECORDS
-from fedfactory.federation.message import WEIGHTS, Allowlist, pack, unpack
+from fedfactory.federation.ledger import FORMS, LEDGER
+from fedfactory.federation.loss_table import LOSSES
+from fedfactory.federation.message import FAILURE, WEIGHTS, Allowlist, pack, unpack
+from fedfactory.federation.own_log import read_own_log
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-log = logging.getLogger(__name__)
-
+RECORDS = (LEDGER, FORMS, LOSSES)
+"""What a client writes down about a training."""
 _STOP_SECONDS = 10
 
 
-@dataclass
-class _Client:
-    """The aggregator's end of one client's process."""
+class _Failed(Exception):
+    """A client said that its part failed."""
 
-    name: str
+    def __init__(self, spec: ClientSpec, sentence: str) -> None:
+        super().__init__(sentence)
+        self.spec, self.sentence = spec, sentence
+
+
+@dataclass
+class _ClientEnd:
+    """The server's end of the pipe to a client's process."""
+
+    spec: ClientSpec
     process: BaseProcess
     pipe: Connection
     rounds: Rounds
@@ -56,20 +68,20 @@ class _Client:
         """Wait for the client's answer.
 
         Raises:
-            FedFactoryError: the client reports an error, does not answer in time, or its process is gone.
+            FedFactoryError: the client does not answer in time, or its process is gone.
+            _Failed: it says that its part failed.
         """
         try:
             if not self.pipe.poll(self.rounds.deadline):
                 raise FedFactoryError(
-                    f"client {self.name} did not answer within {self.rounds.deadline} s ('{self.rounds.key}.deadline')"
+                    f"client {self.spec.client} did not answer within {self.rounds.deadline} s "
+                    f"('{self.rounds.key}.deadline')"
                 )
             header = json.loads(self.pipe.recv_bytes())
         except (EOFError, OSError):
             raise self._gone() from None
-        if "trace" in header:
-            log.error("client %s: %s", self.name, header["trace"])
-        if "error" in header:
-            raise FedFactoryError(f"client {self.name}: {header['error']}")
+        if FAILURE in header:
+            raise _Failed(self.spec, header[FAILURE])
         return header
 
     def message(self, allowlist: Allowlist) -> Message:
@@ -77,6 +89,7 @@ class _Client:
 
         Raises:
             FedFactoryError: as :meth:`answer`, or something that does not fit.
+            _Failed: as :meth:`answer`.
         """
         fields = self.answer()["fields"]
         try:
@@ -87,79 +100,84 @@ class _Client:
     def _gone(self) -> FedFactoryError:
         self.process.join(_STOP_SECONDS)
         return FedFactoryError(
-            f"the process of client {self.name} ended (exit code {self.process.exitcode}); start the job again, it goes"
-            " on from its last checkpoint"
+            f"the process of client {self.spec.client} ended (exit code {self.process.exitcode}); start the job again, "
+            "it goes on from its last checkpoint"
         )
 
 
 def train(
-    server: Server, sites: Sequence[ClientSpec], identity: str, work: Path, workers: int, progress: Progress
+    server: Server, clients: Sequence[ClientSpec], identity: str, work: Path, workers: int, progress: Progress
 ) -> None:
     """Train what a server and its clients train, or go on with it from the last checkpoint.
 
     Args:
-        server: the aggregator before the first round; after the last one when this returns.
-        sites: one task per client, in the order of the server's; ``work`` of each then holds its ``ledger.csv`` and
-            ``losses.csv``.
+        server: before the first round; after the last one when this returns.
+        clients: in the order of the server's; ``work`` of each then holds its ``ledger.csv`` and ``losses.csv``.
         identity: digest of code and configuration; checkpoints of another one are not continued.
-        work: folder for the aggregator's checkpoints; remains for the caller to remove.
+        work: folder for the server's checkpoints; remains for the caller to remove.
         workers: clients that train at the same time; does not change the result.
         progress: updated after every round.
 
     Raises:
         FedFactoryError: bad data at a client, or a client that does not answer.
     """
-    import torch
-
     # The means of many small arrays: a second thread would only wait, on a core that a client needs.
     torch.set_num_threads(1)
-    checkpoints = Checkpoints(work / "aggregator", identity)
-    clients = [_start(task, server.rounds) for task in sites]
+    checkpoints = Checkpoints(work / "server", identity)
+    ends = [_start(spec, server.rounds) for spec in clients]
     try:
-        _resume(server, checkpoints, clients)
+        _resume(server, checkpoints, ends)
         while not server.finished:
-            _round(server, clients, workers)
+            _round(server, ends, workers)
             if server.checkpoint_due:
-                _checkpoint(server, checkpoints, clients)
+                _checkpoint(server, checkpoints, ends)
             progress.update(server.round_number, server.rounds.total, "rounds")
-        for client in clients:
-            client.send({"do": "stop"})
+        for end in ends:
+            end.send({"do": "stop"})
+    except _Failed as failed:
+        raise _explained(failed) from None
     finally:
-        for client in clients:
-            client.pipe.close()
-        for client in clients:
-            client.process.join(_STOP_SECONDS)
-            client.process.kill()
+        for end in ends:
+            end.pipe.close()
+        for end in ends:
+            end.process.join(_STOP_SECONDS)
+            end.process.kill()
 
 
-def publish_records(sites: Sequence[ClientSpec], folder: Path) -> None:
+def _explained(failed: _Failed) -> FedFactoryError:
+    """What the person who runs all clients on this machine can read in the failed one's own log."""
+    story = read_own_log(Path(failed.spec.work))
+    return FedFactoryError(f"client {failed.spec.client}: {failed.sentence if story is None else story}")
+
+
+def publish_records(clients: Sequence[ClientSpec], folder: Path) -> None:
     """Copy what the clients of a training wrote down to ``<folder>/sites/<client>``."""
-    for task in sites:
-        own = folder / "sites" / task.client
+    for spec in clients:
+        own = folder / "sites" / spec.client
         own.mkdir(parents=True)
         for name in RECORDS:
-            shutil.copyfile(Path(task.work) / name, own / name)
+            shutil.copyfile(Path(spec.work) / name, own / name)
 
 
-def _start(task: ClientSpec, rounds: Rounds) -> _Client:
+def _start(spec: ClientSpec, rounds: Rounds) -> _ClientEnd:
     # Clients are forked from a process that has imported what they need, and has seen no data.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "fedfactory.federation.client_process", CLIENTS[task.kind]])
+    context.set_forkserver_preload(["torch", "fedfactory.federation.client_process", spec.module])
     ours, theirs = context.Pipe()
     # Read by the libraries when the fork server loads them; the number of threads changes the last bits of a sum.
     settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(task))), daemon=True)
+    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(spec))), daemon=True)
     process.start()
     theirs.close()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    return _Client(task.client, process, ours, rounds)
+    return _ClientEnd(spec, process, ours, rounds)
 
 
-def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]) -> None:
-    """Go back to the last round for which every party has a checkpoint; round 0 needs none."""
+def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_ClientEnd]) -> None:
+    """Go back to the last round for which server and clients all have a checkpoint; round 0 needs none."""
     common = set(checkpoints.rounds())
     for client in clients:
         common &= set(client.answer()["rounds"])
@@ -172,7 +190,7 @@ def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]
         client.answer()
 
 
-def _round(server: Server, clients: Sequence[_Client], workers: int) -> None:
+def _round(server: Server, clients: Sequence[_ClientEnd], workers: int) -> None:
     answers: dict[str, dict[int, Message]] = {}
     for phase in server.phases:
         answers[phase] = _phase(server, clients, workers, phase, answers)
@@ -181,7 +199,7 @@ def _round(server: Server, clients: Sequence[_Client], workers: int) -> None:
 
 def _phase(
     server: Server,
-    clients: Sequence[_Client],
+    clients: Sequence[_ClientEnd],
     workers: int,
     phase: str,
     earlier: Mapping[str, Mapping[int, Message]],
@@ -202,7 +220,7 @@ def _phase(
     return found
 
 
-def _checkpoint(server: Server, checkpoints: Checkpoints, clients: Sequence[_Client]) -> None:
+def _checkpoint(server: Server, checkpoints: Checkpoints, clients: Sequence[_ClientEnd]) -> None:
     for client in clients:
         client.send({"do": "checkpoint", "round": server.round_number})
     for client in clients:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
@@ -59,7 +61,7 @@ def mixed(images: np.ndarray, amplitudes: np.ndarray, ratios: np.ndarray) -> np.
     return np.fft.ifft2(np.fft.ifftshift(spectrum, axes=(-2, -1)), axes=(-2, -1)).real.astype(np.float32)
 
 
-def _window(size: int, b: int) -> tuple[slice | type(Ellipsis), ...]:
+def _window(size: int, b: int) -> tuple[Any, ...]:
     middle = size // 2
     part = slice(middle - b, middle + b + 1)
     return (..., part, part)

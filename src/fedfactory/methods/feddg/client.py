@@ -78,8 +78,9 @@ class LabelledSlices:
         if not volumes:
             raise FedFactoryError(f"{view.folder} has no labelled training volume, and FedDG trains on labels")
         images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
-        images, labels = deformed(images, copies, seed, labels)
-        return cls(smaller(images, size), resize_labels(labels, size))
+        images, masks = deformed(images, copies, seed, labels)
+        assert masks is not None
+        return cls(smaller(images, size), resize_labels(masks, size))
 
 
 class FedDGClient:
@@ -115,12 +116,12 @@ class FedDGClient:
         self._network = FeatureUNet(p.features, classes).to(device)
         self._adam = torch.optim.Adam(self._network.parameters(), lr=p.learning_rate)
         self._device = device
-        fields = {WEIGHTS: self._network.state_dict(), AMPLITUDES: self._share}
+        fields: dict[str, Any] = {WEIGHTS: self._network.state_dict(), AMPLITUDES: self._share}
         fields[OTHERS] = {name: self._share for name in clients if name != client}
         self.allowlist = Allowlist.of(tuple(clients), **fields)
         content = hashlib.sha256()
         for array in (slices.images, slices.labels, share):
-            content.update(np.ascontiguousarray(array))
+            content.update(np.ascontiguousarray(array).data)
         self.fingerprint = content.hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
@@ -157,7 +158,8 @@ class FedDGClient:
             )
         self._adam.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)
+        if self._p.clip is not None:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._p.clip)
         self._adam.step()
         return float(loss.detach())
 

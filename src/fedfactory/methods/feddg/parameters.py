@@ -9,9 +9,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from fedfactory.config.parameters import STRICT, Count, Positive, Weight, read
-from fedfactory.errors import FedFactoryError
-
-_FEWEST_STAGES = 2
 
 
 @dataclass(frozen=True)
@@ -21,25 +18,25 @@ class FedDGParameters:
     Attributes:
         image_size: edge of the images that the network reads; that of the stores or a part of it.
         features: channels of each resolution of the U-Net, finest first.
-        rounds: of the federation.
+        rounds: rounds of the federation.
         local_steps: steps of a client in a round.
         checkpoint_every: rounds from one checkpoint to the next.
         deadline: seconds until a silent client is given up.
         batch: slices of a step.
         copies: how often each labelled slice occurs, as it is and deformed; 1 for the slices alone.
         learning_rate: learning rate (Adam).
-        inner_learning_rate: of the first part of an episode, a step of plain gradient descent.
+        inner_learning_rate: learning rate of the first part of an episode, a step of plain gradient descent.
         gradient_order: ``first`` takes the inner gradient as a constant, as the authors' code does; ``second``
             differentiates it.
         window: share L of the spectrum whose amplitudes are exchanged.
         bank: slices whose amplitudes a client gives away, evenly picked.
         contrast: weight of the boundary contrast.
-        clip: largest norm of the gradient.
+        clip: largest norm of the gradient; null for any.
     """
 
     __pydantic_config__ = STRICT
     image_size: Count
-    features: tuple[Count, ...]
+    features: Annotated[tuple[Count, ...], Field(min_length=2)]
     rounds: Count
     local_steps: Count
     batch: Annotated[int, Field(ge=2)]
@@ -50,7 +47,7 @@ class FedDGParameters:
     window: Annotated[float, Field(gt=0, lt=0.5)]
     bank: Count
     contrast: Weight
-    clip: Positive
+    clip: Positive | None
     checkpoint_every: Count
     deadline: Count
 
@@ -65,7 +62,4 @@ class FedDGParameters:
         Raises:
             FedFactoryError: a missing or unknown key, or a value of the wrong type or range.
         """
-        p = read(cls, values, key)
-        if len(p.features) < _FEWEST_STAGES:
-            raise FedFactoryError(f"key '{key}.features': give {_FEWEST_STAGES} resolutions or more")
-        return p
+        return read(cls, values, key)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.methods.contract import Trained
+from fedfactory.methods.feddg import client as feddg_client
 from fedfactory.methods.feddg.amplitude import half_width
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS
 from fedfactory.methods.feddg.network import FeatureUNet
@@ -30,7 +32,7 @@ from fedfactory.training.seeds import derive_seed
 
 
 class FedDGServer(Server):
-    """The aggregator: it averages models, and hands every client the others' shares of the amplitude bank."""
+    """The server: it averages models, and hands every client the others' shares of the amplitude bank."""
 
     phases = (LOOKS, TRAIN)
 
@@ -59,12 +61,12 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights, b = initial_weights(p, classes, cell.seed), half_width(p.image_size, p.window)
-    fields = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
+    fields: dict[str, Any] = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
     advice = f"lower 'learning_rate' or 'inner_learning_rate' in '{cell.key}'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
     card = {"features": list(p.features), "classes": classes, "image_size": p.image_size}
-    cell.train(server, out, card, progress)
+    cell.train(server, feddg_client.__name__, out, card, progress)
 
 
 def initial_weights(p: FedDGParameters, classes: int, seed: int) -> dict[str, torch.Tensor]:

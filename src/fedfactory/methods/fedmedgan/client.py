@@ -36,7 +36,7 @@ def phases_of(local_steps: int) -> tuple[str, ...]:
     return (*steps, TRAIN)
 
 
-class FedMedGanParty:
+class FedMedGanClient:
     """See :class:`fedfactory.federation.client.FederatedClient`.
 
     Args:
@@ -69,9 +69,9 @@ class FedMedGanParty:
             "discriminator": torch.optim.Adam(self._discriminator.parameters(), lr=p.learning_rate, betas=_BETAS),
         }
         batch = torch.zeros(p.batch, *images.shape[1:])
-        fields = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
+        fields: dict[str, Any] = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}
         self.allowlist = Allowlist.of(tuple(clients), **fields)
-        self.fingerprint = hashlib.sha256(images.numpy()).hexdigest()
+        self.fingerprint = hashlib.sha256(images.numpy().data).hexdigest()
 
     def announcement(self) -> Mapping[str, Any]:
         """Its name."""
@@ -140,7 +140,7 @@ class FedMedGanParty:
         return {**found, "discriminator": self._discriminator_loss, "gradient norm": self._gradient_norm}
 
 
-def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: str) -> FedMedGanParty:
+def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: str) -> FedMedGanClient:
     """Open a client's store.
 
     Args:
@@ -155,4 +155,4 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     p = FedMedGanParameters.from_mapping(arguments["parameters"], "parameters")
     volumes = ClientView(Path(arguments["data"])).unlabelled_images()
     images = torch.from_numpy(np.concatenate([np.asarray(volume.images) for volume in volumes]))[:, None]
-    return FedMedGanParty(client, arguments["clients"], images, p, seed, device)
+    return FedMedGanClient(client, arguments["clients"], images, p, seed, device)

@@ -16,10 +16,10 @@ class FedMedGanParameters:
     Attributes:
         base: the method whose source model segments translated images.
         width: channels of the first layers of generators and discriminators.
-        downsamplings: of the generators' resolution.
+        downsamplings: halvings of the generators' resolution.
         blocks: residual blocks of the generators.
-        layers: of the discriminators, each of which halves the resolution.
-        rounds: of the federation.
+        layers: layers of the discriminators, each of which halves the resolution.
+        rounds: rounds of the federation.
         local_steps: steps at both clients in a round, after which their generators are averaged.
         batch: images of a step.
         learning_rate: learning rate (Adam, betas 0.5 and 0.999).

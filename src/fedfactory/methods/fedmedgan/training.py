@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.fedmedgan import client as fedmedgan_client
 from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, phases_of
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
@@ -27,7 +29,7 @@ from fedfactory.training.seeds import derive_seed
 
 
 class FedMedGanServer(Server):
-    """The aggregator: it averages generators, and carries translated images and gradients from one to the other.
+    """The server: it averages generators, and carries translated images and gradients from one to the other.
 
     Args:
         rounds: how long, and with whom.
@@ -72,8 +74,10 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, size, size)
     advice = f"lower '{cell.key}.learning_rate'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
-    allowlist = Allowlist.of(clients, **{WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch})
-    cell.train(FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps), out, {}, progress)
+    fields: dict[str, Any] = {WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch}
+    allowlist = Allowlist.of(clients, **fields)
+    server = FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps)
+    cell.train(server, fedmedgan_client.__name__, out, {}, progress)
 
 
 def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:
@@ -125,4 +129,5 @@ def read_generator(model: Path, device: str) -> Generator:
         ) from None
     generators = make_generators(p).to(device)
     load_weights(generators, model / "weights.pt", device)
-    return generators.requires_grad_(False).eval()[TO_SOURCE]
+    chosen: Any = generators.requires_grad_(False).eval()[TO_SOURCE]
+    return chosen

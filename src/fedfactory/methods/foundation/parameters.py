@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fedfactory.config.parameters import STRICT, Count, Positive, Schedule
-from fedfactory.errors import FedFactoryError
+from pydantic import Field
+
+from fedfactory.config.parameters import STRICT, Count, OneOf, Positive, Schedule
 from fedfactory.methods.foundation.tasks import FAMILIES
 
 
@@ -14,7 +16,7 @@ class PretrainingParameters:
     """Pre-training on procedural tasks.
 
     Attributes:
-        families: of tasks, names in :data:`fedfactory.methods.foundation.tasks.FAMILIES`.
+        families: kinds of tasks.
         acquired: whether images look as if a scanner had taken them.
         pool: how many tasks are drawn in all; every step takes some of them.
         samples: images of each task.
@@ -25,7 +27,7 @@ class PretrainingParameters:
     """
 
     __pydantic_config__ = STRICT
-    families: tuple[str, ...]
+    families: Annotated[tuple[Annotated[str, OneOf(tuple(FAMILIES))], ...], Field(min_length=1)]
     acquired: bool
     pool: Count
     samples: Count
@@ -33,14 +35,3 @@ class PretrainingParameters:
     learning_rate: Positive
     schedule: Schedule
     held_out: Count
-
-    def check(self, key: str) -> None:
-        """Check names.
-
-        Raises:
-            FedFactoryError: a family that does not exist, or none.
-        """
-        unknown = [name for name in self.families if name not in FAMILIES]
-        if unknown or not self.families:
-            wrong = f"'{unknown[0]}' is unknown" if unknown else "is empty"
-            raise FedFactoryError(f"key '{key}.families': {wrong}; known are {', '.join(FAMILIES)}")

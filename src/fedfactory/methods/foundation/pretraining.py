@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Episodes:
         return Episodes(self.images[chosen], self.masks[chosen])
 
 
-Segment = Callable[[nn.Module, Episodes, torch.Generator | None], tuple[Tensor, Tensor]]
+Segment = Callable[[Any, Episodes, torch.Generator | None], tuple[Tensor, Tensor]]
 """(network, tasks, stream of random prompts, or None for those of inference) -> logits and masks (n, 1, S, S)."""
 
 
@@ -79,7 +80,7 @@ def pretrain(
         The training's history, and mean Dice on tasks that neither trained nor chose the network: ``before``, with the
         weights that it began with, and ``after``; by way of segmenting, that of the training is called ``as_trained``.
     """
-    device = next(network.parameters()).device
+    device = str(next(network.parameters()).device)
     train, choose, judge = (
         make_episodes(p, size, count, derive_seed("tasks", name, seed), device)
         for name, count in (("train", p.pool), ("choose", p.held_out), ("judge", p.held_out))

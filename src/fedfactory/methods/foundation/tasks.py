@@ -87,7 +87,7 @@ def draw_task(families: Sequence[str], size: int, stream: np.random.Generator, a
         stream: of the draws.
         acquired: whether images are blurred, shaded and noisy as if a scanner had taken them.
     """
-    geometry = FAMILIES[families[stream.integers(len(families))]](size, stream)
+    geometry = FAMILIES[families[int(stream.integers(len(families)))]](size, stream)
     return Task(geometry, _appearance(stream, acquired))
 
 

@@ -15,9 +15,6 @@ class NnunetCells(Cells):
         scratch: names of the methods that are trained on the source alone.
     """
 
-    def _read(self, method: str, setup: str) -> NnunetParameters:
-        return NnunetParameters.from_mapping(self._values(method, setup), f"key '{key_of(method)}'")
-
     def _check(self) -> None:
         bases = {name: next(iter(own.values())).base for name, own in self.parameters.items()}
         self.tuned = [name for name, base in bases.items() if base]
@@ -36,7 +33,9 @@ class NnunetCells(Cells):
 
     def base_model(self, wildcards: Any) -> str:
         """The source model that a fine-tuned method starts from."""
-        return self.source_model(wildcards, self._of(wildcards).base)
+        base = self._of(wildcards).base
+        assert base is not None, "the rule is for methods with a base"
+        return self.source_model(wildcards, base)
 
     def model(self, wildcards: Any) -> str:
         """The model that predicts a cell: its own if fine-tuned, else the one of the setup's source."""

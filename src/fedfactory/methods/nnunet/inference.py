@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def make_segmenter(model: Model, device: str, test_time_mirroring: bool) -> Segm
     return segment
 
 
-def _network(model: Model, plans: object, configuration: object) -> object:
+def _network(model: Model, plans: Any, configuration: Any) -> Any:
     """Build the model's network, without weights, as its trainer builds it."""
     from fedfactory.methods.nnunet import _trainer
 

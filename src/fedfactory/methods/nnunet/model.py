@@ -93,8 +93,8 @@ def adapted(plans: Mapping[str, Any], parameters: NnunetParameters) -> dict[str,
     Raises:
         FedFactoryError: more stages than planned (the patch could not be pooled that often), or fewer than three.
     """
-    plans = copy.deepcopy(dict(plans))
-    configuration = plans["configurations"][CONFIGURATION]
+    own = copy.deepcopy(dict(plans))
+    configuration = own["configurations"][CONFIGURATION]
     if parameters.batch_size is not None:
         configuration["batch_size"] = parameters.batch_size
     if parameters.features_per_stage is not None:
@@ -110,4 +110,4 @@ def adapted(plans: Mapping[str, Any], parameters: NnunetParameters) -> dict[str,
         for key in ("kernel_sizes", "strides", "n_conv_per_stage"):
             network[key] = network[key][:stages]
         network["n_conv_per_stage_decoder"] = network["n_conv_per_stage_decoder"][: stages - 1]
-    return plans
+    return own

@@ -77,8 +77,8 @@ def read_plan(plan_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def preprocess_for(
     plans: Mapping[str, Any],
     dataset_json: Mapping[str, Any],
-    train: Sequence[Volume],
-    validation: Sequence[Volume],
+    train: Sequence[Any],
+    validation: Sequence[Any],
     preprocessed: Path,
 ) -> None:
     """Preprocess other cases with the plans of an existing model, in the layout that `plan` writes.

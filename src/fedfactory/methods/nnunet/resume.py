@@ -48,7 +48,8 @@ def restore(trainer: BenchmarkTrainer, state: Mapping[str, Any]) -> None:
 
 def _random_numbers() -> dict[str, Any]:
     version, words, normal = random.getstate()
-    _, keys, place, has_normal, cached = np.random.get_state()
+    state: Any = np.random.get_state()
+    _, keys, place, has_normal, cached = state
     return {
         "python": [version, list(words), normal],
         "numpy": [keys.tolist(), place, has_normal, cached],

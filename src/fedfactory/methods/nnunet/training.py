@@ -48,6 +48,7 @@ def train(
         raise FedFactoryError("These parameters are of a fine-tuned model (base is set): use finetune, not train.")
     plans, dataset_json = read_plan(plan_dir)
     plans = adapted(plans, parameters)
+    assert parameters.epochs is not None and parameters.initial_lr is not None, "checked where there is no base"
     schedule = FinetuningSchedule(parameters.epochs, parameters.initial_lr)
 
     def report(figures: Mapping[str, float]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -38,12 +38,12 @@ class Architecture:
         generator = factory.generator
         means = torch.zeros(2, generator.n_styles, generator.latent)
         translator = Translator(generator, self.encoder, means, self.zoom, factory.silence())
-        return translator.to(device=factory.device, memory_format=torch.channels_last)
+        return _channels_last(translator, factory.device)
 
     def branch(self, translator: Translator) -> SegmentationBranch:
         """A branch as torch's global generator draws it."""
         branch = SegmentationBranch(translator.map_channels, self.hidden, len(self.classes))
-        return branch.to(device=translator.means.device, memory_format=torch.channels_last)
+        return _channels_last(branch, translator.means.device)
 
     def networks(self, factory: Factory, seed: int) -> tuple[Translator, SegmentationBranch]:
         """Both, drawn from a seed; the global generator stays as it was."""
@@ -51,3 +51,8 @@ class Architecture:
             torch.manual_seed(seed)
             translator = self.translator(factory)
             return translator, self.branch(translator)
+
+
+def _channels_last(network: Any, device: Any) -> Any:
+    """The network on a device, its weights as the factory's layers read images."""
+    return network.to(device=device, memory_format=torch.channels_last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,10 +47,10 @@ class SegmentationBranch(nn.Module):
         Returns:
             Logits (batch, classes + 1, size, size).
         """
-        sums: dict[int, Tensor] = defaultdict(int)
+        sums: dict[int, Any] = defaultdict(int)
         for layer, x in zip(self.layers, maps, strict=True):
             sums[x.shape[-1]] = sums[x.shape[-1]] + layer(x)
-        total = 0
+        total: Any = 0
         for edge, x in sums.items():
             total = total + (
                 x if edge == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +78,7 @@ class ContentGate(nn.Module):
         self.project = nn.Conv2d(features, maps, 1)
         self.gates = nn.Conv2d(2 * maps, 2 * maps, 3, padding=1)
         self.candidate = nn.Conv2d(2 * maps, maps, 3, padding=1)
+        assert self.gates.bias is not None
         nn.init.constant_(self.gates.bias[maps:], _FIRST_MASK)
 
     def forward(self, x: Tensor, features: Tensor, ramp: float) -> Tensor:
@@ -168,7 +170,8 @@ class Encoder(nn.Module):
         # Channels last: twice as fast on a CPU, and what the factory's layers read.
         x = self.stem_norm(self.stem(images.contiguous(memory_format=torch.channels_last)), domain)
         content, pooled = {}, []
-        for number, stage in enumerate(self.stages):
+        stages: Any = self.stages
+        for number, stage in enumerate(stages):
             for block in stage:
                 x = block(x, domain)
             content[x.shape[-1]] = x

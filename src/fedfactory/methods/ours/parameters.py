@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, Share, Weight, read
-from fedfactory.errors import FedFactoryError
+from fedfactory.config.sentences import Misfit
 from fedfactory.methods.ours.perceptual import PerceptualParameters
 
 
@@ -19,7 +19,7 @@ class EncoderNetworkParameters:
 
     Attributes:
         image_size: edge of the images that it reads.
-        channels: of its stages; the first keeps the image's edge, every other one halves it. At least four.
+        channels: channels of its stages; the first keeps the image's edge, every other one halves it. At least four.
         blocks: residual blocks of each stage; 0 for a first stage of the stem alone.
         inject_from: smallest resolution of the factory's maps that content features may replace.
     """
@@ -30,18 +30,15 @@ class EncoderNetworkParameters:
     blocks: tuple[Natural, ...]
     inject_from: Count
 
-    def check(self, key: str) -> None:
+    def __post_init__(self) -> None:
         """Check what one value demands of another."""
         if len(self.channels) < 4 or len(self.channels) != len(self.blocks):
-            raise FedFactoryError(
-                f"key '{key}.channels': give at least four stages, and one entry of 'blocks' for each"
-            )
+            raise Misfit("channels", "give at least four stages, and one entry of 'blocks' for each")
         if 0 in self.blocks[1:]:
-            raise FedFactoryError(f"key '{key}.blocks': only the first stage may have none")
-        if not 0 < self.image_size < 4096 or self.image_size % (1 << len(self.channels) - 1):
-            raise FedFactoryError(
-                f"key '{key}.image_size': {self.image_size} cannot be halved {len(self.channels) - 1} times; change it"
-            )
+            raise Misfit("blocks", "only the first stage may have none")
+        halvings = len(self.channels) - 1
+        if not self.image_size < 4096 or self.image_size % (1 << halvings):
+            raise Misfit("image_size", f"{self.image_size} cannot be halved {halvings} times; change it")
 
 
 @dataclass(frozen=True)
@@ -90,13 +87,13 @@ class SyntheticParameters:
         volumes: how many; each has a z of its own.
         between: slices from one position bin to the next (10 in the paper's code).
         tolerance: a slice is dropped if it is reconstructed worse, or segmented with more doubt, than this many times
-            the worst of the source's own validation slices.
+            the worst of the source's own validation slices; null keeps all.
     """
 
     __pydantic_config__ = STRICT
     volumes: Count
     between: Count
-    tolerance: Positive
+    tolerance: Positive | None
 
 
 @dataclass(frozen=True)
@@ -132,9 +129,9 @@ class SourceParameters:
         hidden: channels of the hidden layers of S.
         batch: images of a step.
         copies: how often each training slice occurs, as it is and deformed; 1 for the slices alone.
-        jitter: strength of random contrast, brightness and noise (:func:`fedfactory.methods.ours.samples.jittered`).
+        jitter: strength of random contrast, brightness and noise.
         schedule: length and rates.
-        weights: of the losses.
+        weights: weights of the losses.
         perceptual: LPIPS in use.
     """
 
@@ -180,7 +177,7 @@ class TargetParameters:
         symmetries: what all images of a step are moved by: ``none``, left-right or not (``mirror``), or one of the
             eight of the ``square``.
         schedule: length and rates.
-        weights: of the losses.
+        weights: weights of the losses.
         field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), the
             magnification that the ``factory`` learned, or whichever of these and the size of the labels in M_t a short
             trial finds best on the validation volumes (``validated``; without them the factory's).
@@ -189,7 +186,7 @@ class TargetParameters:
         trial: steps of a trial.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
-        labelled_slices: how many slices of M_t are used; None for all.
+        labelled_slices: how many slices of M_t are used; null for all.
         validation: ``full``: Dice on the target's labelled validation volumes selects the checkpoint (paper);
             ``none``: the last one is taken, and no label but those of M_t is ever read.
         source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
@@ -214,6 +211,24 @@ class TargetParameters:
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"
 
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        batch = self.batch
+        if self.source_samples == "real" and batch.pairs:
+            raise Misfit("batch.pairs", "must be 0 with real source samples, which have no z")
+        if self.pairs_by_trial and not (batch.pairs and batch.labelled and self.validation == "full"):
+            raise Misfit(
+                "pairs_by_trial",
+                "needs pairs and slices of M_t in 'batch', and 'validation: full'; set it to false",
+            )
+        if not (batch.labelled or batch.unlabelled or batch.pairs):
+            raise Misfit("batch", "holds no image of the target; give 'unlabelled' or 'pairs'")
+        if (self.labelled_slices == 0) != (batch.labelled == 0):
+            raise Misfit(
+                "batch.labelled",
+                "every batch holds at least one slice of M_t, and none where 'labelled_slices' is 0",
+            )
+
 
 @dataclass(frozen=True)
 class AdaptationParameters:
@@ -221,7 +236,7 @@ class AdaptationParameters:
 
     Attributes:
         target: the adaptation of every target.
-        source: its own source branch; None if it uses that of ``base``.
+        source: its own source branch; null if it uses that of ``base``.
         synthetic: the synthetic source set that comes with the source branch.
         look: how targets outside the federation find their look for it.
         base: the method whose source branch it uses.
@@ -234,6 +249,14 @@ class AdaptationParameters:
     look: LookParameters | None = None
     base: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        if (self.source is None) == (self.base is None):
+            raise Misfit("", "give either 'source' (a source branch of its own) or 'base' (whose it uses)")
+        for name in ("synthetic", "look"):
+            if (getattr(self, name) is None) != (self.source is None):
+                raise Misfit(name, "belongs to a source branch of its own, and every such has it")
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
         """Check a method's parameters.
@@ -245,37 +268,4 @@ class AdaptationParameters:
         Raises:
             FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
         """
-        parameters = read(cls, values, key)
-        if (parameters.source is None) == (parameters.base is None):
-            raise FedFactoryError(
-                f"key '{key}': give either 'source' (a source branch of its own) or 'base' (whose it uses)"
-            )
-        target, batch = parameters.target, parameters.target.batch
-        for name in ("synthetic", "look"):
-            if (getattr(parameters, name) is None) != (parameters.source is None):
-                raise FedFactoryError(
-                    f"key '{key}.{name}': belongs to a source branch of its own, and every such has it"
-                )
-        if target.source_samples == "real" and batch.pairs:
-            raise FedFactoryError(
-                f"key '{key}.target.batch.pairs': must be 0 with real source samples, which have no z"
-            )
-        if target.pairs_by_trial and not (batch.pairs and batch.labelled and target.validation == "full"):
-            raise FedFactoryError(
-                f"key '{key}.target.pairs_by_trial': needs pairs and slices of M_t in 'batch', and 'validation: full'; "
-                "set it to false"
-            )
-        if not (batch.labelled or batch.unlabelled or batch.pairs):
-            raise FedFactoryError(
-                f"key '{key}.target.batch': holds no image of the target; give 'unlabelled' or 'pairs'"
-            )
-        if parameters.source is not None:
-            parameters.source.encoder.check(f"{key}.source.encoder")
-            # What may not be given together, and the name, is checked where the loss is.
-            PerceptualParameters.from_mapping(asdict(parameters.source.perceptual), f"{key}.source.perceptual")
-        if (target.labelled_slices == 0) != (batch.labelled == 0):
-            raise FedFactoryError(
-                f"key '{key}.target.batch.labelled': every batch holds at least one slice of M_t, and none where "
-                "'labelled_slices' is 0"
-            )
-        return parameters
+        return read(cls, values, key)

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
+from fedfactory.config.parameters import STRICT, OneOf, read
 from fedfactory.errors import FedFactoryError
-from fedfactory.storage.weights_choice import check_choice
+from fedfactory.storage.weights_choice import WeightsChoice
 
 if TYPE_CHECKING:
     from fedfactory.methods.ours.perceptual_networks import Perceptual
@@ -28,7 +29,7 @@ _ADVICE = f"download https://download.pytorch.org/models/{_ALEXNET_FILE} where t
 
 
 @dataclass(frozen=True)
-class PerceptualParameters:
+class PerceptualParameters(WeightsChoice):
     """Which perceptual loss.
 
     Attributes:
@@ -37,13 +38,13 @@ class PerceptualParameters:
             metric, for tests of the machinery.
         checkpoint: file of AlexNet's weights as torchvision publishes them; only for ``lpips-alexnet``, which cannot
             be loaded without.
-        sha256: digest that the file must have; None: that of torchvision's file.
+        sha256: digest that the file must have; null: that of torchvision's file.
     """
 
-    __pydantic_config__ = {"extra": "forbid", "strict": True}
-    name: str
-    checkpoint: str | None = None
-    sha256: str | None = None
+    FROM_FILE: ClassVar[str] = ALEXNET
+    REFUSAL: ClassVar[str] = "reads no file of the user"
+    __pydantic_config__ = STRICT
+    name: Annotated[str, OneOf(NAMES)]
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
@@ -56,7 +57,7 @@ class PerceptualParameters:
         Raises:
             FedFactoryError: an unknown loss or key, a value of the wrong type, or a file for a stand-in.
         """
-        return cls(*check_choice(values, key, "perceptual loss", NAMES, ALEXNET, "reads no file of the user"))
+        return read(cls, values, key)
 
 
 def load_perceptual(parameters: PerceptualParameters, device: str) -> Perceptual:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lpips
 import torch
@@ -41,6 +42,8 @@ class Perceptual(nn.Module):
         self.trunk, self.name, self.digest = trunk, name, digest
         # No dropout as in lpips, where it is there to train the heads.
         self.heads = nn.ParameterList(head.detach().clone() for head in heads)
+        self.mean: Tensor
+        self.deviation: Tensor
         self.register_buffer("mean", mean.reshape(3, 1, 1).clone(), persistent=False)
         self.register_buffer("deviation", deviation.reshape(3, 1, 1).clone(), persistent=False)
         self.requires_grad_(False).eval()
@@ -71,10 +74,11 @@ class Perceptual(nn.Module):
             )
         with torch.no_grad():
             wanted = [lpips.normalize_tensor(features) for features in self.taps(targets)]
-        return sum(
+        distance: Any = sum(
             torch.dot((lpips.normalize_tensor(features) - constant).square().mean((0, 2, 3)), head)
             for features, constant, head in zip(self.taps(images), wanted, self.heads, strict=True)
         )
+        return distance
 
 
 def alexnet(file: Path, name: str, digest: str) -> Perceptual:
@@ -127,7 +131,8 @@ def squeezenet_of(encoder: Encoder, name: str) -> Perceptual:
     """
     # (x + 1) scale / 2 - mean, divided by the deviation, written with a mean and a deviation for x in [-1, 1].
     mean, deviation = 2 * encoder.mean / encoder.scale - 1, 2 * encoder.deviation / encoder.scale
-    trunk = _SqueezeNetTaps(encoder.network)
+    network: Any = encoder.network
+    trunk = _SqueezeNetTaps(network)
     return Perceptual(trunk, _heads(_lpips("squeeze")), mean, deviation, name, encoder.digest)
 
 

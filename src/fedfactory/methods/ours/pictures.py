@@ -100,12 +100,11 @@ def _panel(
 ) -> Panel:
     """Images and labels of one size, so that contours lie where they belong."""
     size = max(image.shape[-1], truth.shape[-1])
-    planes = [
-        _enlarged(image, size),
-        _enlarged(truth, size),
-        None if prediction is None else _enlarged(prediction, size),
-    ]
-    return Panel(*(None if plane is None else as_picture(plane, orientation) for plane in planes))
+    return Panel(
+        as_picture(_enlarged(image, size), orientation),
+        as_picture(_enlarged(truth, size), orientation),
+        None if prediction is None else as_picture(_enlarged(prediction, size), orientation),
+    )
 
 
 def _enlarged(plane: np.ndarray, size: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Samples:
     """
 
     images: Tensor
-    labels: Tensor | None
+    labels: Any
 
     def __len__(self) -> int:
         return len(self.images)

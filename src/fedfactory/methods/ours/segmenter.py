@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,11 +100,12 @@ class Compared:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Segment slices (n, S, S) float32 in [-1, 1] of one case as labels (n, S, S) uint8."""
         found = self.segment.by_branch(images)
-        masks = [probabilities.argmax(1) for probabilities in found.values()]
-        self.agreement.append(mean_foreground_dice(*masks, n_classes=found[TARGET].shape[1] - 1))
+        first, second = (probabilities.argmax(1) for probabilities in found.values())
+        self.agreement.append(mean_foreground_dice(first, second, n_classes=found[TARGET].shape[1] - 1))
         return mean_of(found, self.read).argmax(1).astype(np.uint8)
 
 
 def mean_of(probabilities: Mapping[int, np.ndarray], labels: Sequence[int]) -> np.ndarray:
     """Mean of the probabilities of some branches, (n, classes + 1, S, S) float32."""
-    return sum(probabilities[label] for label in labels) / len(labels)
+    mean: Any = sum(probabilities[label] for label in labels) / len(labels)
+    return mean

@@ -167,4 +167,5 @@ def assess(
         edge = min(found.image.shape[-1], read.shape[-1])
         errors.append((resize(found.image, edge) - resize(read, edge)).square().mean((1, 2, 3)).sqrt()[:count])
         doubts.append((1 - largest).mean((1, 2))[:count])
-    return tuple(torch.cat(part).cpu().numpy() for part in (labels, errors, doubts))
+    mask, error, doubt = (torch.cat(part).cpu().numpy() for part in (labels, errors, doubts))
+    return mask, error, doubt

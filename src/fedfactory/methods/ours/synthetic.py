@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,8 @@ def make_synthetic_set(
     z, volume, position = sample_volumes(factory, look, p, seed)
     images = factory.render(look.styles(factory, z[volume.to(z.device)], position), look.zoom)
     labels, error, doubt = assess(images)
-    bad, unsure = (found > p.tolerance * limits[name] for name, found in (("error", error), ("doubt", doubt)))
+    tolerance = math.inf if p.tolerance is None else p.tolerance
+    bad, unsure = (found > tolerance * limits[name] for name, found in (("error", error), ("doubt", doubt)))
     kept = ~(bad | unsure)
     counts = {"sampled": len(images), "kept": int(kept.sum()), "badly reconstructed": int(bad.sum())}
     counts["in doubt"] = int(unsure.sum())

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -185,7 +186,8 @@ class Step:
         if data.labelled is not None:
             chosen = data.labelled.draw(counts.labelled, stream)
             target = [data.labelled.images[chosen]], [data.labelled.labels[chosen]]
-        paired, counterparts = [None, None], [None, None]
+        paired: list[Any] = [None, None]
+        counterparts: list[Any] = [None, None]
         if data.pairs is not None:
             chosen = data.source.draw(counts.pairs, stream)
             sides = [data.source.images[chosen], data.pairs.images[chosen]]

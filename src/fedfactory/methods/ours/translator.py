@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -49,7 +50,9 @@ class Translator(nn.Module):
         silence: Sequence[Tensor] | None,
     ):
         super().__init__()
-        widths = [conv.bias.shape[0] for conv in generator.convs]
+        convs: Any = generator.convs
+        widths = [conv.bias.shape[0] for conv in convs]
+        self.means: Tensor
         edges = _edges(generator)
         channels = {edge: width for edge, width in zip(edges, widths, strict=True) if edge >= p.inject_from}
         self.encoder = Encoder(p, generator.n_styles, generator.latent, channels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fedfactory.config.run import TABLE1
+from fedfactory.config.models import TABLE1
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import key_of
 from fedfactory.methods.foundation.cells import FoundationCells

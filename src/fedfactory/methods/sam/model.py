@@ -49,16 +49,19 @@ def pretrain_sam(
         out: folder of the model; written whole or not at all.
         progress: updated every step.
     """
+    assert p.pretraining is not None, "checked for this choice of weights"
     if start is None:
+        assert p.architecture is not None, "checked for this choice of weights"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("weights", seed))
-            sam, architecture = build(p.architecture, p.normalisation).to(device), p.architecture
+            architecture = p.architecture
+            sam = build(architecture, p.normalisation).to(device)
     else:
         sam, architecture = open_sam(start, p.normalisation, device), _architecture(start)
     # The prompt encoder's embedding of masks has no part in it: without a gradient it stays as it is.
     sam.requires_grad_(True)
     # Judged as SAM is used, and with the prompt of the rows, which does not say what part of an image is meant.
-    also = {} if p.prompt == ORACLE else {p.prompt: partial(segment_tasks, prompt=p.prompt)}
+    also: dict[str, Any] = {} if p.prompt == ORACLE else {p.prompt: partial(segment_tasks, prompt=p.prompt)}
     history, dice = pretrain(
         sam, segment_tasks, p.pretraining, architecture.image_size, seed, checkpoints, progress, also
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, read
+from fedfactory.config.sentences import Misfit
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.storage.weights_choice import TINY
 
-ORACLE = "oracle_box"
+ORACLE: Final = "oracle_box"
 """A box around each class in the truth, at test time too: an upper bound, which Table 1 refuses."""
 Prompt = Literal["full_box", "none", "grid", "oracle_box"]
 """Prompts; all but the last know nothing of the truth."""
@@ -27,8 +28,8 @@ class SamArchitecture:
         image_size: edge of the images that it reads.
         patch: edge of a patch.
         width: channels of the image encoder.
-        depth: of its blocks.
-        heads: of its attention; they divide ``width``.
+        depth: blocks of the image encoder.
+        heads: heads of its attention; they divide ``width``.
         global_blocks: blocks that attend to the whole image; the others to windows.
         window: edge of a window in patches; 0 for none.
         prompt_width: channels of embeddings and decoder; a multiple of 16.
@@ -46,16 +47,14 @@ class SamArchitecture:
     prompt_width: Count
     decoder_mlp: Count
 
-    def check(self, key: str) -> None:
+    def __post_init__(self) -> None:
         """Check what one value demands of another."""
         if self.image_size % self.patch:
-            raise FedFactoryError(f"key '{key}.patch': {self.patch} does not divide {self.image_size} pixels")
+            raise Misfit("patch", f"{self.patch} does not divide {self.image_size} pixels")
         if self.width % self.heads or self.prompt_width % 16:
-            raise FedFactoryError(f"key '{key}': 'heads' must divide 'width', and 16 'prompt_width'")
+            raise Misfit("", "'heads' must divide 'width', and 16 'prompt_width'")
         if beyond := [number for number in self.global_blocks if number >= self.depth]:
-            raise FedFactoryError(
-                f"key '{key}.global_blocks': block {beyond[0]} is not among {self.depth}, counted from 0"
-            )
+            raise Misfit("global_blocks", f"block {beyond[0]} is not among {self.depth}, counted from 0")
 
 
 VIT_B = SamArchitecture(1024, 16, 768, 12, 12, (2, 5, 8, 11), 14, 256, 2048)
@@ -88,11 +87,12 @@ class SamParameters:
     Attributes:
         weights: name of a file in config/weights.yaml, or ``procedural-tiny`` for a model that the workflow pre-trains.
         prompt: in training and at test time alike: a box around the whole image (``full_box``), ``none``, a ``grid`` of
-            points all over it, or :data:`ORACLE`.
-        tuning: of the decoder.
-        normalisation: of the images, as in the training of the weights; published ones need it said.
-        architecture: of a model that the workflow pre-trains; published weights have their own.
-        pretraining: of such a model.
+            points all over it, or ``oracle_box`` (of the truth, not in Table 1).
+        tuning: fine-tuning of the mask decoder.
+        normalisation: of the images, as in the training of the weights: by ImageNet's mean and deviation (``imagenet``,
+            SAM), or between 0 and 1 (``unit``, MedSAM). Published weights need it said.
+        architecture: size of a model that the workflow pre-trains; published weights have their own.
+        pretraining: pre-training of such a model.
         start: the method whose pre-trained model it goes on from, as MedSAM does from SAM.
     """
 
@@ -104,6 +104,18 @@ class SamParameters:
     architecture: SamArchitecture | None = None
     pretraining: PretrainingParameters | None = None
     start: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what belongs to published weights, and what to a model that the workflow pre-trains."""
+        tiny = self.weights == TINY
+        if (self.pretraining is not None) != tiny:
+            raise Misfit("pretraining", f"belongs to 'weights: {TINY}', and to nothing else")
+        if ((self.architecture is None) == (self.start is None)) if tiny else (self.architecture or self.start):
+            raise Misfit(
+                "",
+                f"with 'weights: {TINY}' give either 'architecture' or 'start' (whose model to go on from); published "
+                "weights have neither",
+            )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
@@ -117,21 +129,9 @@ class SamParameters:
             FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
         """
         p = read(cls, values, key)
-        tiny = p.weights == TINY
-        if (p.pretraining is not None) != tiny:
-            raise FedFactoryError(f"key '{key}.pretraining': belongs to 'weights: {TINY}', and to nothing else")
-        if ((p.architecture is None) == (p.start is None)) if tiny else (p.architecture or p.start):
-            raise FedFactoryError(
-                f"key '{key}': with 'weights: {TINY}' give either 'architecture' or 'start' (whose model to go on "
-                "from); published weights have neither"
-            )
-        if not tiny and "normalisation" not in values:
+        if p.weights != TINY and "normalisation" not in values:
             raise FedFactoryError(
                 f"key '{key}.normalisation' is missing: published weights read what they were trained on, 'imagenet' "
                 "(SAM) or 'unit' (MedSAM)"
             )
-        if p.architecture is not None:
-            p.architecture.check(f"{key}.architecture")
-        if p.pretraining is not None:
-            p.pretraining.check(f"{key}.pretraining")
         return p

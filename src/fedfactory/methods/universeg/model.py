@@ -31,6 +31,7 @@ def pretrain_universeg(
         out: folder of the model; written whole or not at all.
         progress: updated every step.
     """
+    assert p.features is not None and p.pretraining is not None, "checked for this choice"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         network = UniverSeg(p.features).to(device)

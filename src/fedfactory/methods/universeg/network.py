@@ -50,7 +50,9 @@ class _Convolution(nn.Sequential):
     """Convolution with an activation behind, under the published name."""
 
     def __init__(self, channels: int, features: int, kernel: int, activated: bool):
-        parts = OrderedDict(conv=nn.Conv2d(channels, features, kernel, padding=kernel // 2))
+        parts: OrderedDict[str, nn.Module] = OrderedDict(
+            conv=nn.Conv2d(channels, features, kernel, padding=kernel // 2)
+        )
         super().__init__(parts | {"activation": nn.LeakyReLU()} if activated else parts)
 
 
@@ -118,6 +120,7 @@ class UniverSeg(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=0.01)
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
     def forward(self, target: Tensor, images: Tensor, labels: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class SampledClients(Strategy):
 
     def _drawn(self, round_number: int) -> dict[str, str]:
         """Node -> client of those that train in a round, in the order of the clients."""
-        known = self._parameters
+        known: dict[str, Any] = self._parameters
         drawn = sample_clients(known["seed"], round_number, len(known["nodes"]), known["number"])
         return {known["nodes"][index]: known["clients"][index] for index in drawn}
 

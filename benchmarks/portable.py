@@ -1,0 +1,98 @@
+"""On which processors the same bytes were computed: `python -m benchmarks.portable results/test --out docs/benchmarks`.
+
+Compares a finished run of config/test.yaml with the golden digests (benchmarks/golden.py) and adds a row for this
+machine's processor to ``portable.csv``. With ``--emulate Haswell EPYC-Rome`` one job of every kind is done again on
+processors that QEMU emulates (`apt-get install qemu-user`, version 8 or newer: older ones gather wrongly), from the
+same inputs, and its bytes are compared; such rows are named so.
+"""
+
+import argparse
+import csv
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from benchmarks.golden import first_difference, read
+from benchmarks.replay import ROOT, finished_jobs, one_of_each, replay
+from fedfactory.provenance.record import commit, machine
+from fedfactory.storage.tables import to_markdown
+
+_COLUMNS = ("processor", "how", "compared", "same", "date", "commit")
+_QEMU = "qemu-x86_64"
+
+
+def real(run: Path) -> dict[str, str]:
+    """The row of this machine: every array of the whole run."""
+    difference = first_difference(run, read())
+    return row(machine()["processor"], "real", f"the whole run of config/test.yaml, {len(read())} arrays", difference)
+
+
+def emulated(run: Path, model: str) -> dict[str, str]:
+    """The row of an emulated processor: one job of every kind, from the inputs of the real run."""
+    version = subprocess.run([_QEMU, "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    jobs, wrong = one_of_each(finished_jobs(run)), []
+    for number, job in enumerate(jobs, start=1):
+        with tempfile.TemporaryDirectory() as folder:
+            done = replay(job, run, Path(folder) / "run", python=[str(_emulator(Path(folder) / "emulator", model))])
+        if done.status:
+            sys.exit(f"{job.name} failed on {model}: {done.said}")
+        wrong += [f"{name} ({job.script})" for name in done.differing]
+        print(
+            f"{model} {number}/{len(jobs)} {job.name}: {done.seconds:.0f} s, {len(done.differing)} differ", flush=True
+        )
+    compared = f"one job of each of {len(jobs)} kinds"
+    how = f"emulated (QEMU {version}, user mode)"
+    return row(model, how, compared, ", ".join(wrong) or None)
+
+
+def row(processor: str, how: str, compared: str, difference: str | None) -> dict[str, str]:
+    """A row of the table."""
+    return {
+        "processor": processor,
+        "how": how,
+        "compared": compared,
+        "same": "yes" if difference is None else f"no: {difference}",
+        "date": str(date.today()),
+        "commit": (commit() or "")[:12],
+    }
+
+
+def _emulator(folder: Path, model: str) -> Path:
+    """A Python that runs on an emulated processor, and all processes that it starts from itself as well."""
+    environment = Path(sys.prefix)
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib").symlink_to(environment / "lib")
+    shutil.copy(environment / "pyvenv.cfg", folder)
+    python = folder / "bin" / "python"
+    real = Path(sys.executable).resolve()
+    python.write_text(f'#!/bin/sh\nexec {_QEMU} -cpu {model} -0 "{python}" "{real}" "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+def main() -> None:
+    """Compare, and write the rows beside those of other machines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="results/test of a finished run")
+    parser.add_argument("--emulate", nargs="*", default=[], help="models of QEMU, for instance Haswell EPYC-Rome")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
+    arguments = parser.parse_args()
+    rows = [real(arguments.run), *(emulated(arguments.run, model) for model in arguments.emulate)]
+    file = arguments.out / "portable.csv"
+    if file.exists():
+        with file.open(newline="") as stream:
+            mine = {(row["processor"], row["how"]) for row in rows}
+            rows = [old for old in csv.DictReader(stream) if (old["processor"], old["how"]) not in mine] + rows
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    file.with_suffix(".md").write_text(to_markdown(rows))
+    print(to_markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

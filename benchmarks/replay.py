@@ -1,0 +1,134 @@
+"""Jobs of a finished run, done again in an empty folder that holds their inputs only."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedfactory.orchestration.portable import NATIVE, SETTINGS
+from fedfactory.provenance.record import NAME, digests, read_record
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job as its records tell of it.
+
+    Attributes:
+        script: name of its workflow script.
+        arguments: of its command line.
+        inputs: what it was made from, ``results/<run>/...``.
+        outputs: what it made -> path inside (``.`` of a file) -> digest.
+        cpu_seconds: that it took.
+        behind: how many results it rests on: more than each of those does.
+    """
+
+    script: str
+    arguments: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: Mapping[str, Mapping[str, str]]
+    cpu_seconds: float
+    behind: int
+
+    @property
+    def name(self) -> str:
+        """For people: the script, and what it makes."""
+        return f"{self.script}: {min(self.outputs)}"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A job that was done again.
+
+    Attributes:
+        status: its exit status.
+        said: the end of what it printed.
+        seconds: wall time.
+        cpu_seconds: of all its processes.
+        differing: files with other bytes, or none any more.
+    """
+
+    status: int
+    said: str
+    seconds: float
+    cpu_seconds: float
+    differing: tuple[str, ...]
+
+
+def finished_jobs(run: Path) -> list[FinishedJob]:
+    """Every job of a run, ``results/<run>``, in the order in which they started."""
+    by_log: dict[str, list[dict]] = {}
+    for record in map(read_record, run.rglob(f"*{NAME}")):
+        by_log.setdefault(record["log"], []).append(record)
+    jobs = sorted(by_log.values(), key=lambda parts: parts[0]["started"])
+    return [
+        FinishedJob(
+            script=parts[0]["job"],
+            arguments=tuple(parts[0]["arguments"]),
+            inputs=tuple(sorted({name for part in parts for name in part["inputs"]})),
+            outputs={part["made"]: part["files"] for part in parts},
+            cpu_seconds=max(part["cpu_seconds"] for part in parts),
+            behind=max(len(part["behind"]) for part in parts),
+        )
+        for parts in jobs
+    ]
+
+
+def one_of_each(jobs: Sequence[FinishedJob]) -> list[FinishedJob]:
+    """The first job of every script, and of every method that shares one."""
+    found: dict[tuple[str, str], FinishedJob] = {}
+    for job in jobs:
+        parts = Path(min(job.outputs)).parts
+        method = parts[-3] if len(parts) > 6 else ""
+        found.setdefault((job.script, method), job)
+    return list(found.values())
+
+
+def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (), device: str | None = None) -> Replay:
+    """Do a job again, in a folder with links to its inputs.
+
+    Args:
+        job: of the run.
+        run: its folder, ``results/<run>``.
+        scratch: an empty folder.
+        python: the command that runs a script; this process's Python by default.
+        device: in place of the job's own, where it has one; ``cpu-fast`` takes the portable settings away.
+    """
+    project = run.resolve().parents[1]
+    scratch.mkdir(parents=True, exist_ok=True)
+    for name in job.inputs:
+        link = scratch / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(project / name)
+    arguments = list(job.arguments)
+    if device is not None and "--device" in arguments:
+        arguments[arguments.index("--device") + 1] = device
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    settings = {} if device == NATIVE and "--device" in arguments else SETTINGS
+    command = [*(python or [sys.executable]), str(ROOT / "workflow_scripts" / f"{job.script}.py"), *arguments]
+    start, before = time.perf_counter(), os.times()
+    done = subprocess.run(
+        command,
+        cwd=scratch,
+        env={**kept, **settings, "PYTHONPATH": str(ROOT / "src")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = os.times()
+    differing = []
+    for name, files in job.outputs.items():
+        found = digests(scratch / name) if (scratch / name).exists() else {}
+        differing += [f"{name}/{part}".removesuffix("/.") for part in files if found.get(part) != files[part]]
+    return Replay(
+        status=done.returncode,
+        said=(done.stdout + done.stderr)[-2000:],
+        seconds=time.perf_counter() - start,
+        cpu_seconds=sum(after[2:4]) - sum(before[2:4]),
+        differing=tuple(name for name in differing if not name.endswith("cell.json")),
+    )

@@ -1,0 +1,192 @@
+"""What the jobs that make tables, pictures and the page are told: setups, targets, methods, seeds and labels, no path.
+
+Files come to these jobs in the order in which a specification names what they are about: column by column, in it row by
+row, in it seed by seed. :mod:`fedfactory.evaluation.inputs` lists them so.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from fedfactory.config.models import TABLE1
+from fedfactory.config.run import Config, Method, Setup
+from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
+from fedfactory.storage.weights_choice import TINY
+
+
+def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """One cell: whose it is, and how surfaces are measured at its client."""
+    setup, client = wildcards["setup"], wildcards["client"]
+    entry = config.setups[setup]
+    return {
+        "cell": {"setup": setup, "target": client, "method": wildcards["method"], "seed": int(wildcards["seed"])},
+        "orientation": entry.orientation,
+        "tolerance": config.nsd_tolerance(setup, client),
+        "planar": entry.clients[client].planar,
+    }
+
+
+def table1(config: Config) -> dict[str, Any]:
+    """Table 1: columns, rows, seeds and caption."""
+    caption = (
+        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} "
+        "G: methods that use the few labelled slices M_t of the target."
+    )
+    return _table(config, list(config.methods), lambda setup: setup.targets, caption)
+
+
+def gap(config: Config) -> dict[str, Any]:
+    """The gap table: the source-only method on the source itself, then on its targets."""
+    caption = (
+        "The gap between sites: Dice in percent of a network trained on the first client of each setup, the source, "
+        f"and tested on every client; mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)}"
+    )
+    return _table(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption)
+
+
+def charts(config: Config, validated: Collection[str]) -> dict[str, Any]:
+    """The charts: Table 1, and the methods whose training at the target is validated."""
+    return {**table1(config), "validated": [name for name in config.methods if name in validated]}
+
+
+def page(config: Config) -> dict[str, Any]:
+    """The page of the results: Table 1, and the texts of what is shown with it."""
+    return {
+        **table1(config),
+        "run": config.run,
+        "table": config.table,
+        "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: uses the labelled slices of the target.",
+        "slices": config.slices,
+        "classes": {setup.name: setup.classes for setup in config.setups.values()},
+        "galleries": galleries(config),
+    }
+
+
+def galleries(config: Config) -> list[dict[str, Any]]:
+    """Sections of pictures on the page: id, title, and the texts of each picture."""
+    factory = [
+        {"alt": f"{setup.label}: {alt}", "caption": f"{setup.label}. {caption}"}
+        for setup in config.setups.values()
+        for alt, caption in FACTORY.values()
+    ]
+    sections = [
+        ("figures", "Slices", [FIGURES[name] for name in pictures(config) if name in FIGURES]),
+        ("charts", "Charts", list(CHARTS.values())),
+        ("factories", "Data factories", factory if config.factory else []),
+    ]
+    return [{"id": id_, "title": title, "pictures": shown} for id_, title, shown in sections if shown]
+
+
+def pictures(config: Config) -> list[str]:
+    """Gallery, Figure 2 and its like for all targets, and the worst subjects, as far as slices are released."""
+    if config.table != TABLE1:
+        return []
+    names = ["gallery.png", "figure2.png", "cells.png"] if config.pictures else []
+    return [*names, *(["failures.png"] if config.slices else [])]
+
+
+def gallery(config: Config) -> list[dict[str, Any]]:
+    """Rows of the gallery: a setup, and its clients."""
+    return [
+        {
+            "label": setup.label,
+            "clients": [
+                client.label + (" (source)" if client.name == setup.source else "") for client in setup.clients.values()
+            ],
+        }
+        for setup in config.setups.values()
+    ]
+
+
+def figure2(config: Config) -> dict[str, Any]:
+    """Figure 2: a target of each setup by all methods."""
+    return _grid(config, figure_targets(config))
+
+
+def cells(config: Config) -> dict[str, Any]:
+    """Figure 2 for all targets."""
+    return _grid(config, targets(config))
+
+
+def failures(config: Config) -> dict[str, Any]:
+    """The gallery of failures: all targets by all methods, whose names their panels bear."""
+    return {**_grid(config, targets(config)), "methods": list(config.methods)}
+
+
+def slices(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """The slices of a target: its name on the page, and the methods that are drawn."""
+    return {
+        "target": f"{wildcards['setup']}/{wildcards['client']}",
+        "orientation": config.setups[wildcards["setup"]].orientation,
+        "methods": list(config.methods),
+    }
+
+
+def targets(config: Config) -> list[tuple[str, str]]:
+    """(setup, client) of each column of Table 1."""
+    return [(setup.name, client) for setup in config.setups.values() for client in setup.targets]
+
+
+def figure_targets(config: Config) -> list[tuple[str, str]]:
+    """(setup, client) of each row of Figure 2."""
+    return [(setup.name, setup.figure_target) for setup in config.setups.values()]
+
+
+def _grid(config: Config, places: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "rows": [
+            f"{config.setups[setup].label}: {config.setups[setup].clients[client].label}" for setup, client in places
+        ],
+        "columns": [method.label for method in config.methods.values()],
+    }
+
+
+def _table(
+    config: Config, methods: Sequence[str], clients: Callable[[Setup], Iterable[str]], caption: str
+) -> dict[str, Any]:
+    return {
+        "seeds": config.seeds,
+        "phantom": config.phantom,
+        "reference": config.gap_method,
+        "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
+        "rows": [
+            {
+                "method": m.name,
+                "label": m.label,
+                "uses_mt": m.uses_mt,
+                "centralised": m.centralised,
+                "extension": m.extension,
+                "note": " ".join(filter(None, (m.note, _weights_note(m)))),
+            }
+            for m in (config.methods[name] for name in methods)
+        ],
+        "caption": caption,
+    }
+
+
+def _weights_note(method: Method) -> str:
+    """Which weights a foundation model has; empty for every other method."""
+    match method.parameters.get("weights"):
+        case str(name) if name == TINY:
+            return f"Weights {TINY}: a small model, pre-trained by the workflow on procedural tasks."
+        case str(name):
+            return f"Weights {name}, whose digest stands in each cell's weights.json."
+    return ""
+
+
+def _column(setup: Setup, name: str) -> dict[str, Any]:
+    client = setup.clients[name]
+    return {
+        "setup": setup.name,
+        "target": name,
+        "setup_label": setup.label,
+        "label": client.label,
+        "federated": client.federated,
+    }
+
+
+def _seeds(config: Config) -> str:
+    return "one seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
+
+
+def _data(config: Config) -> str:
+    return f"Phantom data, no patient; run '{config.run}'." if config.phantom else f"Run '{config.run}'."

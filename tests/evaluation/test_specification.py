@@ -32,7 +32,7 @@ def test_no_specification_names_a_path(config: Config):
 def test_files_come_in_the_order_of_what_they_are_about(config: Config):
     for spec, files in (
         (specification.table1(config), inputs.cell_files(config, "scores.csv")),
-        (specification.gap(config), inputs.gap_files(config)),
+        (specification.gap(config), inputs.gap_files(config, "scores.csv")),
     ):
         cells = [PurePosixPath(file).parts[2:6] for file in files]
         assert cells == [

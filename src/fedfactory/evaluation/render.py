@@ -12,8 +12,8 @@ DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one p
 NATIVE = "°"
 """Mark of a cell whose bytes depend on the processor or the GPU."""
 NATIVE_NOTE = (
-    f"{NATIVE} Computed by the kernels of one processor or GPU (device cpu-fast, auto or cuda): another one gives other "
-    "bytes."
+    f"{NATIVE} Computed by the kernels of one processor or GPU (device cpu-fast, auto or cuda): another one gives "
+    "other bytes."
 )
 DOUBLE_DAGGER_NOTE = "‡ FedFactory's own extension, not a method of the paper."
 _MARKS = "§¶"
@@ -66,12 +66,7 @@ def arrange(
         keys = [(column.setup, column.target, row.method) for column in columns]
         # A cell that prints the best value is not marked as worse, whatever its further digits say.
         cells = [
-            (
-                table[key].text
-                + (WORSE if key in worse and key not in best else "")
-                + (NATIVE if key in native else ""),
-                key in best,
-            )
+            (table[key].text + WORSE * (key in worse and key not in best) + NATIVE * (key in native), key in best)
             for key in keys
         ]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")

@@ -1,6 +1,5 @@
 # Helpers of the rules: the checked configuration and paths. No rule is defined here.
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 import fedfactory
 from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
-from fedfactory.orchestration.code_digest import PlannedCode
+from fedfactory.orchestration.code_digest import CodePlan
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
 from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
 from fedfactory.config.run import load_config
@@ -22,8 +21,8 @@ from fedfactory.evaluation.page.texts import CHARTS
 
 # The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
 FOLDER = Path(workflow.current_basedir).parent
-# Script and modules -> the code that was planned by the Snakemake that a person started.
-PLANNED_CODE = json.loads(os.environ.get("FEDFACTORY_PLANNED_CODE", "{}")) if workflow.remote_exec else {}
+# A job on a cluster reads these rules again, on its node and later: it takes over what was planned.
+CODE_PLAN = CodePlan(takes_over=workflow.remote_exec)
 
 
 def checked(load, *arguments):
@@ -35,15 +34,8 @@ def checked(load, *arguments):
 
 
 def code_digest(script, *modules):
-    """What a job is planned to run: a digest of its script and of all package code that the script imports.
-
-    A job on a cluster reads these rules again, on its node and later; it takes what was planned from its environment.
-    """
-    name = "+".join((script, *modules))
-    if name not in PLANNED_CODE:
-        PLANNED_CODE[name] = str(PlannedCode.plan(FOLDER / "workflow_scripts" / f"{script}.py", *modules))
-        os.environ["FEDFACTORY_PLANNED_CODE"] = json.dumps(PLANNED_CODE)
-    return PLANNED_CODE[name]
+    """What a job is planned to run: a digest of its script and of all package code that the script imports."""
+    return CODE_PLAN.code(FOLDER / "workflow_scripts" / f"{script}.py", *modules)
 
 
 def content_digest(*names):

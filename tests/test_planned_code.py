@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fedfactory.orchestration.code_digest import CodePlan, code_digest
 from tests.conftest import ROOT
 
 MODULE = "evaluation/dice.py"
@@ -93,3 +94,14 @@ def test_another_main_function_than_the_files_is_refused(package):
     status, said, written = run(package, top=edit)
     assert (status, written) == (1, None)
     assert "was edited" in said
+
+
+def test_a_node_takes_over_what_was_planned(tmp_path, monkeypatch):
+    monkeypatch.delenv("FEDFACTORY_PLANNED_CODE", raising=False)
+    script = tmp_path / "job.py"
+    script.write_text("X = 1\n")
+    planned = CodePlan(takes_over=False).code(script)
+    script.write_text("X = 2\n")
+    code_digest.cache_clear()
+    assert CodePlan(takes_over=True).code(script) == planned
+    assert CodePlan(takes_over=False).code(script) != planned

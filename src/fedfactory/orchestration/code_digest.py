@@ -9,6 +9,8 @@ its place (:class:`PlannedCode`).
 
 import ast
 import hashlib
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,7 @@ from fedfactory.orchestration import sources
 from fedfactory.orchestration.sources import ROOT, changed, content_of
 
 _SEPARATOR = "+"
+_PLAN = "FEDFACTORY_PLANNED_CODE"
 # They start a job, watch it and write its log and its record, none of which is a result: weeks of training need not be
 # repeated for another word in a log. A rule whose result is made of records names them (rules/evaluation.smk).
 _WATCHERS = frozenset(
@@ -76,6 +79,28 @@ class PlannedCode:
         if _digest(contents) != self.digest or main not in script.co_consts:
             raise changed(f"{self.script.name}, or a module that it imports")
         sources.expect({name: content for name, content in contents.items() if not name.startswith("script/")})
+
+
+class CodePlan:
+    """The code of all jobs of a workflow, as it was when a person started Snakemake.
+
+    Snakemake on the node of a cluster job finds the plan in its environment, whatever the files are by then.
+
+    Args:
+        takes_over: whether this Snakemake runs a job that another one planned.
+    """
+
+    def __init__(self, takes_over: bool) -> None:
+        self._planned: dict[str, str] = json.loads(os.environ.get(_PLAN, "{}")) if takes_over else {}
+        os.environ[_PLAN] = json.dumps(self._planned)
+
+    def code(self, script: Path, *modules: str) -> str:
+        """What the command line of a job says of its code: see :class:`PlannedCode`."""
+        name = _SEPARATOR.join((script.name, *modules))
+        if name not in self._planned:
+            self._planned[name] = str(PlannedCode.plan(script, *modules))
+            os.environ[_PLAN] = json.dumps(self._planned)
+        return self._planned[name]
 
 
 @cache

@@ -78,7 +78,7 @@ class DryRun:
 def _why(reason: str) -> str:
     found = next((start for start in _WHY if start in reason), None)
     if found != _PARAMETERS:
-        return _WHY.get(found, reason)
+        return _WHY.get(found or "", reason)
     # Snakemake quotes what differs.
     others = _CODE.sub("", reason)
     changed = [name for name, differs in (("parameters", "'" in others), ("code", others != reason)) if differs]

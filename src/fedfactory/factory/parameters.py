@@ -220,7 +220,8 @@ class FactoryParameters:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build from JSON, which has no integer keys and no tuples; the inverse of :meth:`as_json`."""
-        return read(cls, data, "factory")
+        # A job's parameters name the encoder of the keys beside these.
+        return read(cls, {key: value for key, value in data.items() if key != "encoder"}, "factory")
 
     def as_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""

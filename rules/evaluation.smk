@@ -35,6 +35,7 @@ rule table1:
     """Table 1: mean and standard deviation over test subjects, methods by targets."""
     input:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
+        stories=inputs.cell_files(CONFIG, "cell.json"),
     output:
         csv=run_file(f"{CONFIG.table}.csv"),
         md=run_file(f"{CONFIG.table}.md"),
@@ -59,7 +60,7 @@ rule table1:
         code=code_digest("table"),
         parameters=json.dumps(specification.table1(CONFIG)),
     shell:
-        "python $SCRIPTS/table.py --scores {input.scores} --parameters {params.parameters:q}"
+        "python $SCRIPTS/table.py --scores {input.scores} --stories {input.stories} --parameters {params.parameters:q}"
         " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --code {params.code} --log {log}"
 
 
@@ -92,7 +93,8 @@ rule analysis:
 use rule table1 as gap with:
     # The gap between sites: a model of the source alone, tested on the source and on every target.
     input:
-        scores=inputs.gap_files(CONFIG),
+        scores=inputs.gap_files(CONFIG, "scores.csv"),
+        stories=inputs.gap_files(CONFIG, "cell.json"),
     output:
         csv=run_file("gap.csv"),
         md=run_file("gap.md"),

@@ -1,5 +1,6 @@
-# What methods share: the rule `fit`, for those that are fitted at the target alone, and the rule `predict`. A method's own
-# rules, if it has any, stand in rules/methods/<name>.smk; what it reads and lets out, in its declaration (docs/add-a-method.md).
+# What methods share: the rule `fit`, for those that are fitted at the target alone, and the rule `predict`. A
+# method's own rules, if it has any, stand in rules/methods/<name>.smk; what it reads and lets out, in its declaration
+# (docs/add-a-method.md).
 from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.declared import FIT, PREDICT
 
@@ -33,7 +34,8 @@ rule fit:
     shell:
         "python $SCRIPTS/fit.py --fit {params.fit} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule predict:
@@ -69,4 +71,5 @@ rule predict:
         "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
         " --data {input.data} --parameters {params.parameters:q} --orientation {params.orientation}"
         " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
-        " --write-also {params.write_also:q} --also {output.also} --out {output.predictions} --code {params.code} --log {log}"
+        " --write-also {params.write_also:q} --also {output.also} --out {output.predictions}"
+        " --code {params.code} --log {log}"

@@ -5,9 +5,10 @@ WEIGHTS = checked(WeightsTable.read, FOLDER)
 
 
 rule weights:
-    """Fetch a file of weights if it is not there, and check it."""
+    """Fetch a file of weights if it is not there, check it, and lay it among the run's files."""
     output:
-        LAYOUT.weights("{weights}"),
+        record=LAYOUT.weights("{weights}"),
+        weights=LAYOUT.weights("{weights}", ".pt"),
     log:
         LAYOUT.log("weights", "{weights}"),
     benchmark:
@@ -24,8 +25,9 @@ rule weights:
     params:
         code=code_digest("weights"),
         entry=lambda wildcards: WEIGHTS.json(wildcards.weights),
+        # As raw data it is no product of the workflow: whoever has it drops it there.
         file=lambda wildcards: WEIGHTS.path(wildcards.weights),
         accepted=CONFIG.accept_licences,
     shell:
         "python $SCRIPTS/weights.py --name {wildcards.weights} --entry {params.entry:q} --accepted {params.accepted:q}"
-        " --file {params.file:q} --out {output} --code {params.code} --log {log}"
+        " --file {params.file:q} --weights {output.weights} --out {output.record} --code {params.code} --log {log}"

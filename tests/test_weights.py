@@ -123,7 +123,7 @@ def test_the_length_that_the_server_names_counts_where_nobody_measured(tmp_path)
 
 def test_a_licence_is_accepted_by_name_before_anything_is_fetched_or_used(tmp_path):
     command = [sys.executable, str(ROOT / "workflow_scripts/weights.py"), "--name", "model", "--file", "model.pt"]
-    command += ["--entry", json.dumps(asdict(ENTRY)), "--out", "record.json", "--log", "log"]
+    command += ["--entry", json.dumps(asdict(ENTRY)), "--weights", "own.pt", "--out", "record.json", "--log", "log"]
     (tmp_path / "model.pt").write_bytes(CONTENT)
 
     def run(*accepted):
@@ -134,6 +134,7 @@ def test_a_licence_is_accepted_by_name_before_anything_is_fetched_or_used(tmp_pa
     assert not (tmp_path / "record.json").exists(), "a file that somebody dropped in needs the consent as well"
     assert run("Research licence").returncode == 0
     assert json.loads((tmp_path / "record.json").read_text())["sha256"] == ENTRY.sha256
+    assert (tmp_path / "own.pt").read_bytes() == CONTENT
     require_consent("model", replace(ENTRY, consent=False), ())
 
 

@@ -19,11 +19,12 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.sam.model import pretrain_sam
 
     p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
-    start = read_card(arguments.start)["sha256"] if arguments.start else None
-    identity = json.dumps([arguments.parameters, arguments.code, device, start])
+    # One folder, or none.
+    start = next(iter(arguments.start), None)
+    identity = json.dumps([arguments.parameters, arguments.code, device, start and read_card(start)["sha256"]])
     checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
     seed, progress = derive_seed("pretrain", arguments.method), Progress(f"pre-train {arguments.method}")
-    pretrain_sam(p, arguments.start, seed, device, checkpoints, arguments.out, progress)
+    pretrain_sam(p, start, seed, device, checkpoints, arguments.out, progress)
     checkpoints.remove()
 
 
@@ -31,7 +32,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parameters", required=True, help="the method's parameters as JSON")
     parser.add_argument("--method", required=True, help="name of the method; the seed derives from it")
-    parser.add_argument("--start", type=Path, help="folder of the model to go on from")
+    parser.add_argument("--start", type=Path, nargs="*", help="folder of the model to go on from")
     parser.add_argument("--device", choices=DEVICES, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     run_script(parser, main)

@@ -9,6 +9,7 @@ from fedfactory.evaluation.render import RENDERERS, arrange
 from fedfactory.evaluation.table import summarise, write_long
 from fedfactory.evaluation.table_cells import Study
 from fedfactory.orchestration.job import run_script
+from fedfactory.provenance.story import read_story
 from fedfactory.storage.files import new_file
 
 
@@ -18,7 +19,9 @@ def main(arguments: argparse.Namespace) -> None:
     study = Study.read(spec, arguments.scores)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     worse, about_tests = significance(study)
-    grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests)
+    portable = study.by_cell([read_story(file)["portable"] for file in arguments.stories])
+    native = {key for key, seeds in portable.items() if not all(seeds)}
+    grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests, native)
     with new_file(arguments.out) as path:
         write_long(table, study.columns, study.rows, path)
     for ending, render in RENDERERS.items():
@@ -29,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
+    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of each, in the same order")
     parser.add_argument("--parameters", required=True, help="seeds, columns, rows and caption as JSON")
     parser.add_argument("--out", type=Path, required=True, help="the CSV")
     for ending in RENDERERS:

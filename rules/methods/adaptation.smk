@@ -37,7 +37,8 @@ rule source_branch:
     shell:
         "python $SCRIPTS/source_branch.py --factory {input.factory} --data {input.data} --client {wildcards.client}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule synthetic_source:
@@ -114,7 +115,8 @@ rule factory_look:
     shell:
         "python $SCRIPTS/factory_look.py --factory {input.factory} --data {input.data}"
         " --key {input.key} --parameters {params.parameters:q} --device {params.device}"
-        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --code {params.code} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name}"
+        " --seed {wildcards.seed} --out {output} --code {params.code} --log {log}"
 
 
 rule adapt:
@@ -152,7 +154,8 @@ rule adapt:
         " --data {input.data} --client {wildcards.client} --look {input.look} --centralised {input.centralised}"
         " --parameters {params.parameters:q} --device {params.device}"
         " --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 use rule predict as adapt_predict with:

@@ -1,5 +1,5 @@
-# FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row carries a
-# mark. What clients exchange are models and the amplitudes of low frequencies.
+# FedDG: for each target a federation of all other clients, with their labels, which the setting forbids: the row
+# carries a mark. What clients exchange are models and the amplitudes of low frequencies.
 FEDDG = METHODS.cells["feddg"]
 
 
@@ -30,6 +30,8 @@ rule feddg_train:
         clients=FEDDG.names,
         classes=FEDDG.classes,
     shell:
-        "python $SCRIPTS/feddg_train.py --clients {params.clients} --stores {input.stores} --parameters {params.parameters:q}"
+        "python $SCRIPTS/feddg_train.py --clients {params.clients} --stores {input.stores}"
+        " --parameters {params.parameters:q}"
         " --classes {params.classes} --device {params.device} --code {params.code} --workers {threads}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"

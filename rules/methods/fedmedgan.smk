@@ -1,5 +1,6 @@
-# FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's look,
-# and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries a mark.
+# FedMed-GAN: a federated CycleGAN between the source and each target translates the target's images to the source's
+# look, and the source's nnU-Net segments them. Translated images cross between both while it trains: the row carries
+# a mark.
 FEDMEDGAN = METHODS.cells["fedmedgan"]
 
 
@@ -30,9 +31,11 @@ rule fedmedgan_train:
         clients=FEDMEDGAN.names,
         size=FEDMEDGAN.size,
     shell:
-        "python $SCRIPTS/fedmedgan_train.py --clients {params.clients} --stores {input.stores} --parameters {params.parameters:q}"
+        "python $SCRIPTS/fedmedgan_train.py --clients {params.clients} --stores {input.stores}"
+        " --parameters {params.parameters:q}"
         " --size {params.size} --device {params.device} --code {params.code} --workers {threads}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 use rule predict as fedmedgan_predict with:

@@ -1,5 +1,5 @@
-# nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source model
-# on M_t; the others are trained on the source alone.
+# nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source
+# model on M_t; the others are trained on the source alone.
 NNUNET = METHODS.cells["nnunet"]
 VALIDATED.update(NNUNET.tuned)
 
@@ -55,8 +55,10 @@ rule nnunet_train:
         device=CONFIG.device,
         parameters=METHODS.values,
     shell:
-        "python $SCRIPTS/nnunet_train.py --plan {input} --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        "python $SCRIPTS/nnunet_train.py --plan {input}"
+        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 rule nnunet_finetune:
@@ -86,4 +88,5 @@ rule nnunet_finetune:
     shell:
         "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"

@@ -29,9 +29,8 @@ rule sam_pretrain:
         code=code_digest("sam_pretrain"),
         device=CONFIG.device,
         parameters=METHODS.values,
-        start=lambda wildcards, input: f"--start {input}" if len(input) else "",
     shell:
-        "python $SCRIPTS/sam_pretrain.py --parameters {params.parameters:q} --method {wildcards.method} {params.start}"
+        "python $SCRIPTS/sam_pretrain.py --parameters {params.parameters:q} --method {wildcards.method} --start {input}"
         " --device {params.device} --code {params.code} --out {output} --log {log}"
 
 
@@ -39,6 +38,7 @@ rule sam_tune:
     """Fine-tune the mask decoder on the target's labelled slices M_t."""
     input:
         weights=SAM.weights,
+        record=SAM.record,
         data=client_file("data"),
     output:
         directory(cell_file("model")),
@@ -58,12 +58,12 @@ rule sam_tune:
     params:
         code=code_digest("sam_tune"),
         device=CONFIG.device,
-        path=SAM.path,
         parameters=METHODS.values,
     shell:
-        "python $SCRIPTS/sam_tune.py --weights {params.path:q} --record {input.weights} --data {input.data}"
+        "python $SCRIPTS/sam_tune.py --weights {input.weights} --record {input.record} --data {input.data}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
-        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method} --seed {wildcards.seed} --out {output} --log {log}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --seed {wildcards.seed} --out {output} --log {log}"
 
 
 use rule predict as sam_predict with:

@@ -1,5 +1,5 @@
-# UniverSeg: M_t is the support set, nothing is trained at the target. Its weights are published ones, or those of a small
-# model that the workflow pre-trains once on procedural tasks.
+# UniverSeg: M_t is the support set, nothing is trained at the target. Its weights are published ones, or those of a
+# small model that the workflow pre-trains once on procedural tasks.
 UNIVERSEG = METHODS.cells["universeg"]
 
 

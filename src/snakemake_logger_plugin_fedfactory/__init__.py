@@ -1,7 +1,8 @@
 """Terminal output of a workflow run: one line per job, and the reason of a failure instead of a page around it.
 
-A Snakemake logger plugin, chosen by ``logger: fedfactory`` in profiles/default. Snakemake's complete output stays in
-``.snakemake/log``. Dry runs and everything that is not about a job look as Snakemake makes them.
+A Snakemake logger plugin, chosen by ``logger: fedfactory`` in profiles/default. Snakemake's complete output of a run
+stays in ``.snakemake/log``. A dry run is summed up; with ``--verbose``, ``--printshellcmds`` or ``--quiet rules`` it
+looks as Snakemake makes it, and so does everything that is not about a job.
 """
 
 import logging
@@ -9,10 +10,15 @@ import sys
 import time
 from typing import Any
 
-from snakemake.logging import DefaultFilter, DefaultFormatter, get_event
+from snakemake.logging import DefaultFilter, DefaultFormatter, get_event, is_quiet_about
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun
+
+# Of a dry run, before and after its jobs: the summary says the same, or it is not about this run.
+_AROUND = ("Assuming unrestricted", "Building DAG", "Reasons:", "Some jobs were triggered", "Rules with provenance")
+_END_OF_DRY_RUN = "This was a dry-run"
 # Said once per scheduler step, or once more what the failed job has just said itself.
 _NOISE = ("Select jobs to execute", "Execute ", "Using shell", "RuleException:\nCalledProcessError", "Elapsed time")
 
@@ -32,6 +38,8 @@ class LogHandler(LogHandlerBase):
         self._start = time.monotonic()
         self._jobs: dict[int, str] = {}
         self._last = ""
+        in_full = settings.verbose or settings.printshellcmds or is_quiet_about(settings.quiet or (), "rules")
+        self._dry_run = DryRun() if settings.dryrun and not in_full else None
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(
             DefaultFilter(
@@ -41,11 +49,25 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record, shortened if it is about a job."""
-        text = self.format(record) if self.common_settings.dryrun else self._shortened(record)
+        if self._dry_run is not None:
+            text = self._summed_up(record, self._dry_run)
+        else:
+            text = self.format(record) if self.common_settings.dryrun else self._shortened(record)
         if text:
             print(text, file=sys.stderr, flush=True)
 
     # A record of Snakemake has fields that depend on its event.
+    def _summed_up(self, record: Any, dry_run: DryRun) -> str:
+        event = get_event(record)
+        if event == LogEvent.JOB_INFO:
+            dry_run.add(record.rule_name, record.wildcards, record.output, record.reason)
+        if event in (LogEvent.JOB_INFO, LogEvent.RUN_INFO, LogEvent.SHELLCMD):
+            return ""
+        text = self.format(record)
+        if text.startswith(_END_OF_DRY_RUN):
+            return "\n".join(dry_run.lines())
+        return "" if text.startswith(_AROUND) else text
+
     def _shortened(self, record: Any) -> str:
         event = get_event(record)
         if event == LogEvent.JOB_INFO:

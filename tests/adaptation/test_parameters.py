@@ -130,6 +130,7 @@ def test_every_job_gets_what_the_source_shares_and_its_own(values):
         assert cells.shared(wild(method, "ct"), "branch") == "results/demo/mm/pdw/ours/seed0/branch"
         assert cells.look(wild(method, "ct")) == [] and cells.centralised(wild(method, "ct")) == []
         assert cells.look(wild(method, "t2w")) == ["results/demo/mm/t2w/ours/seed0/look"], "one look for both methods"
+        assert cells.with_model(wild(method, "t2w")) == ["results/demo/mm/factory/seed0/model"]
 
 
 def test_only_a_declared_control_gets_the_sources_store(values):

@@ -74,12 +74,11 @@ def test_foundation_models_are_made_or_checked():
     cell = SimpleNamespace(setup="mm", client="pet", method="medsam", seed="0")
     tiny = cells("sam")
     assert tiny.start(cell) == ["results/demo/foundation/sam"]
-    assert tiny.weights(cell) == tiny.path(cell) == "results/demo/foundation/medsam"
+    assert tiny.weights(cell) == tiny.record(cell) == "results/demo/foundation/medsam"
     published = changed("medsam", weights="sam-vit-b", normalisation="imagenet", pretraining=None, start=None)
     own = cells("sam", config(**published))
     assert own.pretrained == ["sam"] and own.start(cell) == []
-    assert own.path(cell) == "weights/sam_vit_b_01ec64.pth"
-    assert own.weights(cell) == "results/demo/weights/sam-vit-b.json", "it waits for the check of the file"
+    assert own.with_model(cell) == [f"results/demo/weights/sam-vit-b.{end}" for end in ("json", "pt")]
     cell.method = "universeg"
     own = cells("universeg")
     assert own.weights(cell) == "results/demo/foundation/universeg" and own.pretrained == ["universeg"]

@@ -145,6 +145,17 @@ def test_cells_that_are_significantly_worse_are_marked():
     assert to_html(grid).count("▼") == 2
 
 
+def test_cells_of_one_processor_are_marked():
+    key = ("ms", "siemens", "nnunet")
+    grid = arrange(TABLE, COLUMNS, ROWS, "caption", native={key})
+    assert "0.0±1.2°" in to_markdown(grid)
+    assert grid.notes[-1].startswith("° Computed by the kernels of one processor")
+    assert to_markdown(grid).count("°") == 2
+    assert "°" not in to_markdown(arrange(TABLE, COLUMNS, ROWS, "caption"))
+    both = to_latex(arrange(TABLE, COLUMNS, ROWS, "caption", {key}, "about", {key}))
+    assert r"$0.0\pm 1.2^{\blacktriangledown\circ}$" in both
+
+
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="no pdflatex here: apt-get install texlive-latex-recommended"
 )

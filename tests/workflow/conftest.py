@@ -40,7 +40,7 @@ class Project:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Rules and numbers of jobs that a dry run would start, without the rule `all`."""
-        lines = self.snakemake("--dry-run", *(arguments or TINY)).stderr.splitlines()
+        lines = self.snakemake("--dry-run", *(arguments or TINY), "--quiet", "rules").stderr.splitlines()
         counts: dict[str, int] = {}
         for number, line in enumerate(lines):
             if line.startswith("Job stats:"):

@@ -30,7 +30,7 @@ OURS = ("ours", "ours_paired")
 ANALYSED = ("analysis", "charts", "page")
 AFTER_SCORES = ("table1", *ANALYSED, "figure2", "cells", "slices", "failures")
 TABLE = ("score", *AFTER_SCORES)
-FEDERATED = ("feddg_train", "feddg_predict", "fedmedgan_train", "fedmedgan_predict")
+FEDERATED = ("feddg_train", "predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
 
 
@@ -132,24 +132,24 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
     [
         (
             "methods/nnunet/environment.py",
-            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "nnunet_predict", "fedmedgan_predict", "gap", *TABLE},
+            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "predict", "fedmedgan_predict", "gap", *TABLE},
         ),
         ("evaluation/scores.py", {"gap", *TABLE}),
         ("evaluation/render.py", {"gap", "table1", "page"}),
         ("evaluation/statistics.py", {"gap", "table1", *ANALYSED}),
-        ("page/content.py", {"page"}),
+        ("evaluation/page/content.py", {"page"}),
         ("provenance/record.py", set()),
         ("provenance/story.py", {"charts", "page"}),
         (
             "federation/sampling.py",
             {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
         ),
-        ("adaptation/target.py", {"adapt", "adapt_predict", *TABLE}),
-        ("adaptation/pictures.py", {"synthetic_source", "adapt", "adapt_predict", *TABLE}),
-        ("methods/feddg/contrast.py", {"feddg_train", "feddg_predict", *TABLE}),
+        ("methods/ours/target.py", {"adapt", "adapt_predict", *TABLE}),
+        ("methods/ours/pictures.py", {"synthetic_source", "adapt", "adapt_predict", *TABLE}),
+        ("methods/feddg/contrast.py", {"feddg_train", "predict", *TABLE}),
         ("methods/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
         ("methods/foundation/tasks.py", {*FOUNDATION, *TABLE}),
-        ("config.py", set()),
+        ("config/run.py", set()),
         ("data/adapters/generic.py", set()),
     ],
 )
@@ -192,7 +192,7 @@ def test_changing_one_method_leaves_the_others_alone(finished: Project):
             "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
         )
         assert finished.planned() == {
-            **{"nnunet_finetune": 6, "nnunet_predict": 6, "score": 6, "slices": 6},
+            **{"nnunet_finetune": 6, "predict": 6, "score": 6, "slices": 6},
             **{name: 1 for name in AFTER_SCORES if name != "slices"},
         }
     finally:

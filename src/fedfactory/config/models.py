@@ -117,7 +117,7 @@ class MethodEntry:
 
     Attributes:
         label: what the table prints.
-        rules: file in ``rules/``, without ``.smk``, that makes its predictions.
+        rules: the method that makes its predictions, by the name in its declaration.
         uses_mt: whether it uses M_t (column G).
         centralised: whether it takes data of several clients to one place; the table marks it.
         parameters: the method's own parameters: see below.

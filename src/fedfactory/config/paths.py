@@ -49,9 +49,9 @@ class Layout:
         """A foundation model that the workflow pre-trains for a method; the same for all setups, targets and seeds."""
         return str(PurePosixPath(self.root, "foundation", method, *parts))
 
-    def weights(self, name: str) -> str:
-        """The record of published weights that were checked."""
-        return f"{self.root}/weights/{name}.json"
+    def weights(self, name: str, suffix: str = ".json") -> str:
+        """The record of published weights that were checked; with the suffix ``.pt`` these weights."""
+        return f"{self.root}/weights/{name}{suffix}"
 
     def log(self, rule: str, *parts: str) -> str:
         """Log file of one job."""

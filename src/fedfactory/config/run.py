@@ -83,7 +83,7 @@ class Method:
     Attributes:
         name: name in paths.
         label: what the table prints.
-        rules: rule file that makes its predictions.
+        rules: method that makes its predictions, by the name that it declares.
         uses_mt: whether it uses M_t.
         centralised: whether it takes data of several clients to one place.
         parameters: the method's own parameters, checked by its module.

@@ -22,10 +22,10 @@ def shown_files(config: Config, name: str, methods: Collection[str] | None = Non
     return [config.layout.cell(*cell, name) for cell in shown if methods is None or cell[2] in methods]
 
 
-def gap_files(config: Config) -> list[str]:
-    """Scores of the gap table."""
+def gap_files(config: Config, name: str) -> list[str]:
+    """One file of every cell of the gap table."""
     return [
-        config.layout.cell(setup.name, client, config.gap_method, seed, "scores.csv")
+        config.layout.cell(setup.name, client, config.gap_method, seed, name)
         for setup in config.setups.values()
         for client in (setup.source, *setup.targets)
         for seed in config.seeds

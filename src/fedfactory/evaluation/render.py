@@ -9,6 +9,12 @@ from fedfactory.evaluation.table import WORSE, Column, Row, Table, best_cells
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
+NATIVE = "°"
+"""Mark of a cell whose bytes depend on the processor or the GPU."""
+NATIVE_NOTE = (
+    f"{NATIVE} Computed by the kernels of one processor or GPU (device cpu-fast, auto or cuda): another one gives "
+    "other bytes."
+)
 DOUBLE_DAGGER_NOTE = "‡ FedFactory's own extension, not a method of the paper."
 _MARKS = "§¶"
 """Of the methods' own notes, in turn."""
@@ -38,6 +44,7 @@ def arrange(
     caption: str,
     worse: Collection[tuple[str, str, str]] = (),
     about_tests: str = "",
+    native: Collection[tuple[str, str, str]] = (),
 ) -> Grid:
     """Arrange cells as in the paper: methods down, targets across, grouped by setup.
 
@@ -48,6 +55,7 @@ def arrange(
         caption: first of the notes.
         worse: cells that are significantly worse than the best of their column; they get a mark.
         about_tests: a note on the mark, or on why there is none.
+        native: cells whose bytes depend on the processor or the GPU; they get a mark.
     """
     best = best_cells(table, columns, rows)
     # Rows that have the same to say share a mark; after the last one they begin to double.
@@ -57,7 +65,10 @@ def arrange(
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
         # A cell that prints the best value is not marked as worse, whatever its further digits say.
-        cells = [(table[key].text + (WORSE if key in worse and key not in best else ""), key in best) for key in keys]
+        cells = [
+            (table[key].text + WORSE * (key in worse and key not in best) + NATIVE * (key in native), key in best)
+            for key in keys
+        ]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append((row.label + marks, row.uses_mt, cells))
     notes = [caption]
@@ -68,6 +79,7 @@ def arrange(
     if any(row.extension for row in rows):
         notes.append(DOUBLE_DAGGER_NOTE)
     notes += [f"{mark} {note}" for note, mark in marks_of.items()]
+    notes += [NATIVE_NOTE] if native else []
     notes += [about_tests] if about_tests else []
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
@@ -99,7 +111,7 @@ def to_latex(grid: Grid) -> str:
         r"\midrule",
     ]
     for label, uses_mt, cells in grid.lines:
-        texts = [text.replace("±", "\\pm ").replace(WORSE, r"^{\blacktriangledown}") for text, _ in cells]
+        texts = [_tex_marks(text.replace("±", "\\pm ")) for text, _ in cells]
         marked = [
             rf"$\mathbf{{{text}}}$" if best else f"${text}$" for text, (_, best) in zip(texts, cells, strict=True)
         ]
@@ -164,6 +176,13 @@ def _html_cell(text: str, best: bool) -> str:
     return f"<strong>{escape(text)}</strong>" if best else escape(text)
 
 
+def _tex_marks(text: str) -> str:
+    """The marks behind a number as one superscript."""
+    number = text.rstrip(WORSE + NATIVE)
+    marks = text[len(number) :].replace(WORSE, r"\blacktriangledown").replace(NATIVE, r"\circ")
+    return f"{number}^{{{marks}}}" if marks else number
+
+
 def _tex(text: str) -> str:
     for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("|", r"$|$")):
         text = text.replace(plain, code)
@@ -174,6 +193,7 @@ def _tex(text: str) -> str:
         ("¶", r"\P{}"),
         ("±", r"$\pm$"),
         (WORSE, r"$\blacktriangledown$"),
+        (NATIVE, r"$^\circ$"),
     )
     for plain, code in marks:
         text = text.replace(plain, code)

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_subjects
 from fedfactory.evaluation.table import Column, Row
 
+T = TypeVar("T")
 Key = tuple[str, str, str]
 """(setup, target, method)."""
 
@@ -60,6 +61,11 @@ class Study:
                         f"{own[0][0].method}; score the target's cells again"
                     )
         return cls(columns, rows, cells)
+
+    def by_cell(self, values: Sequence[T]) -> dict[Key, Sequence[T]]:
+        """What belongs to each cell: one value for each seed, given in the order of the scores."""
+        seeds = len(values) // len(self.cells)
+        return {key: values[number * seeds : (number + 1) * seeds] for number, key in enumerate(self.cells)}
 
     @property
     def methods(self) -> list[str]:

@@ -120,9 +120,9 @@ class Methods:
         self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
 
     def rule_files(self) -> list[str]:
-        """Rule files of the methods that have rules of their own."""
-        files = (self._project / "rules" / "methods" / f"{name}.smk" for name in self.cells)
-        return [str(file) for file in files if file.is_file()]
+        """Rule files of the methods that have rules of their own, relative to the project."""
+        files = (f"rules/methods/{name}.smk" for name in self.cells)
+        return [file for file in files if (self._project / file).is_file()]
 
     def rows(self, rule: Rule) -> list[str]:
         """Names of the rows whose method takes a shared rule."""

@@ -43,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = _anywhere(commands, "verify", _verify, "hash a folder of results again, and say what is not as it was made")
     check.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     check.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
+    same = _anywhere(
+        commands, "compare", _compare, "say whether two runs, or a published cell and a run, have the same bytes"
+    )
+    same.add_argument("first", type=Path, help="results/<run> or a folder in it, or the cell.json of a cell")
+    same.add_argument("second", type=Path, help="the same of another run; beside a cell.json the folder of the run")
+    _anywhere(commands, "settings", _settings, "print the environment under which bits do not depend on the processor")
     _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
     try:
@@ -200,6 +206,21 @@ def _verify(arguments: argparse.Namespace) -> int:
     verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
     print("\n".join(report(verdict)))
     return 0 if verdict.sound(arguments.partial) else 1
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from fedfactory.provenance.compare import compare
+
+    found = compare(arguments.first, arguments.second)
+    print("\n".join(found.report()))
+    return 0 if found.equal else 1
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.portable import SETTINGS
+
+    print("\n".join(f"{name}={value}" for name, value in SETTINGS.items()))
+    return 0
 
 
 def _project() -> Path:

@@ -49,4 +49,4 @@ def refuse_unknown_cell(config: Config, cell: str) -> str:
 
 def _all_scores(config: Config) -> list[str]:
     """Scores of every cell, of the table and of the gap table, without repetition."""
-    return list(dict.fromkeys([*cell_files(config, "scores.csv"), *gap_files(config)]))
+    return list(dict.fromkeys([*cell_files(config, "scores.csv"), *gap_files(config, "scores.csv")]))

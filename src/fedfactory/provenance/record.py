@@ -26,7 +26,7 @@ from typing import Any, Self
 import psutil
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.code_digest import code_digest
+from fedfactory.orchestration.code_digest import PlannedCode, code_digest
 from fedfactory.orchestration.portable import SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.storage.files import sealing
@@ -64,7 +64,10 @@ class JobWatch:
         # Now: hours later files may be others.
         self._commit = commit()
         script = Path(sys.argv[0])
-        self._code = code_digest(script) if script.suffix == ".py" else None
+        # What is imported by a name (a method's segmenter) only the rule knows.
+        planned = getattr(arguments, "code", None)
+        own = code_digest(script) if script.suffix == ".py" else None
+        self._code = PlannedCode.read(script, planned).digest if planned else own
         self._inputs, self._behind = _read_inputs(sys.argv[1:])
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}

@@ -87,6 +87,14 @@ def new_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def link(file: Path, place: Path) -> None:
+    """Let a file lie at a second place as well; a copy where the file system knows no hard links, or is another one."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
     """Let no other job make what lies at ``path``, on this machine or on another one, while the block runs.

@@ -17,24 +17,25 @@ class FoundationCells(Cells):
     """
 
     def _check(self) -> None:
-        self._table = WeightsTable.read(self._project)
+        table = WeightsTable.read(self._project)
         weights = {name: next(iter(own.values())).weights for name, own in self.parameters.items()}
         for name, chosen in weights.items():
             if chosen != TINY:
-                self._table.entry(chosen, f"{key_of(name)}.weights")
+                table.entry(chosen, f"{key_of(name)}.weights")
         self.pretrained = [name for name, chosen in weights.items() if chosen == TINY]
 
     def weights(self, wildcards: Any) -> str:
-        """What a job that uses the weights waits for: the workflow's own model, or the record of a checked file."""
-        chosen = self._chosen(wildcards)
-        return (
-            self._config.layout.foundation(wildcards.method) if chosen == TINY else self._config.layout.weights(chosen)
-        )
+        """The weights: a folder that the workflow made, or a file that it checked."""
+        return self._chosen(wildcards, ".pt")
 
-    def path(self, wildcards: Any) -> str:
-        """What such a job reads: a folder, or a file."""
-        chosen = self._chosen(wildcards)
-        return self._config.layout.foundation(wildcards.method) if chosen == TINY else self._table.path(chosen)
+    def record(self, wildcards: Any) -> str:
+        """What says which weights these are: that folder, or the record of that file."""
+        return self._chosen(wildcards, ".json")
 
-    def _chosen(self, wildcards: Any) -> str:
-        return self.of(wildcards.method, wildcards.setup).weights
+    def with_model(self, wildcards: Any) -> list[str]:
+        """The record of the weights, and the weights."""
+        return [self.record(wildcards), self.weights(wildcards)]
+
+    def _chosen(self, wildcards: Any, suffix: str) -> str:
+        chosen, layout = self.of(wildcards.method, wildcards.setup).weights, self._config.layout
+        return layout.foundation(wildcards.method) if chosen == TINY else layout.weights(chosen, suffix)

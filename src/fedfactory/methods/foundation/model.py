@@ -75,8 +75,8 @@ def verified(record: Path, weights: Path) -> dict[str, str]:
 
 def write_named(trained: Trained, segment: Segmenter, cases: Sequence[str], files: Sequence[Path]) -> None:
     """Write which weights a cell used beside its predictions: name and SHA-256 of the record that it read."""
-    record, (file,) = (trained.others or (trained.model,))[0], files
-    card = _card(record)
+    (file,) = files
+    card = _card(trained.others[0])
     with new_file(file) as new:
         new.write_text(json.dumps({name: card[name] for name in _NAMED}, indent=1) + "\n")
 

@@ -43,14 +43,10 @@ class SamCells(FoundationCells):
         start = next(iter(self.parameters[wildcards.method].values())).start
         return [self._config.layout.foundation(start)] if start else []
 
-    def with_model(self, wildcards: Any) -> list[str]:
-        """The weights that the decoders were tuned on."""
-        return [self.weights(wildcards)]
-
     def with_truth(self, wildcards: Any) -> list[str]:
-        """The same, and the truth of the test volumes, for an oracle."""
+        """What else the prediction reads, and the truth of the test volumes, for an oracle."""
         return [*self.with_model(wildcards), self._config.layout.client(wildcards.setup, wildcards.client, "truth")]
 
     def prediction(self, wildcards: Any) -> dict[str, Any]:
-        """Where the weights lie."""
-        return {"weights": self.path(wildcards)}
+        """None: all that the prediction needs stands in the model's folder."""
+        return {}

@@ -18,9 +18,13 @@ class UniverSegCells(FoundationCells):
                 raise FedFactoryError(f"key 'methods.{name}.uses_mt': UniverSeg's support set is M_t; set it to true")
 
     def model(self, wildcards: Any) -> str:
-        """The weights: nothing is trained at the target."""
+        """The weights, which are the model: nothing is trained at the target."""
         return self.weights(wildcards)
 
+    def with_model(self, wildcards: Any) -> list[str]:
+        """Their record."""
+        return [self.record(wildcards)]
+
     def prediction(self, wildcards: Any) -> dict[str, Any]:
-        """Edge of the images that the network reads, and where its weights lie."""
-        return {"size": self.of(wildcards.method, wildcards.setup).image_size, "weights": self.path(wildcards)}
+        """Edge of the images that the network reads."""
+        return {"size": self.of(wildcards.method, wildcards.setup).image_size}

@@ -1,0 +1,74 @@
+"""What a dry run prints: few lines, whatever there is to do."""
+
+import pytest
+
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun
+from tests.workflow.conftest import Project
+
+LINES = 40
+
+
+def test_a_line_for_each_rule_says_how_many_jobs_why_and_what_they_make():
+    dry_run = DryRun()
+    for client, reason in (("pet", "Missing output files: a"), ("ct", "Updated input files: b")):
+        wildcards = {"setup": "mm", "client": client, "method": "ours", "seed": "0"}
+        made = f"results/demo/mm/{client}/ours/seed0"
+        dry_run.add("score", wildcards, [f"{made}/scores.csv", f"{made}/panel.npz"], reason)
+    dry_run.add("all", {}, [], "Input files updated by another job: c")
+    _, line, total, *_ = dry_run.lines()
+    assert line.split("  ") == [
+        *("", " 2", "score", "1 new, 1 inputs changed"),
+        "results/demo/<setup>/<client>/<method>/seed<seed>/scores.csv and 1 more",
+    ]
+    assert total.split() == ["2", "in", "all"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            "Params have changed since last execution: before: '47c7a02cea4b820c' now: '40eed61e034b0f0a'",
+            "code changed",
+        ),
+        (
+            "Params have changed since last execution: before: '{\"steps\": 4}' now: '{\"steps\": 5}'",
+            "parameters changed",
+        ),
+        (
+            "Updated input files: a; Params have changed: before: '{}', '47c7a02cea4b820c' now: '40eed61e034b0f0a'",
+            "parameters and code changed",
+        ),
+        ("Missing output files: a; Params have changed: before: '{}' now: '[]'", "new"),
+        ("Input files updated by another job: a", "inputs change in this run"),
+        ("A reason of tomorrow's Snakemake", "A reason of tomorrow's Snakemake"),
+    ],
+)
+def test_reasons_in_words(reason, said):
+    dry_run = DryRun()
+    dry_run.add("adapt", {}, ["results/demo/a"], reason)
+    assert [part.strip() for part in dry_run.lines()[1].split("  ") if part] == ["1", "adapt", said, "results/demo/a"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_many_rules_share_the_last_line(jobs):
+    dry_run = DryRun()
+    for number in range(100):
+        for _ in range(jobs):
+            dry_run.add(f"rule{number}", {}, [f"results/demo/{number}"], "Forced execution")
+    lines = dry_run.lines()
+    assert len(lines) <= LINES - 2
+    assert all(any(f"rule{number}" in line for line in lines) for number in range(100))
+    assert f"{100 * jobs}  in all" in "\n".join(lines)
+
+
+@pytest.mark.workflow
+def test_the_plan_of_the_demo_is_short_and_the_full_text_is_there_on_request(fresh: Project):
+    short = fresh.snakemake("--dry-run").stderr
+    assert len(short.splitlines()) <= LINES
+    assert all(len(line) <= 120 for line in short.splitlines())
+    counts = fresh.planned("--configfile", "config/demo.yaml")
+    assert f"{sum(counts.values())}  in all" in short
+    assert all(rule in short for rule in counts)
+    for option in ("--verbose", "--printshellcmds"):
+        full = fresh.snakemake("--dry-run", option).stderr
+        assert full.count("\n    reason: Missing output files") >= sum(counts.values())

@@ -15,11 +15,12 @@ from fedfactory.training.seeds import derive_seed
 def main(arguments: argparse.Namespace) -> None:
     """Train one factory, or go on with it."""
     values = json.loads(arguments.parameters)
+    encoder = values.pop("encoder")
     parameters = FactoryParameters.from_json(values)
     files = {"data": arguments.stores, "factory_key.json": arguments.keys}
     task = FactoryTask(
         parameters=parameters,
-        encoder=values["encoder"],
+        encoder=encoder,
         sites={
             client: {name: str(given[number]) for name, given in files.items() if given}
             for number, client in enumerate(parameters.clients)

@@ -94,7 +94,7 @@ class LocalState:
 def local_round(
     model: FactoryModel,
     state: LocalState,
-    site: ClientImages,
+    client: ClientImages,
     parameters: FactoryParameters,
     seed: int,
     round_number: int,
@@ -107,7 +107,7 @@ def local_round(
     Args:
         model: the aggregated model; holds the client's model afterwards.
         state: of the client, continued in place, its optimisers only with ``persistent_optimisers: true``.
-        site: the client.
+        client: its images and its key.
         parameters: of the factory.
         seed: of the training.
         round_number: counted from 0 over both stages; from ``federation.rounds`` on it is a refinement round, whose
@@ -118,16 +118,16 @@ def local_round(
         ``path_length``, ``refinement``), and ``augmentation``, the probability at its end.
 
     Raises:
-        ValueError: a refinement round at a site without an encoder.
+        ValueError: a refinement round at a client without an encoder.
     """
     federation = parameters.federation
-    if round_number >= federation.rounds and site.encode is None:
+    if round_number >= federation.rounds and client.encode is None:
         raise ValueError("a refinement round needs the encoder of the key")
     if not federation.persistent_optimisers:
         state.restart_optimisers(model, parameters.training)
     model.compute_in(getattr(torch, parameters.training.precision))
-    _reseed(derive_seed("round", seed, round_number, site.index))
-    step = _Step(model, state, site, parameters, refine=round_number >= federation.rounds)
+    _reseed(derive_seed("round", seed, round_number, client.index))
+    step = _Step(model, state, client, parameters, refine=round_number >= federation.rounds)
     found: dict[str, list[float]] = {}
     for work in step.schedule(federation.local_steps_of(round_number)):
         for name, value in work().items():
@@ -142,7 +142,7 @@ class _Step:
 
     model: FactoryModel
     state: LocalState
-    site: ClientImages
+    client: ClientImages
     parameters: FactoryParameters
     refine: bool
 
@@ -152,7 +152,7 @@ class _Step:
 
     @property
     def _device(self) -> torch.device:
-        return self.site.key.device
+        return self.client.key.device
 
     def schedule(self, steps: int) -> Iterator[Callable[[], dict[str, float]]]:
         """Passes of some steps; counters run on from round to round, so that lazy passes come due in short rounds."""
@@ -228,9 +228,9 @@ class _Step:
         loss = losses.generator_loss(self._scores(self._augment(images), positions, use_key))
         found = {"generator": float(loss.detach())}
         if self.refine:
-            assert self.site.encode is not None, "checked before the round"
-            key = self.site.key.expand(len(images), -1)
-            distance = losses.spherical_distance(self.site.encode(images), key).mean()
+            assert self.client.encode is not None, "checked before the round"
+            key = self.client.key.expand(len(images), -1)
+            distance = losses.spherical_distance(self.client.encode(images), key).mean()
             loss = loss + self.training.refinement_weight * distance
             found["refinement"] = float(distance.detach())
         return loss, found
@@ -259,15 +259,15 @@ class _Step:
         return share == 1 or (share > 0 and bool(torch.rand(()) < share))
 
     def _real(self, count: int) -> tuple[Tensor, Tensor]:
-        chosen = torch.randint(len(self.site.images), (count,))
-        return self.site.images[chosen].to(self._device), self.site.positions[chosen]
+        chosen = torch.randint(len(self.client.images), (count,))
+        return self.client.images[chosen].to(self._device), self.client.positions[chosen]
 
     def _positions(self, count: int) -> Tensor:
         """Slice positions for generated images, distributed as the client's own."""
-        return self.site.positions[torch.randint(len(self.site.positions), (count,))]
+        return self.client.positions[torch.randint(len(self.client.positions), (count,))]
 
     def _client(self, count: int) -> tuple[Tensor, Tensor]:
-        return torch.full((count,), self.site.index, device=self._device), self.site.key.expand(count, -1)
+        return torch.full((count,), self.client.index, device=self._device), self.client.key.expand(count, -1)
 
     def _latent(self, count: int) -> Tensor:
         # Drawn on the CPU: a GPU's stream of random numbers is another one.

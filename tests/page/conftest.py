@@ -48,7 +48,7 @@ def story(cell: tuple[str, str, str]) -> dict:
         "cell": {"setup": setup, "target": target, "method": method, "seed": 0},
         **{"commits": ["0" * 40], "code": {}, "configuration": "e" * 64, "weights": None, "python": ["3.11"]},
         **{"packages": [{}], "machines": [{"processor": "<b>cpu</b>", "cores": 2, "system": "Linux"}]},
-        **{"cost": {"own": cost, "with_shared": cost}, "jobs": [job]},
+        **{"cost": {"own": cost, "with_shared": cost}, "jobs": [job], "portable": True},
     }
 
 

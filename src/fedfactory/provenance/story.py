@@ -64,7 +64,7 @@ def read_story(scores: Path) -> dict[str, Any]:
         raise FedFactoryError(f"{file} is missing; make it with: snakemake --cores 1 {file}")
     try:
         story = json.loads(file.read_text())
-        story["cell"], story["jobs"], story["command"], story["cost"]
+        story["cell"], story["jobs"], story["command"], story["cost"], story["portable"]
     except (ValueError, KeyError, TypeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
     return story

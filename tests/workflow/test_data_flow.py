@@ -18,6 +18,7 @@ pytestmark = pytest.mark.workflow
 NOT_RUN = {
     "all": "makes nothing",
     "unknown_cell": "never runs",
+    "fit": "the test configuration has no method that is fitted at the target alone; see test_examples.py",
     "weights": "the test configuration has no published weights",
     "sam_predict_oracle": "the test configuration has no oracle",
 }
@@ -32,7 +33,7 @@ def test_every_job_reads_its_inputs_and_writes_its_outputs_only(finished: Projec
 
 
 def all_rules() -> str:
-    files = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+    files = [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]
     return "\n".join(file.read_text() for file in files)
 
 

@@ -12,6 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from benchmarks.golden import first_difference
+from benchmarks.golden import read as read_golden
 from fedfactory.evaluation.page.texts import CHARTS
 from fedfactory.orchestration.audit import violations
 from tests.workflow.conftest import TINY, Project, edit
@@ -32,6 +34,11 @@ AFTER_SCORES = ("table1", *ANALYSED, "figure2", "cells", "slices", "failures")
 TABLE = ("score", *AFTER_SCORES)
 FEDERATED = ("feddg_train", "predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
+
+
+def test_every_array_is_the_same_on_every_processor(finished: Project):
+    # After a change that must change numbers: python -m benchmarks.golden results/test --write
+    assert first_difference(finished.folder / "results/test", read_golden()) is None
 
 
 def test_makes_every_cell_table_and_figure(finished: Project):

@@ -2,8 +2,8 @@
 
 The run trains every kind of network of the project for a few steps: factory (R1 and refinement included), source
 branch, adaptation, rendering, nnU-Net and its fine-tuning, FedDG, FedMed-GAN, SAM, UniverSeg; the image encoder's keys
-and LPIPS are part of it. ``tests/golden.csv`` holds a digest of every array that its jobs leave, in the order of the
-jobs.
+and LPIPS are part of it. ``tests/golden.csv`` holds a digest of every file of arrays that its jobs leave, in the
+order of the jobs, and the first digits of the digest of each array in it.
 
     python -m benchmarks.golden results/test            # compare; exits with 1 and names the first array that differs
     python -m benchmarks.golden results/test --write    # after a change that must change numbers
@@ -21,41 +21,55 @@ import numpy as np
 import torch
 
 from benchmarks.replay import FinishedJob, finished_jobs
-from fedfactory.orchestration.portable import is_portable
 from fedfactory.provenance.record import file_digest, machine
 
 FILE = Path(__file__).parents[1] / "tests" / "golden.csv"
-_COLUMNS = ("script", "file", "array", "sha256")
-_DIGITS = 16
+_COLUMNS = ("script", "file", "sha256", "arrays")
+_DIGITS, _FEW = 16, 4
 # Pictures, tables and texts follow from these.
-_KINDS = (".pt", ".pth", ".npy", ".npz", ".nii.gz", "factory_key.json", "scores.csv")
+_KINDS = (".pt", ".pth", ".npy", "factory_key.json", "scores.csv")
 
 
 def golden(run: Path) -> list[dict[str, str]]:
     """Rows of the digests of a run, ``results/<run>``, in the order in which its jobs come to be possible."""
     jobs = sorted(finished_jobs(run), key=lambda job: (job.behind, job.name))
-    return [
-        {"script": job.script, "file": name, "array": array, "sha256": digest}
-        for job in jobs
-        for name in _files(job)
-        for array, digest in _arrays(run.parents[1] / name)
-    ]
+    return [_row(job.script, name, run) for job in jobs for name in _files(job)]
 
 
 def first_difference(run: Path, wanted: list[dict[str, str]]) -> str | None:
     """A sentence on the first array of a run that is not golden; None if all are."""
-    found = {(row["file"], row["array"]): row["sha256"] for row in golden(run)}
-    wrong = [row for row in wanted if found.get((row["file"], row["array"])) != row["sha256"]]
-    if not wrong and len(found) == len(wanted):
+    found = {row["file"]: row for row in golden(run)}
+    wrong = [row for row in wanted if found.get(row["file"], {}).get("sha256") != row["sha256"]]
+    more = sorted(found.keys() - {row["file"] for row in wanted})
+    if not wrong and not more:
         return None
-    where = machine()
-    capability = torch.backends.cpu.get_cpu_capability()
-    first = wrong[0] if wrong else {"script": "?", "file": "an array that is not golden", "array": ""}
-    return (
-        f"on {where['processor']} (torch: {capability}; settings {'on' if is_portable() else 'of the jobs only'}) "
-        f"{len(wrong)} of {len(wanted)} arrays differ; the first is {first['file']} {first['array']}, "
-        f"made by {first['script']}"
+    where = (
+        f"on {machine()['processor']} (this process has torch's kernels of {torch.backends.cpu.get_cpu_capability()})"
     )
+    if not wrong:
+        return f"{where} the run has files that are not golden: {', '.join(more)}"
+    first = wrong[0]
+    array = _first_array(first, found.get(first["file"]), run)
+    return (
+        f"{where} {len(wrong)} of {len(wanted)} files differ; the first is {first['file']}{array}, made by "
+        f"{first['script']}"
+    )
+
+
+def _first_array(wanted: Mapping[str, str], found: Mapping[str, str] | None, run: Path) -> str:
+    """Where a file differs first, in words."""
+    if found is None:
+        return ", which is missing"
+    names = [name for name, _ in _arrays(run.parents[1] / wanted["file"])]
+    pairs = zip(names, wanted["arrays"].split(), found["arrays"].split(), strict=False)
+    return next((f", array {name}" for name, one, other in pairs if one != other), "")
+
+
+def _row(script: str, name: str, run: Path) -> dict[str, str]:
+    arrays = dict(_arrays(run.parents[1] / name))
+    joint = hashlib.sha256("".join(f"{array} {digest}\n" for array, digest in arrays.items()).encode())
+    few = " ".join(digest[:_FEW] for digest in arrays.values()) if len(arrays) > 1 else ""
+    return {"script": script, "file": name, "sha256": joint.hexdigest()[:_DIGITS], "arrays": few}
 
 
 def read() -> list[dict[str, str]]:
@@ -84,9 +98,6 @@ def _arrays(file: Path) -> Iterator[tuple[str, str]]:
     """Name and digest of every array of a file; the file itself where it is none of arrays."""
     if file.suffix in (".pt", ".pth"):
         yield from _digests(torch.load(file, map_location="cpu", weights_only=True), "")
-    elif file.suffix == ".npz":
-        with np.load(file, allow_pickle=False) as arrays:
-            yield from _digests(dict(arrays), "")
     else:
         yield "", file_digest(file)[:_DIGITS]
 
@@ -114,7 +125,7 @@ def main() -> None:
         write(golden(arguments.run))
     elif difference := first_difference(arguments.run, read()):
         sys.exit(difference)
-    print(f"{FILE}: {len(read())} arrays are the same")
+    print(f"{FILE}: {len(read())} files are the same")
 
 
 if __name__ == "__main__":

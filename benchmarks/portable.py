@@ -27,7 +27,9 @@ _QEMU = "qemu-x86_64"
 def real(run: Path) -> dict[str, str]:
     """The row of this machine: every array of the whole run."""
     difference = first_difference(run, read())
-    return row(machine()["processor"], "real", f"the whole run of config/test.yaml, {len(read())} arrays", difference)
+    return row(
+        machine()["processor"], "real", f"the whole run of config/test.yaml, {len(read())} files of arrays", difference
+    )
 
 
 def emulated(run: Path, model: str) -> dict[str, str]:

@@ -43,9 +43,8 @@ def first_difference(run: Path, wanted: list[dict[str, str]]) -> str | None:
     more = sorted(found.keys() - {row["file"] for row in wanted})
     if not wrong and not more:
         return None
-    where = (
-        f"on {machine()['processor']} (this process has torch's kernels of {torch.backends.cpu.get_cpu_capability()})"
-    )
+    capabilities = {job.capability for job in finished_jobs(run) if job.capability}
+    where = f"on {machine()['processor']} (torch: {', '.join(sorted(capabilities))})"
     if not wrong:
         return f"{where} the run has files that are not golden: {', '.join(more)}"
     first = wrong[0]

@@ -27,15 +27,15 @@ _QEMU = "qemu-x86_64"
 def real(run: Path) -> dict[str, str]:
     """The row of this machine: every array of the whole run."""
     difference = first_difference(run, read())
-    return row(
-        machine()["processor"], "real", f"the whole run of config/test.yaml, {len(read())} files of arrays", difference
-    )
+    compared = f"the whole run of config/test.yaml, {len(read())} files of arrays"
+    return row(machine()["processor"], "real", compared, difference)
 
 
-def emulated(run: Path, model: str) -> dict[str, str]:
+def emulated(run: Path, model: str, scripts: list[str]) -> dict[str, str]:
     """The row of an emulated processor: one job of every kind, from the inputs of the real run."""
     version = subprocess.run([_QEMU, "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    jobs, wrong = one_of_each(finished_jobs(run)), []
+    jobs = [job for job in one_of_each(finished_jobs(run)) if not scripts or job.script in scripts]
+    wrong: list[str] = []
     for number, job in enumerate(jobs, start=1):
         with tempfile.TemporaryDirectory() as folder:
             done = replay(job, run, Path(folder) / "run", python=[str(_emulator(Path(folder) / "emulator", model))])
@@ -45,7 +45,7 @@ def emulated(run: Path, model: str) -> dict[str, str]:
         print(
             f"{model} {number}/{len(jobs)} {job.name}: {done.seconds:.0f} s, {len(done.differing)} differ", flush=True
         )
-    compared = f"one job of each of {len(jobs)} kinds"
+    compared = f"one job of each kind: {', '.join(dict.fromkeys(job.script for job in jobs))}"
     how = f"emulated (QEMU {version}, user mode)"
     return row(model, how, compared, ", ".join(wrong) or None)
 
@@ -80,9 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="results/test of a finished run")
     parser.add_argument("--emulate", nargs="*", default=[], help="models of QEMU, for instance Haswell EPYC-Rome")
+    parser.add_argument("--only", nargs="*", default=[], help="scripts to emulate, for instance adapt; all without")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
-    rows = [real(arguments.run), *(emulated(arguments.run, model) for model in arguments.emulate)]
+    rows = [real(arguments.run), *(emulated(arguments.run, model, arguments.only) for model in arguments.emulate)]
     file = arguments.out / "portable.csv"
     if file.exists():
         with file.open(newline="") as stream:

@@ -24,6 +24,7 @@ class FinishedJob:
         inputs: what it was made from, ``results/<run>/...``.
         outputs: what it made -> path inside (``.`` of a file) -> digest.
         cpu_seconds: that it took.
+        capability: whose kernels torch took; None where it was not used.
         behind: how many results it rests on: more than each of those does.
     """
 
@@ -32,6 +33,7 @@ class FinishedJob:
     inputs: tuple[str, ...]
     outputs: Mapping[str, Mapping[str, str]]
     cpu_seconds: float
+    capability: str | None
     behind: int
 
     @property
@@ -72,6 +74,7 @@ def finished_jobs(run: Path) -> list[FinishedJob]:
             inputs=tuple(sorted({name for part in parts for name in part["inputs"]})),
             outputs={part["made"]: part["files"] for part in parts},
             cpu_seconds=max(part["cpu_seconds"] for part in parts),
+            capability=parts[0]["kernels"]["capability"],
             behind=max(len(part["behind"]) for part in parts),
         )
         for parts in jobs

@@ -88,8 +88,6 @@ PAPER = "config/table1_paper.csv"
 SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)
-# Methods that are validated while they train at the target: the charts show their curves.
-VALIDATED = set()
 GPU_PER_TRAINING = 0 if CONFIG.device in ("cpu", "cpu-fast") else 1
 
 

@@ -64,7 +64,7 @@ rule charts:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
         stories=inputs.shown_files(CONFIG, "cell.json"),
         # Of methods that are validated while they train; empty without one.
-        models=inputs.shown_files(CONFIG, "model", VALIDATED),
+        models=inputs.shown_files(CONFIG, "model", METHODS.validated()),
     output:
         **{
             name: report(
@@ -87,7 +87,7 @@ rule charts:
         runtime=20,
     params:
         code=code_digest("charts"),
-        parameters=json.dumps(specification.charts(CONFIG, VALIDATED)),
+        parameters=json.dumps(specification.charts(CONFIG, METHODS.validated())),
     shell:
         "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --models {input.models}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"

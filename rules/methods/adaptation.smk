@@ -2,7 +2,6 @@
 # with `base` uses the source branch of that method.
 ADAPTATION = METHODS.cells["adaptation"]
 ADAPTED = any_of(ADAPTATION.parameters)
-VALIDATED.update(ADAPTATION.parameters)
 WITH_BRANCH = any_of(ADAPTATION.sources)
 
 

@@ -1,7 +1,6 @@
 # nnU-Net, +DAug and +TL: the real nnunetv2 (docs/methods.md). A method with `base` fine-tunes that method's source
 # model on M_t; the others are trained on the source alone.
 NNUNET = METHODS.cells["nnunet"]
-VALIDATED.update(NNUNET.tuned)
 
 
 rule nnunet_plan:

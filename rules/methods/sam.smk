@@ -1,7 +1,6 @@
 # SAM and MedSAM: the mask decoder is fine-tuned on M_t, one for each class, with the prompt of the test. Weights are
 # published ones, or those of small models that the workflow pre-trains once on procedural tasks.
 SAM = METHODS.cells["sam"]
-VALIDATED.update(SAM.parameters)
 
 
 rule sam_pretrain:

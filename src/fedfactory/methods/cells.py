@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ class Cells:
     def memory_mb(self) -> int:
         """Memory in MB of a job of the shared rules."""
         return self.declared.memory_mb
+
+    def validated(self) -> Collection[str]:
+        """Names of the rows that are validated while they train at the target: the charts show their curves."""
+        return ()
 
     def values(self, wildcards: Any) -> dict[str, Any]:
         """Parameters of a training as they stand in the configuration, for the cell's setup if it has one."""
@@ -127,6 +131,10 @@ class Methods:
     def rows(self, rule: Rule) -> list[str]:
         """Names of the rows whose method takes a shared rule."""
         return [name for cells in self.cells.values() if rule in cells.declared.rules for name in cells.entries]
+
+    def validated(self) -> set[str]:
+        """Names of the rows that are validated while they train at the target."""
+        return {name for cells in self.cells.values() for name in cells.validated()}
 
     def of(self, wildcards: Any) -> Cells:
         """What makes a row."""

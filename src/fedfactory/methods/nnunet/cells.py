@@ -31,6 +31,10 @@ class NnunetCells(Cells):
                     f"key 'methods.{name}.uses_mt': an nnU-Net uses M_t if, and only if, it has a 'base'"
                 )
 
+    def validated(self) -> list[str]:
+        """Rows that fine-tune choose their schedule by validation."""
+        return self.tuned
+
     def base_model(self, wildcards: Any) -> str:
         """The source model that a fine-tuned method starts from."""
         base = self._of(wildcards).base

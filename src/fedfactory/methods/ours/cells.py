@@ -21,6 +21,10 @@ class AdaptationCells(Cells):
         sources: names of the methods that have a source branch of their own.
     """
 
+    def validated(self) -> dict[str, Any]:
+        """All rows."""
+        return self.parameters
+
     def _base_of(self, method: str) -> str | None:
         bases = {parameters.base for parameters in self.parameters[method].values()}
         if len(bases) > 1:

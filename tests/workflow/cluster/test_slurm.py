@@ -127,7 +127,7 @@ def test_snakemake_itself_may_be_killed_and_started_again(untrained: Project):
     untrained.snakemake("--unlock", "--configfile", "config/test.yaml", "config/gpu.yaml")
     # Without the two minutes' patience.
     code = (
-        "import runpy; from fedfactory import files; files._PATIENCE = 0;"
+        "import runpy; from fedfactory.storage import files; files._PATIENCE = 0;"
         "runpy.run_path('workflow_scripts/nnunet_train.py', run_name='__main__')"
     )
     options = {"plan": "x", "parameters": "{}", "device": "cpu", "code": "x", "cell": "x", "seed": 0, "out": out}

@@ -130,7 +130,7 @@ def test_snakemake_itself_may_be_killed_and_started_again(untrained: Project):
         "import runpy; from fedfactory.storage import files; files._PATIENCE = 0;"
         "runpy.run_path('workflow_scripts/nnunet_train.py', run_name='__main__')"
     )
-    options = {"plan": "x", "parameters": "{}", "device": "cpu", "code": "x", "cell": "x", "seed": 0, "out": out}
+    options = {"plan": "x", "parameters": "{}", "device": "cpu", "cell": "x", "seed": 0, "out": out}
     options["log"] = untrained.folder / "log"
     second = subprocess.run(
         [sys.executable, "-c", code, *(f"--{name}={value}" for name, value in options.items())],

@@ -5,27 +5,9 @@ with 1 if anything differs. The page of the results and the chart of costs show 
 to run.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
-from fedfactory.errors import FedFactoryError
-from fedfactory.provenance.compare import compare
-
-
-def main() -> None:
-    """Compare, and say what differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
-    arguments = parser.parse_args()
-    try:
-        found = compare(arguments.first, arguments.second)
-    except FedFactoryError as error:
-        sys.exit(f"error: {error}")
-    print("\n".join(found.report()))
-    sys.exit(not found.equal)
-
+from fedfactory.orchestration.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType
@@ -29,7 +30,7 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         content = self.get_data(path)
-        wanted = json.loads(os.environ.get(_EXPECTED, "{}")).get(_name(path))
+        wanted = _expected(os.environ.get(_EXPECTED, "{}")).get(_name(path))
         if wanted not in (None, digest_of(content)):
             raise changed(path)
         _loaded[path] = content
@@ -68,6 +69,11 @@ def changed(path: str | Path) -> FedFactoryError:
         f"{path}: was edited after the workflow was planned; nothing was written. Start snakemake again: it makes what "
         "the edit changes"
     )
+
+
+@cache
+def _expected(text: str) -> dict[str, str]:
+    return json.loads(text)
 
 
 def _hook(folder: str) -> FileFinder:

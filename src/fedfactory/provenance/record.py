@@ -26,7 +26,7 @@ from typing import Any, Self
 import psutil
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.code_digest import PlannedCode, code_digest
+from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.portable import SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.storage.files import sealing
@@ -63,11 +63,8 @@ class JobWatch:
         self._energy = EnergyMeter(gpu=self._asked != "cpu")
         # Now: hours later files may be others.
         self._commit = commit()
-        script = Path(sys.argv[0])
-        # What is imported by a name (a method's segmenter) only the rule knows.
-        planned = getattr(arguments, "code", None)
-        own = code_digest(script) if script.suffix == ".py" else None
-        self._code = PlannedCode.read(script, planned).digest if planned else own
+        # None where no script of its own is run.
+        self._code = PlannedCode.read(Path(sys.argv[0]), arguments.code).digest if arguments.code else None
         self._inputs, self._behind = _read_inputs(sys.argv[1:])
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}

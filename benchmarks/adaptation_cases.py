@@ -69,7 +69,7 @@ def config_of(name: str) -> Config:
 def scale_of(name: str, small_batches: bool = True) -> Scale:
     """The demo's parameters of a setup, or those of the paper, with batches of two or its own."""
     config, setup = config_of(name), "mm" if name == PAPER else name
-    rows = methods()["adaptation"].open(config, ROOT).parameters
+    rows = methods()["ours"].open(config, ROOT).parameters
     cells = {method: parameters[setup] for method, parameters in rows.items()}
     source, targets = (
         cells["ours"].source,

@@ -10,6 +10,7 @@ from adaptation_cases import PAPER, ROOT, config_of
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
+from fedfactory.config.parameters import read
 from fedfactory.config.run import Config
 from fedfactory.data.store import Volume
 from fedfactory.federation.client import TRAIN
@@ -100,7 +101,7 @@ class FedMedGan:
 
     def __init__(self, scale: str, device: str, steps: int = 2) -> None:
         config = config_of(scale)
-        p = FedMedGanParameters.from_mapping(config.methods["fedmedgan"].parameters, "parameters")
+        p = read(FedMedGanParameters, config.methods["fedmedgan"].parameters, "parameters")
         p = replace(p, local_steps=steps, noise=0.0)
         images, names = torch.from_numpy(_slices(config).images)[:, None], ["source", "target"]
         self._clients = [FedMedGanClient(name, names, images, p, 0, device) for name in names]
@@ -133,10 +134,10 @@ class SamTuning:
 
     def __init__(self, scale: str, device: str) -> None:
         config = config_of(scale)
-        p = SamParameters.from_mapping(config.methods["sam"].parameters, "parameters")
+        p = read(SamParameters, config.methods["sam"].parameters, "parameters")
         volume = _slices(config, p.tuning.batch)
         torch.manual_seed(0)
-        sam = build(p.architecture or VIT_B, p.normalisation)
+        sam = build(p.architecture or VIT_B, p.reads)
         decoders = nn.ModuleList(build(p.architecture or VIT_B).mask_decoder for _ in config.setups[SETUP].classes)
         self.segment = SamSegmenter(sam.to(device).requires_grad_(False).eval(), decoders.to(device).train(), p.prompt)
         with torch.no_grad():
@@ -188,7 +189,7 @@ def sam_slices(scale: str, device: str) -> Slices:
 def universeg_slices(scale: str, device: str) -> Slices:
     """Segmentation by UniverSeg with random weights."""
     config = config_of(scale)
-    p = UniverSegParameters.from_mapping(config.methods["universeg"].parameters, "parameters")
+    p = read(UniverSegParameters, config.methods["universeg"].parameters, "parameters")
     classes, volume = len(config.setups[SETUP].classes), _slices(config)
     torch.manual_seed(0)
     network = UniverSeg(p.features or PUBLISHED_FEATURES).to(device)

@@ -75,7 +75,7 @@ def test_ablations_lie_over_the_demo(name):
     update_config(demo, own)
     assert over_base(demo, ROOT, "") == read_run(files, ROOT), "Snakemake merges files as the package does"
     config = load_config(demo, files, ROOT)
-    cells = methods()["adaptation"].open(config, ROOT)
+    cells = methods()["ours"].open(config, ROOT)
     for method in ("ours", "ours_paired", *(own.get("methods") or ())):
         assert set(cells.parameters[method]) == set(config.setups)
     held_out = sum(floor(config.split[part] * config.data["subjects"]) for part in ("validation", "test"))

@@ -3,7 +3,9 @@ import pytest
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.declared import PACKAGE, methods
 from fedfactory.orchestration.progress import Progress
+from tests.conftest import ROOT
 from tests.data.test_preprocessing import prepare
 
 
@@ -32,3 +34,9 @@ def test_methods_see_images_of_the_test_set_only(make_site, tmp_path):
 
     predict_cases(view, segment, tmp_path / "predictions", Progress("x"))
     assert len(seen) == len(list((tmp_path / "predictions").iterdir())) == 3
+
+
+def test_a_method_is_called_as_its_folder_and_its_rules_as_well():
+    folders = {file.parent.name for file in PACKAGE.glob("methods/*/declaration.py")}
+    assert set(methods()) == folders
+    assert {file.stem for file in ROOT.glob("rules/methods/*.smk")} <= folders

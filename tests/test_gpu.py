@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.config.parameters import Schedule
+from fedfactory.config.parameters import Schedule, read
 from fedfactory.data.store import Volume
 from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.methods.sam.model import open_sam, pretrain_sam, read_segmenter, write_decoders
@@ -60,7 +60,7 @@ def test_sam(tmp_path):
         "weights": "procedural-tiny", "prompt": "full_box", "architecture": asdict(SMALL),
         "pretraining": asdict(PRETRAINING), "tuning": {**tuning, "schedule": asdict(PRETRAINING.schedule)},
     }  # fmt: skip
-    p = SamParameters.from_mapping(json.loads(json.dumps(values)), "p")
+    p = read(SamParameters, json.loads(json.dumps(values)), "p")
     pretrain_sam(p, None, 0, "cuda", Checkpoints(tmp_path / "w", "x"), tmp_path / "sam", Progress("x"))
     images, labels = discs()
     decoders, history = tuned(open_sam(tmp_path / "sam", "imagenet", "cuda"), (images, labels), tmp_path, steps=150)

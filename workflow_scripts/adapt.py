@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
         look=looks[0] if looks else None,
         centralised=ClientView(centralised[0]) if centralised else None,
         p=read(TargetParameters, parameters["target"], "target"),
-        loss=PerceptualParameters.from_mapping(parameters["perceptual"], "perceptual"),
+        loss=read(PerceptualParameters, parameters["perceptual"], "perceptual"),
         seed=training_seed(arguments),
         checkpoints=checkpoints_of(arguments, source.factory.digest, inputs),
         name=f"{arguments.cell} seed {arguments.seed}",

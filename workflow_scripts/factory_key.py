@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, write_key
 from fedfactory.factory.images import training_images
@@ -21,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     device = prepare(arguments.device)
     p = json.loads(arguments.parameters)
     images, _ = training_images(ClientView(arguments.data), p["size"])
-    encoder = load_encoder(EncoderParameters.from_mapping(p["encoder"]), device)
+    encoder = load_encoder(read(EncoderParameters, p["encoder"], "factory.encoder"), device)
     key = client_key(encoder, (batch.to(device) for batch in torch.from_numpy(images)[:, None].split(BATCH)))
     with new_file(arguments.out) as file:
         write_key(file, key)

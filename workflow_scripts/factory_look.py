@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     parameters = json.loads(arguments.parameters)
     factory = open_factory(arguments.factory, parameters["factory"], device)
     images, positions = training_images(ClientView(arguments.data), factory.card.parameters.network.image_size)
-    loss = PerceptualParameters.from_mapping(parameters["perceptual"], "perceptual")
+    loss = read(PerceptualParameters, parameters["perceptual"], "perceptual")
     perceptual = load_perceptual(loss, device)
     key = read_key(arguments.key, factory.card.encoder_digest)
     look, losses = learn_look(

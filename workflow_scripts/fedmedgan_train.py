@@ -2,7 +2,7 @@
 
 import argparse
 
-from fedfactory.federation.cell import FederatedCell, add_cell_arguments
+from fedfactory.methods.federated.cell import FederatedCell, add_cell_arguments
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import prepare

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.methods.nnunet.finetuning import finetune
 from fedfactory.methods.nnunet.parameters import NnunetParameters
@@ -22,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.source_model,
         view.few_shot(),
         view.labelled_volumes("validation"),
-        NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
+        read(NnunetParameters, json.loads(arguments.parameters), "--parameters"),
         training_seed(arguments),
         resolve(arguments.device),
         checkpoints,

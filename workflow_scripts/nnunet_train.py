@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.methods.nnunet.training import train
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
@@ -18,7 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     checkpoints = checkpoints_of(arguments, "", [arguments.plan])
     train(
         arguments.plan,
-        NnunetParameters.from_mapping(json.loads(arguments.parameters), "--parameters"),
+        read(NnunetParameters, json.loads(arguments.parameters), "--parameters"),
         training_seed(arguments),
         resolve(arguments.device),
         checkpoints,

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.methods.sam.parameters import SamParameters
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
@@ -18,7 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.foundation.model import read_card
     from fedfactory.methods.sam.model import pretrain_sam
 
-    p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    p = read(SamParameters, json.loads(arguments.parameters), "parameters")
     # One folder, or none.
     start = next(iter(arguments.start), None)
     identity = json.dumps([arguments.parameters, arguments.code, device, start and read_card(start)["sha256"]])

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.methods.sam.parameters import SamParameters
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
@@ -21,11 +22,11 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.sam.model import open_sam, write_decoders
     from fedfactory.methods.sam.tuning import tune
 
-    p = SamParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    p = read(SamParameters, json.loads(arguments.parameters), "parameters")
     view = ClientView(arguments.data)
     validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
     named = verified(arguments.record, arguments.weights)
-    sam = open_sam(arguments.weights, p.normalisation, device)
+    sam = open_sam(arguments.weights, p.reads, device)
     checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.record])
     progress = Progress(f"tune {arguments.cell} seed {arguments.seed}")
     decoders, history = tune(
@@ -40,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
         progress,
     )
     with new_folder(arguments.out) as folder:
-        write_decoders(folder, decoders, history, prompt=p.prompt, normalisation=p.normalisation, **named)
+        write_decoders(folder, decoders, history, prompt=p.prompt, normalisation=p.reads, **named)
     checkpoints.remove()
 
 

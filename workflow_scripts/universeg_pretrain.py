@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.methods.universeg.parameters import UniverSegParameters
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
@@ -17,7 +18,7 @@ def main(arguments: argparse.Namespace) -> None:
     device = prepare(arguments.device)
     from fedfactory.methods.universeg.model import pretrain_universeg
 
-    p = UniverSegParameters.from_mapping(json.loads(arguments.parameters), "parameters")
+    p = read(UniverSegParameters, json.loads(arguments.parameters), "parameters")
     identity = json.dumps([arguments.parameters, arguments.code, device])
     checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
     seed = derive_seed("pretrain", arguments.method)

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from fedfactory.config.files import read_run
+from fedfactory.config.parameters import read
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.parameters import AdaptationParameters
+from fedfactory.methods.ours.parameters import OursParameters
 from fedfactory.orchestration.declared import methods
 from tests.conftest import ROOT
 
@@ -67,7 +68,7 @@ def test_bad_parameters_name_their_key(values, change, message):
     parameters.pop("setups", None)
     change(parameters)
     with pytest.raises(FedFactoryError, match=message):
-        AdaptationParameters.from_mapping(parameters, KEY)
+        read(OursParameters, parameters, KEY)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +96,13 @@ def test_bad_parameters_name_their_key(values, change, message):
 def test_what_does_not_fit_together(values, change, message):
     change(values)
     with pytest.raises(FedFactoryError, match=message):
-        methods()["adaptation"].open(loaded(values), ROOT)
+        methods()["ours"].open(loaded(values), ROOT)
 
 
 def test_a_setup_may_differ(values):
     parameters = values["methods"]["ours"]["parameters"]
     parameters["setups"] = {"mo": {"source": {"schedule": {"steps": 11}}}}
-    cells = methods()["adaptation"].open(loaded(values), ROOT)
+    cells = methods()["ours"].open(loaded(values), ROOT)
     steps = {setup: p.source.schedule.steps for setup, p in cells.parameters["ours"].items()}
     assert steps["mo"] == 11 and steps["ms"] == parameters["source"]["schedule"]["steps"] != 11
     own = copy.deepcopy(cells.parameters["ours"]["mo"].source.schedule)
@@ -113,7 +114,7 @@ def test_a_method_may_be_like_another(values):
         **values["methods"]["ours"],
         "parameters": {"like": "ours", "base": "ours", "target": {"weights": {"cycle": 0}}},
     }
-    cells = methods()["adaptation"].open(loaded(values), ROOT)
+    cells = methods()["ours"].open(loaded(values), ROOT)
     assert cells.sources == ["ours"] and cells.base("mine") == "ours"
     assert cells.seed_name(wild("mine", "ct")) == cells.seed_name(wild("ours", "ct")) == "ours", "the same draws"
     for setup in ("mm", "mo"):
@@ -121,11 +122,11 @@ def test_a_method_may_be_like_another(values):
         assert mine == replace(ours, weights=replace(ours.weights, cycle=0.0)), "also what differs for a setup"
     values["methods"]["mine"]["parameters"]["like"] = "nnunet"
     with pytest.raises(FedFactoryError, match="mine.parameters.like': 'nnunet' is no adaptation method"):
-        methods()["adaptation"].open(loaded(values), ROOT)
+        methods()["ours"].open(loaded(values), ROOT)
 
 
 def test_every_job_gets_what_the_source_shares_and_its_own(values):
-    cells = methods()["adaptation"].open(loaded(values), ROOT)
+    cells = methods()["ours"].open(loaded(values), ROOT)
     for method in ("ours", "ours_paired"):
         assert cells.shared(wild(method, "ct"), "branch") == "results/demo/mm/pdw/ours/seed0/branch"
         assert cells.look(wild(method, "ct")) == [] and cells.centralised(wild(method, "ct")) == []
@@ -138,11 +139,11 @@ def test_only_a_declared_control_gets_the_sources_store(values):
     control["parameters"]["target"].update(source_samples="real", pairs_by_trial=False)
     control["parameters"]["target"]["batch"]["pairs"] = 0
     values["methods"]["upper"] = {**control, "centralised": True}
-    cells = methods()["adaptation"].open(loaded(values), ROOT)
+    cells = methods()["ours"].open(loaded(values), ROOT)
     assert cells.centralised(wild("upper", "ct")) == ["results/demo/mm/pdw/data"]
     values["methods"]["upper"]["centralised"] = False
     with pytest.raises(FedFactoryError, match="methods.upper.centralised"):
-        methods()["adaptation"].open(loaded(values), ROOT)
+        methods()["ours"].open(loaded(values), ROOT)
 
 
 def test_the_source_must_be_one_of_the_factorys_clients(values, tmp_path: Path):
@@ -152,4 +153,4 @@ def test_the_source_must_be_one_of_the_factorys_clients(values, tmp_path: Path):
     setup = config.setups["mm"]
     object.__setattr__(setup.clients["pdw"], "federated", False)
     with pytest.raises(FedFactoryError, match="the source pdw must be federated"):
-        methods()["adaptation"].open(config, ROOT)
+        methods()["ours"].open(config, ROOT)

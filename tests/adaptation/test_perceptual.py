@@ -20,6 +20,7 @@ from skimage.transform import resize
 from torch import Tensor
 from torch.nn import functional
 
+from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, load_encoder
 from fedfactory.methods.ours.perceptual import NAMES, PerceptualParameters, load_perceptual
@@ -59,7 +60,7 @@ def losses(alexnet_file) -> dict[str, Perceptual]:
 
 
 def load(values: dict[str, Any]) -> Perceptual:
-    return load_perceptual(PerceptualParameters.from_mapping(values, "perceptual"), "cpu")
+    return load_perceptual(read(PerceptualParameters, values, "perceptual"), "cpu")
 
 
 def pair(edge: int = 64, batch: int = 3) -> tuple[Tensor, Tensor]:
@@ -321,7 +322,7 @@ def test_parameters_need_no_torch():
 )
 def test_bad_parameters_name_their_key(values, named):
     with pytest.raises(FedFactoryError, match=f"^key 'methods.ours.perceptual.{named}'"):
-        PerceptualParameters.from_mapping(values, "methods.ours.perceptual")
+        read(PerceptualParameters, values, "methods.ours.perceptual")
 
 
 def use(content: Any, folder: Path) -> Perceptual:

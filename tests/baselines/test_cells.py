@@ -98,7 +98,7 @@ def test_foundation_models_are_made_or_checked():
         (
             "sam",
             changed("sam", weights="sam-vit-b", **PUBLISHED),
-            "normalisation' is missing",
+            "normalisation': is missing",
         ),
         ("universeg", {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
         ("universeg", changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),

@@ -174,7 +174,7 @@ def test_slices_are_translated_alone_and_segmented_together(small):
 
 
 def test_images_that_cannot_be_halved_are_refused(tmp_path):
-    from fedfactory.federation.cell import FederatedCell
+    from fedfactory.methods.federated.cell import FederatedCell
     from fedfactory.methods.fedmedgan.training import train_fedmedgan
     from fedfactory.orchestration.progress import Progress
 

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.nnunet import finetuning, training
@@ -73,11 +74,11 @@ def blob(name: str, seed: int, slices: int = 6, size: int = 32) -> Case:
 
 
 def source(**changes: object) -> NnunetParameters:
-    return NnunetParameters.from_mapping({**SOURCE, **changes}, "methods.nnunet")
+    return read(NnunetParameters, {**SOURCE, **changes}, "methods.nnunet")
 
 
 def transfer(*schedules: dict, **changes: object) -> NnunetParameters:
-    return NnunetParameters.from_mapping({**TRANSFER, "schedules": list(schedules), **changes}, "methods.nnunet_tl")
+    return read(NnunetParameters, {**TRANSFER, "schedules": list(schedules), **changes}, "methods.nnunet_tl")
 
 
 def few_shot(seed: int = 70) -> Case:

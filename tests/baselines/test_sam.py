@@ -10,7 +10,7 @@ import pytest
 import torch
 from segment_anything import build_sam_vit_b
 
-from fedfactory.config.parameters import Schedule
+from fedfactory.config.parameters import Schedule, read
 from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
@@ -195,8 +195,8 @@ def test_from_pretraining_to_a_segmenter_on_disk(slices, tmp_path, one_thread):
         "validation": "none",
     }
     values = {"weights": "procedural-tiny", "prompt": "full_box", "pretraining": pretraining, "tuning": tuning_}
-    first = SamParameters.from_mapping({**values, "architecture": asdict(SMALL)}, "p")
-    second = SamParameters.from_mapping({**values, "start": "sam", "normalisation": "unit"}, "p")
+    first = read(SamParameters, {**values, "architecture": asdict(SMALL)}, "p")
+    second = read(SamParameters, {**values, "start": "sam", "normalisation": "unit"}, "p")
     for p, start, name in ((first, None, "sam"), (second, tmp_path / "sam", "medsam")):
         pretrain_sam(p, start, 0, "cpu", Checkpoints(tmp_path / "w", name), tmp_path / name, Progress("x"))
     dice = read_card(tmp_path / "medsam")["held_out_dice"]

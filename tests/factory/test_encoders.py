@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory import encoders
 from fedfactory.factory.encoders import EncoderParameters, client_key, load_encoder, read_key, write_key
@@ -34,7 +35,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def encoder() -> encoders.Encoder:
-    return load_encoder(EncoderParameters.from_mapping(STAND_IN), "cpu")
+    return load_encoder(read(EncoderParameters, STAND_IN, "factory.encoder"), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_encoding_is_the_mean_feature_of_the_prepared_image(encoder, images):
 
 def test_encodings_are_unit_vectors_that_tell_images_apart(encoder, images):
     found = encoder(images)
-    assert found.shape == (10, encoder.size) == (10, EncoderParameters.from_mapping(STAND_IN).key_size)
+    assert found.shape == (10, encoder.size) == (10, read(EncoderParameters, STAND_IN, "factory.encoder").key_size)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.norm(dim=1), torch.ones(10))
     assert (found @ found.T).min() < 0.95
@@ -168,12 +169,12 @@ def test_client_without_images_has_no_key(encoder, batches):
 )
 def test_bad_parameters_name_their_key(values, named):
     with pytest.raises(FedFactoryError, match=named):
-        EncoderParameters.from_mapping(values)
+        read(EncoderParameters, values, "factory.encoder")
 
 
 def test_loading_draws_no_random_number():
     before = torch.get_rng_state()
-    load_encoder(EncoderParameters.from_mapping(STAND_IN), "cpu")
+    load_encoder(read(EncoderParameters, STAND_IN, "factory.encoder"), "cpu")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -185,7 +186,7 @@ def test_other_weights_in_the_package_are_refused(monkeypatch, tmp_path):
     other.write_bytes(encoders._squeezenet_file().read_bytes()[:-1] + b" ")
     monkeypatch.setattr(encoders, "_squeezenet_file", lambda: other)
     with pytest.raises(FedFactoryError, match="SHA-256 [0-9a-f]{64}, expected"):
-        load_encoder(EncoderParameters.from_mapping(STAND_IN), "cpu")
+        load_encoder(read(EncoderParameters, STAND_IN, "factory.encoder"), "cpu")
 
 
 class _Evil:
@@ -268,7 +269,7 @@ def test_missing_key_is_told(tmp_path):
 def use(file: Path, sha256: str | None = None) -> encoders.Encoder:
     digest = sha256 or hashlib.sha256(file.read_bytes()).hexdigest()
     values = {"name": "clip-vit-l-14", "checkpoint": str(file), "sha256": digest}
-    return load_encoder(EncoderParameters.from_mapping(values), "cpu")
+    return load_encoder(read(EncoderParameters, values, "factory.encoder"), "cpu")
 
 
 @pytest.fixture
@@ -377,10 +378,10 @@ def test_missing_clip_is_told_with_the_way_to_get_it(monkeypatch, tmp_path):
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FedFactoryError, match=r"factory\.encoder\.checkpoint.*cache.*download"):
-        load_encoder(EncoderParameters.from_mapping({"name": "clip-vit-l-14"}), "cpu")
+        load_encoder(read(EncoderParameters, {"name": "clip-vit-l-14"}, "factory.encoder"), "cpu")
     with pytest.raises(FedFactoryError, match=r"factory\.encoder\.checkpoint.*nowhere\.pt"):
         values = {"name": "clip-vit-l-14", "checkpoint": str(tmp_path / "nowhere.pt"), "sha256": "0" * 64}
-        load_encoder(EncoderParameters.from_mapping(values), "cpu")
+        load_encoder(read(EncoderParameters, values, "factory.encoder"), "cpu")
 
 
 def test_clip_is_found_in_the_cache_of_the_hub(tiny_clip, monkeypatch, tmp_path):
@@ -392,5 +393,5 @@ def test_clip_is_found_in_the_cache_of_the_hub(tiny_clip, monkeypatch, tmp_path)
     (repository / "refs/main").write_text("abc")
     (repository / "snapshots/abc").mkdir(parents=True)
     file = save(tiny_clip, repository / "snapshots/abc/open_clip_model.safetensors")
-    found = load_encoder(EncoderParameters.from_mapping({"name": "clip-vit-l-14"}), "cpu")
+    found = load_encoder(read(EncoderParameters, {"name": "clip-vit-l-14"}, "factory.encoder"), "cpu")
     assert found.digest == hashlib.sha256(file.read_bytes()).hexdigest()

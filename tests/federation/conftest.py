@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import SliceRow
 from fedfactory.factory.encoders import SQUEEZENET, EncoderParameters, Key, load_encoder, read_key, write_key
 from fedfactory.factory.parameters import (
@@ -73,7 +74,7 @@ def stores(tmp_path: Path) -> Path:
 @pytest.fixture
 def keyed(stores: Path) -> Path:
     """The stores, with keys that name the real encoder's weights."""
-    digest = load_encoder(EncoderParameters.from_mapping({"name": SQUEEZENET}), "cpu").digest
+    digest = load_encoder(read(EncoderParameters, {"name": SQUEEZENET}, "factory.encoder"), "cpu").digest
     for client in CLIENTS:
         key = read_key(stores / client / "factory_key.json")
         write_key(stores / client / "factory_key.json", Key(key.encoder, digest, key.images, key.values))

@@ -24,7 +24,7 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
     path = fresh.folder / "config/test.yaml"
     control = """  upper:
     label: Real source
-    rules: adaptation
+    rules: ours
     uses_mt: true
     centralised: true
     parameters: {like: ours, base: ours, target: {source_samples: real}}
@@ -36,8 +36,8 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
     both = [job for job in jobs if job.rule == "adapt" and "/upper/" in job.outputs[0]]
     assert len(both) == 6 and all(len(job.private_of("test")) == 2 for job in both)
     assert len(violations(jobs, "test", [], SOURCES)) == len(both)
-    edit(path, "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: true",
-         "label: Real source\n    rules: adaptation\n    uses_mt: true\n    centralised: false")  # fmt: skip
+    edit(path, "label: Real source\n    rules: ours\n    uses_mt: true\n    centralised: true",
+         "label: Real source\n    rules: ours\n    uses_mt: true\n    centralised: false")  # fmt: skip
     result = fresh.snakemake("--dry-run", *TINY, check=False)
     assert "centralised if, and only if, its source samples are 'real'" in result.stderr
 

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,10 +18,10 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from fedfactory import methods
 from fedfactory.config.models import RunFile, SetupFile
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.parameters import FactorySection
+from fedfactory.orchestration.declared import load, methods
 
 SCHEMA, TABLES = Path("config/schema.yaml"), Path("config/README.md")
 _HEAD = """\
@@ -38,16 +36,9 @@ _RANGES = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}",
 
 
 def models() -> dict[str, type]:
-    """Models with a table of their own: the files', the factory's, and every method's parameters by its folder."""
-    found: dict[str, type] = {"run": RunFile, "setup": SetupFile, "factory": FactorySection}
-    for folder in pkgutil.iter_modules(methods.__path__):
-        name = f"{methods.__name__}.{folder.name}.parameters"
-        if folder.ispkg and importlib.util.find_spec(name):
-            module = importlib.import_module(name)
-            for kind in vars(module).values():
-                if getattr(kind, "__module__", "") == name and hasattr(kind, "from_mapping"):
-                    found[folder.name] = kind
-    return found
+    """Models with a table of their own: the files', the factory's, and those of the methods' parameters."""
+    own = {name: load(method.parameters) for name, method in methods().items() if method.parameters}
+    return {"run": RunFile, "setup": SetupFile, "factory": FactorySection, **own}
 
 
 def explained(kind: type) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, check_maker, load_encoder, read_key
@@ -33,7 +34,7 @@ def load_client(
         FedFactoryError: no training image, bad values, or a key of another encoder or length.
     """
     found = read_key(key)
-    wanted = EncoderParameters.from_mapping(encoder)
+    wanted = read(EncoderParameters, encoder, "factory.encoder")
     if found.encoder != wanted.name or len(found.values) != parameters.network.key_size:
         raise FedFactoryError(
             f"{key} holds a key of {len(found.values)} values by {found.encoder}; the configuration asks for "

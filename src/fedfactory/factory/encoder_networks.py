@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.storage.state_dicts import read_state_dict
 
 _CLIP_MEAN, _CLIP_DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # Colours in the order and scale of the weights' training (Caffe): blue, green, red, 0 to 255, minus the mean.
@@ -100,7 +101,7 @@ def clip(architecture: str, file: Path, name: str, digest: str) -> Encoder:
 
 def _image_half(file: Path) -> dict[str, Tensor]:
     """Weights named ``visual.*``, without that prefix; of a safetensors file the text half is not read."""
-    prefix, key = "visual.", "key 'factory.encoder.checkpoint'"
+    prefix, key = "visual.", "factory.encoder.checkpoint"
     if file.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
 
@@ -109,16 +110,9 @@ def _image_half(file: Path) -> dict[str, Tensor]:
                 names = [name for name in content.keys() if name.startswith(prefix)]
                 return {name.removeprefix(prefix): content.get_tensor(name) for name in names}
         except SafetensorError as error:
-            raise FedFactoryError(f"{key}: {file} is no safetensors file ({error}); get it again") from None
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:
-        raise FedFactoryError(
-            f"{key}: {file} cannot be read without executing code from it (OpenAI's own file is a program, not a table "
-            "of weights); take the .safetensors file"
-        ) from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FedFactoryError(f"{key}: {file} is no table of weights; take the .safetensors file")
+            raise FedFactoryError(f"key '{key}': {file} is no safetensors file ({error}); get it again") from None
+    advice = "take the .safetensors file; OpenAI's own is a program, not a table of weights"
+    state = read_state_dict(file, "cpu", key, advice)
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 

@@ -12,14 +12,14 @@ import io
 import json
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
-from fedfactory.config.parameters import STRICT, OneOf, read
+from fedfactory.config.parameters import STRICT, OneOf
 from fedfactory.config.sentences import DIGEST
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.weights_choice import WeightsChoice
@@ -49,15 +49,6 @@ class EncoderParameters(WeightsChoice):
     REFUSAL: ClassVar[str] = "brings its own weights"
     __pydantic_config__ = STRICT
     name: Annotated[str, OneOf(tuple(KEY_SIZES))]
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Check the section ``factory.encoder``.
-
-        Raises:
-            FedFactoryError: an unknown encoder or key, a value of the wrong type, or a file for the stand-in.
-        """
-        return read(cls, values, "factory.encoder")
 
     @property
     def key_size(self) -> int:

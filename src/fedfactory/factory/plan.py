@@ -32,7 +32,7 @@ class FactoryPlan:
         self._config = config
         section = config.factory
         try:
-            self.encoder = EncoderParameters.from_mapping(section["encoder"])
+            self.encoder = read(EncoderParameters, section["encoder"], "factory.encoder")
             for name in section.get("setups", {}):
                 if name not in config.setups:
                     raise FedFactoryError(f"key 'factory.setups.{name}': there is no such setup")

@@ -78,8 +78,7 @@ class Cells:
         """Read the parameters of a row for one setup."""
         values, key = self._values(method, setup), key_of(method)
         if self.declared.parameters:
-            kind = load(self.declared.parameters)
-            return kind.from_mapping(values, key) if hasattr(kind, "from_mapping") else read(kind, values, key)
+            return read(load(self.declared.parameters), values, key)
         if values:
             raise FedFactoryError(f"key '{key}.{next(iter(values))}': this method has no parameters; remove it")
         return None

@@ -13,19 +13,41 @@ from fedfactory.errors import FedFactoryError
 _SHOWN = 3
 
 
+def read_state_dict(file: Path, device: str, key: str = "", advice: str = "get it again") -> dict[str, Tensor]:
+    """Read a file's state dict, and execute nothing of it.
+
+    Args:
+        file: as torch saves it.
+        device: of the tensors.
+        key: the key of the configuration that names the file, for messages; empty for none.
+        advice: what to do about another file.
+
+    Raises:
+        FedFactoryError: the file cannot be read, or holds anything but a table of weights.
+    """
+    where = f"key '{key}': {file}" if key else str(file)
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except OSError as error:
+        raise FedFactoryError(f"{where} cannot be read ({error.strerror or error})") from None
+    except Exception as error:
+        # Torch and pickle raise what they like about bytes that are no table of weights.
+        reason = " ".join(str(error).split())[:200]
+        raise FedFactoryError(
+            f"{where} is no table of weights that can be read without executing code ({reason}); {advice}"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise FedFactoryError(f"{where} is no table of weights; {advice}")
+    return state
+
+
 def load_weights(network: nn.Module, file: Path, device: str) -> None:
     """Load a state dict into a network; every parameter must be there, and no other.
 
     Raises:
         FedFactoryError: no table of weights, or other parameters (which ones).
     """
-    try:
-        state = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FedFactoryError(f"{file} is no table of weights ({reason}); get it again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FedFactoryError(f"{file} is no table of weights; get the model's state dict")
+    state = read_state_dict(file, device)
     own = network.state_dict()
     wrong = {
         "lacks": [name for name in own if name not in state],

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, Key, check_maker, load_encoder
@@ -100,7 +101,7 @@ def read_images(folder: Path, description: NodeDescription, parameters: FactoryP
         raise FedFactoryError(f"a key of {len(key['values'])} values; the factory's have {network.key_size}")
     encode = None
     if parameters.federation.refinement_rounds:
-        encode = load_encoder(EncoderParameters.from_mapping(description.own["encoder"]), device)
+        encode = load_encoder(read(EncoderParameters, description.own["encoder"], "factory.encoder"), device)
         check_maker(key["encoder"], key["digest"], encode)
     return ClientImages(
         index=parameters.clients.index(description.client),

@@ -14,6 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoders import EncoderParameters, read_key
 from fedfactory.factory.fedbiomed.folder import convert, describe
@@ -80,7 +81,7 @@ def prepare_client(arguments: argparse.Namespace) -> None:
         raise FedFactoryError('--encoder must be an object with the encoder\'s name, such as {"name": "clip-vit-l-14"}')
     if arguments.copies < 1:
         raise FedFactoryError(f"--copies is {arguments.copies}; 1 stands for the images alone")
-    encoder = EncoderParameters.from_mapping(values)
+    encoder = read(EncoderParameters, values, "factory.encoder")
     key = read_key(arguments.key)
     if key.encoder != encoder.name:
         raise FedFactoryError(f"{arguments.key} was made by {key.encoder}, --encoder says {encoder.name}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.cell_jobs import FederatedCells
 from fedfactory.methods.cells import Cells, key_of
+from fedfactory.methods.federated.cells import FederatedCells
 
 
 class FedDGCells(FederatedCells, Cells):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedfactory.config.parameters import read
 from fedfactory.data.deformation import deformed
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
@@ -188,7 +189,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     Raises:
         FedFactoryError: bad data.
     """
-    p = FedDGParameters.from_mapping(arguments["parameters"], "parameters")
+    p = read(FedDGParameters, arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]))
     slices = LabelledSlices.of(view, p.image_size, p.copies, derive_seed("copies", client, seed))
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])

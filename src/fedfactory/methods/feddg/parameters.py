@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Positive, Weight, read
+from fedfactory.config.parameters import STRICT, Count, Positive, Weight
 
 
 @dataclass(frozen=True)
@@ -50,16 +49,3 @@ class FedDGParameters:
     clip: Positive | None
     checkpoint_every: Count
     deadline: Count
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a method's parameters.
-
-        Args:
-            values: as they stand in the configuration.
-            key: where they stand, for messages.
-
-        Raises:
-            FedFactoryError: a missing or unknown key, or a value of the wrong type or range.
-        """
-        return read(cls, values, key)

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
@@ -24,6 +23,7 @@ from fedfactory.methods.feddg.amplitude import half_width
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS
 from fedfactory.methods.feddg.network import FeatureUNet
 from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches, resize
@@ -46,7 +46,7 @@ class FedDGServer(Server):
 
 
 def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress) -> None:
-    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
+    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.methods.federated.cell.FederatedCell.train`.
 
     Args:
         cell: what to train.
@@ -57,7 +57,7 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     Raises:
         FedFactoryError: fewer than two clients, bad data at one, or one that does not answer.
     """
-    p, clients = FedDGParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
+    p, clients = read(FedDGParameters, cell.parameters, cell.key), tuple(cell.stores)
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
     weights, b = initial_weights(p, classes, cell.seed), half_width(p.image_size, p.window)

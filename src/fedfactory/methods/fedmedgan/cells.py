@@ -7,8 +7,8 @@ from typing import Any
 
 from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.cell_jobs import FederatedCells
 from fedfactory.methods.cells import Cells, key_of
+from fedfactory.methods.federated.cells import FederatedCells
 from fedfactory.orchestration.declared import Method, methods
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import TRAIN, Message
@@ -152,7 +153,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     Raises:
         FedFactoryError: bad data.
     """
-    p = FedMedGanParameters.from_mapping(arguments["parameters"], "parameters")
+    p = read(FedMedGanParameters, arguments["parameters"], "parameters")
     volumes = ClientView(Path(arguments["data"])).unlabelled_images()
     images = torch.from_numpy(np.concatenate([np.asarray(volume.images) for volume in volumes]))[:, None]
     return FedMedGanClient(client, arguments["clients"], images, p, seed, device)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Weight, read
+from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Weight
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,3 @@ class FedMedGanParameters:
     noise: Weight
     checkpoint_every: Count
     deadline: Count
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a method's parameters.
-
-        Raises:
-            FedFactoryError: a missing or unknown key, or a value of the wrong type or range.
-        """
-        return read(cls, values, key)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.cell import FederatedCell
 from fedfactory.federation.client import Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.fedmedgan import client as fedmedgan_client
 from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, phases_of
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
@@ -54,7 +54,7 @@ class FedMedGanServer(Server):
 
 
 def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progress) -> None:
-    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.federation.cell.FederatedCell.train`.
+    """Train, or go on from the last checkpoint; see :meth:`~fedfactory.methods.federated.cell.FederatedCell.train`.
 
     Args:
         cell: what to train; its stores are the source's and the target's, in this order.
@@ -65,7 +65,7 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     Raises:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
-    p, clients = FedMedGanParameters.from_mapping(cell.parameters, cell.key), tuple(cell.stores)
+    p, clients = read(FedMedGanParameters, cell.parameters, cell.key), tuple(cell.stores)
     if size % (1 << p.downsamplings) or size <= 1 << p.layers:
         raise FedFactoryError(
             f"images of {size} pixels cannot be halved {p.downsamplings} times by the generators and "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Text, read
+from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Text
 from fedfactory.config.sentences import Misfit
 
 
@@ -81,19 +80,6 @@ class NnunetParameters:
         for key in refused:
             if getattr(self, key):
                 raise Misfit(key, f"{kind} has no use for it; remove it")
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any], where: str) -> NnunetParameters:
-        """Check a mapping from the configuration file.
-
-        Args:
-            mapping: keys and values as YAML gives them.
-            where: where the mapping stands, e.g. "methods.nnunet.parameters", for messages.
-
-        Raises:
-            FedFactoryError: unknown, missing or contradictory key, or a value of the wrong type or range.
-        """
-        return read(cls, mapping, where)
 
     @property
     def validation_iterations(self) -> int:

@@ -1,4 +1,4 @@
-"""Which job makes which part of which cell, worked out from the configuration for rules/methods/adaptation.smk."""
+"""Which job makes which part of which cell, worked out from the configuration for rules/methods/ours.smk."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from fedfactory.config.parameters import check_setups, for_setup, merged
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
-from fedfactory.methods.ours.parameters import AdaptationParameters
+from fedfactory.methods.ours.parameters import OursParameters
 
 # What differs for a setup stands below the first key; the second names a method that another one resembles.
 _LIKE = "like"
@@ -14,7 +14,7 @@ _LIKE = "like"
 _OF_A_BRANCH = ("source", "synthetic", "look")
 
 
-class AdaptationCells(Cells):
+class OursCells(Cells):
     """The adaptation methods of a run.
 
     Attributes:
@@ -47,7 +47,7 @@ class AdaptationCells(Cells):
             if self.parameters and not setup.clients[setup.source].federated:
                 raise FedFactoryError(f"setup {setup.name}: the source {setup.source} must be federated: F renders it")
 
-    def _check_method(self, name: str, parameters: AdaptationParameters) -> None:
+    def _check_method(self, name: str, parameters: OursParameters) -> None:
         method, target = self._config.methods[name], parameters.target
         if parameters.base and parameters.base not in self.sources:
             raise FedFactoryError(

@@ -1,21 +1,21 @@
 """What ours declares (paper, section 3.2)."""
 
-from fedfactory.methods.ours.parameters import AdaptationParameters
+from fedfactory.methods.ours.parameters import OursParameters
 from fedfactory.orchestration.declared import Method, Rule
 
 
-def _source_batches(p: AdaptationParameters) -> float:
+def _source_batches(p: OursParameters) -> float:
     """A method with a ``base`` trains no source branch."""
     return p.source.batch / 8 if p.source else 0.0
 
 
-def _target_batches(p: AdaptationParameters) -> float:
+def _target_batches(p: OursParameters) -> float:
     batch = p.target.batch
     return (batch.source + batch.labelled + batch.unlabelled + batch.pairs) / 4
 
 
 DECLARATION = Method(
-    name="adaptation",
+    name="ours",
     title="Ours: a source branch, a synthetic source set, and asynchronous adaptation of each target",
     rules=(
         Rule(
@@ -28,8 +28,8 @@ DECLARATION = Method(
         Rule("adapt", steps=lambda p, clients: p.target.schedule.steps),
         Rule("adapt_predict", private=("predictions",)),
     ),
-    parameters="fedfactory.methods.ours.parameters:AdaptationParameters",
-    cells="fedfactory.methods.ours.cells:AdaptationCells",
+    parameters="fedfactory.methods.ours.parameters:OursParameters",
+    cells="fedfactory.methods.ours.cells:OursCells",
     segmenter="fedfactory.methods.ours.prediction:segmenter",
     also="fedfactory.methods.ours.prediction:describe",
     refers=("base", "like"),

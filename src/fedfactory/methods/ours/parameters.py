@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, Share, Weight, read
+from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, Share, Weight
 from fedfactory.config.sentences import Misfit
 from fedfactory.methods.ours.perceptual import PerceptualParameters
 
@@ -213,7 +212,7 @@ class TargetParameters:
 
 
 @dataclass(frozen=True)
-class AdaptationParameters:
+class OursParameters:
     """An adaptation method.
 
     Attributes:
@@ -257,16 +256,3 @@ class AdaptationParameters:
                 "target.batch.labelled",
                 "every batch holds at least one slice of M_t, and none where 'labelled_slices' is 0",
             )
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a method's parameters.
-
-        Args:
-            values: as they stand in the configuration.
-            key: where they stand, for messages.
-
-        Raises:
-            FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
-        """
-        return read(cls, values, key)

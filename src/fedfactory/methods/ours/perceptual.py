@@ -8,12 +8,11 @@ every output carries their name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from fedfactory.config.parameters import STRICT, OneOf, read
+from fedfactory.config.parameters import STRICT, OneOf
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.weights_choice import WeightsChoice
 
@@ -45,19 +44,6 @@ class PerceptualParameters(WeightsChoice):
     REFUSAL: ClassVar[str] = "reads no file of the user"
     __pydantic_config__ = STRICT
     name: Annotated[str, OneOf(NAMES)]
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a section of the configuration.
-
-        Args:
-            values: the section.
-            key: where it is, for messages.
-
-        Raises:
-            FedFactoryError: an unknown loss or key, a value of the wrong type, or a file for a stand-in.
-        """
-        return read(cls, values, key)
 
 
 def load_perceptual(parameters: PerceptualParameters, device: str) -> Perceptual:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoder_networks import Encoder, SqueezeNet
+from fedfactory.storage.state_dicts import read_state_dict
 
 # The smallest edge of which every network here leaves a pixel at its last tap.
 _SMALLEST = 32
@@ -93,22 +94,15 @@ def alexnet(file: Path, name: str, digest: str) -> Perceptual:
         FedFactoryError: the file cannot be read without executing code, holds no table of weights, or another
             network's.
     """
-    key = "key 'perceptual.checkpoint'"
-    try:
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:
-        raise FedFactoryError(
-            f"{key}: {file} cannot be read as weights without executing code from it; take torchvision's file"
-        ) from None
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise FedFactoryError(f"{key}: {file} is no table of weights; take torchvision's file")
+    key, advice = "perceptual.checkpoint", "take torchvision's file"
+    weights = read_state_dict(file, "cpu", key, advice)
     metric = _lpips("alex")
     # lpips keeps torchvision's numbers of the layers: slice2.3.weight is features.3.weight.
     sources = {own: f"features.{own.split('.', 1)[1]}" for own in metric.net.state_dict()}
     try:
         metric.net.load_state_dict({own: weights[source] for own, source in sources.items() if source in weights})
     except RuntimeError:
-        raise FedFactoryError(f"{key}: {file} does not hold torchvision's AlexNet; take torchvision's file") from None
+        raise FedFactoryError(f"key '{key}': {file} does not hold torchvision's AlexNet; {advice}") from None
     return _perceptual(metric, name, digest)
 
 

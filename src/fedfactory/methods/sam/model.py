@@ -55,9 +55,9 @@ def pretrain_sam(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("weights", seed))
             architecture = p.architecture
-            sam = build(architecture, p.normalisation).to(device)
+            sam = build(architecture, p.reads).to(device)
     else:
-        sam, architecture = open_sam(start, p.normalisation, device), _architecture(start)
+        sam, architecture = open_sam(start, p.reads, device), _architecture(start)
     # The prompt encoder's embedding of masks has no part in it: without a gradient it stays as it is.
     sam.requires_grad_(True)
     # Judged as SAM is used, and with the prompt of the rows, which does not say what part of an image is meant.

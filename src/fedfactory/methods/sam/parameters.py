@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule, read
+from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Schedule
 from fedfactory.config.sentences import Misfit
-from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.storage.weights_choice import TINY
 
@@ -90,7 +88,7 @@ class SamParameters:
             points all over it, or ``oracle_box`` (of the truth, not in Table 1).
         tuning: fine-tuning of the mask decoder.
         normalisation: of the images, as in the training of the weights: by ImageNet's mean and deviation (``imagenet``,
-            SAM), or between 0 and 1 (``unit``, MedSAM). Published weights need it said.
+            SAM), or between 0 and 1 (``unit``, MedSAM). Published weights need it said; null is ``imagenet``.
         architecture: size of a model that the workflow pre-trains; published weights have their own.
         pretraining: pre-training of such a model.
         start: the method whose pre-trained model it goes on from, as MedSAM does from SAM.
@@ -100,7 +98,7 @@ class SamParameters:
     weights: str
     prompt: Prompt
     tuning: TuningParameters
-    normalisation: Normalisation = "imagenet"
+    normalisation: Normalisation | None = None
     architecture: SamArchitecture | None = None
     pretraining: PretrainingParameters | None = None
     start: str | None = None
@@ -110,6 +108,11 @@ class SamParameters:
         tiny = self.weights == TINY
         if (self.pretraining is not None) != tiny:
             raise Misfit("pretraining", f"belongs to 'weights: {TINY}', and to nothing else")
+        if not tiny and self.normalisation is None:
+            raise Misfit(
+                "normalisation",
+                "is missing: published weights read what they were trained on, 'imagenet' (SAM) or 'unit' (MedSAM)",
+            )
         if ((self.architecture is None) == (self.start is None)) if tiny else (self.architecture or self.start):
             raise Misfit(
                 "",
@@ -117,21 +120,7 @@ class SamParameters:
                 "weights have neither",
             )
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a method's parameters.
-
-        Args:
-            values: as they stand in the configuration.
-            key: where they stand, for messages.
-
-        Raises:
-            FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
-        """
-        p = read(cls, values, key)
-        if p.weights != TINY and "normalisation" not in values:
-            raise FedFactoryError(
-                f"key '{key}.normalisation' is missing: published weights read what they were trained on, 'imagenet' "
-                "(SAM) or 'unit' (MedSAM)"
-            )
-        return p
+    @property
+    def reads(self) -> Normalisation:
+        """What the image encoder reads."""
+        return self.normalisation or "imagenet"

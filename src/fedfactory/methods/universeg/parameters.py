@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
-from fedfactory.config.parameters import STRICT, Count, read
+from fedfactory.config.parameters import STRICT, Count
 from fedfactory.config.sentences import Misfit
 from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.storage.weights_choice import TINY
@@ -47,16 +45,3 @@ class UniverSegParameters:
             raise Misfit("image_size", f"published weights read {_PUBLISHED_SIZE} pixels")
         if self.pretraining is not None and self.pretraining.samples < 2:
             raise Misfit("pretraining.samples", "a target and its support set are two at least")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], key: str) -> Self:
-        """Check a method's parameters.
-
-        Args:
-            values: as they stand in the configuration.
-            key: where they stand, for messages.
-
-        Raises:
-            FedFactoryError: a missing or unknown key, a value of the wrong type or range, or values that do not fit.
-        """
-        return read(cls, values, key)

@@ -1,8 +1,8 @@
 # Ours (paper, section 3.2): source branch, synthetic source set, and adaptation of each target on its own. A method
 # with `base` uses the source branch of that method.
-ADAPTATION = METHODS.cells["adaptation"]
-ADAPTED = any_of(ADAPTATION.parameters)
-WITH_BRANCH = any_of(ADAPTATION.sources)
+OURS = METHODS.cells["ours"]
+ADAPTED = any_of(OURS.parameters)
+WITH_BRANCH = any_of(OURS.sources)
 
 
 rule source_branch:
@@ -25,14 +25,14 @@ rule source_branch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
+        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("source_branch"),
         device=CONFIG.device,
-        seed_name=ADAPTATION.seed_name,
-        parameters=ADAPTATION.source_json,
+        seed_name=OURS.seed_name,
+        parameters=OURS.source_json,
     shell:
         "python $SCRIPTS/source_branch.py --factory {input.factory} --data {input.data} --client {wildcards.client}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
@@ -66,14 +66,14 @@ rule synthetic_source:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
+        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("synthetic_source"),
         device=CONFIG.device,
-        seed_name=ADAPTATION.seed_name,
-        parameters=ADAPTATION.synthetic_json,
+        seed_name=OURS.seed_name,
+        parameters=OURS.synthetic_json,
         size=CONFIG.preprocessing["image_size"],
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
@@ -103,14 +103,14 @@ rule factory_look:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
+        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_look"),
         device=CONFIG.device,
-        seed_name=ADAPTATION.seed_name,
-        parameters=ADAPTATION.look_json,
+        seed_name=OURS.seed_name,
+        parameters=OURS.look_json,
     shell:
         "python $SCRIPTS/factory_look.py --factory {input.factory} --data {input.data}"
         " --key {input.key} --parameters {params.parameters:q} --device {params.device}"
@@ -122,12 +122,12 @@ rule adapt:
     """Adapt one target, at that target: from what the source shares and the target's own data."""
     input:
         factory=factory_file("model"),
-        branch=lambda wildcards: ADAPTATION.shared(wildcards, "branch"),
-        synthetic=lambda wildcards: ADAPTATION.shared(wildcards, "synthetic"),
+        branch=lambda wildcards: OURS.shared(wildcards, "branch"),
+        synthetic=lambda wildcards: OURS.shared(wildcards, "synthetic"),
         data=client_file("data"),
-        look=ADAPTATION.look,
+        look=OURS.look,
         # Empty unless the method is declared centralised.
-        centralised=ADAPTATION.centralised,
+        centralised=OURS.centralised,
     output:
         directory(cell_file("model")),
     log:
@@ -140,14 +140,14 @@ rule adapt:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: ADAPTATION.memory_mb * attempt,
+        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("adapt"),
         device=CONFIG.device,
-        seed_name=ADAPTATION.seed_name,
-        parameters=ADAPTATION.target_json,
+        seed_name=OURS.seed_name,
+        parameters=OURS.target_json,
     shell:
         "python $SCRIPTS/adapt.py --factory {input.factory} --branch {input.branch} --synthetic {input.synthetic}"
         " --data {input.data} --client {wildcards.client} --look {input.look} --centralised {input.centralised}"

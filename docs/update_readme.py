@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
+from textwrap import fill as wrapped
 
+from fedfactory.config.run import load_config, read_yaml
 from fedfactory.storage.tables import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "config/demo.yaml"
 RESULTS = ROOT / "results" / "demo"
 _WIDTH = 130
 SETUPS = ("ms", "mm", "mo")
@@ -42,6 +46,29 @@ def foundation() -> str:
             figures = {moment: f"{value:.2f}" for moment, value in dice.items()}
             rows.append({"model": card.parent.name, "way": way.replace("_", " "), **figures})
     return to_markdown(rows)
+
+
+def one_seed() -> str:
+    """How often each row of Table 1 is best, its mean over the targets of each setup, and what the analysis says."""
+    config = load_config(read_yaml(CONFIG, CONFIG.name), [CONFIG], ROOT)
+    with (RESULTS / "table1.csv").open(newline="") as file:
+        means = {(row["setup"], row["target"], row["method"]): float(row["dice_mean"]) for row in csv.DictReader(file)}
+    targets = list(dict.fromkeys((setup, target) for setup, target, _ in means))
+    best = [max(config.methods, key=lambda method: means[*target, method]) for target in targets]
+    rows = [
+        {
+            "": method.label,
+            **{
+                setup.upper(): f"{mean(means[*target, name] for target in targets if target[0] == setup):.1f}"
+                for setup in SETUPS
+            },
+            "best in": f"{best.count(name)} of {len(targets)}",
+        }
+        for name, method in config.methods.items()
+    ]
+    conclusions = json.loads((RESULTS / "table1_analysis/conclusions.json").read_text())
+    sentences = [wrapped(f"- {said}", _WIDTH, subsequent_indent="  ") for said in conclusions]
+    return "\n".join([to_markdown(rows), *sentences, ""])
 
 
 def walk() -> dict[str, str]:
@@ -100,6 +127,7 @@ def main() -> None:
     """Fill the tables and copy the pictures."""
     for file, names in MEASURED.items():
         fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
+    fill(ROOT / "docs/results.md", {"one_seed": one_seed()})
     for file, name in {"README.md": "table1", "docs/results.md": "gap"}.items():
         fill(ROOT / file, {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8")})
     fill(ROOT / "docs/factory.md", {"factory": factories()})

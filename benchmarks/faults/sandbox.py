@@ -16,9 +16,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
-TINY = ("--configfile", "config/test.yaml")
+from benchmarks.project_copy import TINY, copy_project
+
 CELL = "results/test/mo/octa"
 RUN = "results/test"
 
@@ -37,10 +36,7 @@ class Sandbox:
         if like is not None:
             shutil.copytree(like.folder, folder, copy_function=shutil.copy2, symlinks=True)
         elif not folder.exists():
-            folder.mkdir(parents=True)
-            for part in PARTS:
-                copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-                copy(ROOT / part, folder / part)
+            copy_project(folder)
         self.whole: dict[str, str] = like.whole if like is not None else {}
         self.settings: dict[str, str] = {}
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from benchmarks.project_copy import TINY, copy_project
 from fedfactory.orchestration.audit import Job, planned
-from tests.conftest import ROOT
-
-PARTS = ("Snakefile", "config", "envs", "profiles", "report", "rules", "src", "workflow_scripts")
-TINY = ("--configfile", "config/test.yaml")
 
 
 @dataclass(frozen=True)
@@ -68,17 +66,6 @@ class Project:
         }
 
 
-def copy_project(folder: Path) -> Project:
-    folder.mkdir(parents=True)
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy2(source, folder / part)
-    return Project(folder)
-
-
 def edit(path: Path, old: str, new: str) -> None:
     """Change a file of a copy, once; what is to be changed must be there."""
     text = path.read_text()
@@ -87,14 +74,24 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose tiny run is complete."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake(*TINY)
-    return project
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """A project whose tiny run is complete: run once for all processes that test, each of which has a copy."""
+    own = tmp_path_factory.mktemp("finished")
+    shared = own.parent if worker_id == "master" else own.parent.parent
+    whole, complete = Project(shared / "whole"), shared / "whole.complete"
+    with FileLock(shared / "whole.lock"):
+        if not complete.exists():
+            shutil.rmtree(whole.folder, ignore_errors=True)
+            copy_project(whole.folder)
+            whole.snakemake(*TINY)
+            complete.touch()
+    shutil.copytree(whole.folder, own / "project", symlinks=True)
+    return Project(own / "project")
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     """A project without results."""
-    return copy_project(tmp_path / "project")
+    project = Project(tmp_path / "project")
+    copy_project(project.folder)
+    return project

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import zipfile
@@ -12,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from benchmarks.edits import Edited
 from benchmarks.golden import first_difference
 from benchmarks.golden import read as read_golden
 from fedfactory.evaluation.page.texts import CHARTS
@@ -173,6 +175,14 @@ def test_editing_a_module_re_runs_what_depends_on_it(finished: Project, module, 
 def test_an_edit_that_is_reverted_re_runs_nothing(finished: Project):
     """The last of the edits above, in time as in effect."""
     assert finished.planned() == {}
+
+
+def test_an_edit_while_jobs_run_leaves_nothing_of_the_edited_code(finished: Project, tmp_path: Path):
+    """Two trials like the twenty of docs/benchmarks/edits.md."""
+    project = Edited(finished.folder / "results/test", tmp_path / "project")
+    chance = random.Random(1)
+    trials = [project.trial(chance) for _ in range(2)]
+    assert all(trial.good for trial in trials), trials
 
 
 def test_editing_an_adapter_re_runs_its_clients(finished: Project):

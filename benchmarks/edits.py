@@ -1,0 +1,185 @@
+"""What becomes of results when a module is edited while a workflow runs, and put back.
+
+    python -m benchmarks.edits results/test --out docs/benchmarks
+    python -m benchmarks.edits results/test --out docs/benchmarks --name edits_slurm -- --profile profiles/slurm
+
+In a copy of the project some cells of the finished run of config/test.yaml lose their scores. While Snakemake makes
+them again, the Dice function is halved, and put back a while later. Then the same command runs once more. A trial is
+good if neither run leaves a score with other bytes, and nothing but scores was made.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.project_copy import TINY, copy_project
+from benchmarks.tables import write
+from fedfactory.provenance.record import NAME, file_digest, machine
+
+_MODULE, _DICE, _HALVED = Path("src/fedfactory/evaluation/dice.py"), "return 2 * int(", "return int("
+_CELLS = 4
+_LONGEST_EDIT = 5.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What happened to some cells.
+
+    Attributes:
+        edited_after: seconds from the start of Snakemake to the edit.
+        lasted: seconds until it was put back.
+        made: cells that the run scored in spite of it.
+        refused: jobs that refused to run or to write.
+        other_bytes: scores that differ from those of the finished run, after either run.
+        remade: files of anything but these scores that the runs touched.
+        completed: whether the second run made what was missing.
+    """
+
+    edited_after: float
+    lasted: float
+    made: int
+    refused: int
+    other_bytes: int
+    remade: int
+    completed: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is mixed, and nothing else was made."""
+        return self.completed and not self.other_bytes and not self.remade
+
+
+class Edited:
+    """A copy of the project and of a finished run.
+
+    Args:
+        run: the finished run of config/test.yaml.
+        folder: where the copy is made; must not be there yet.
+        options: of Snakemake, beside the configuration.
+    """
+
+    def __init__(self, run: Path, folder: Path, options: Sequence[str] = ()) -> None:
+        copy_project(folder)
+        self._folder, self._options = folder, options or ("--cores", "2")
+        self._run = folder / "results" / run.name
+        shutil.copytree(run, self._run, symlinks=True)
+        self._cells = sorted(str(file.relative_to(folder)) for file in self._run.glob("*/*/*/*/scores.csv"))
+        self._finished = {name: file_digest(folder / name) for name in self._cells}
+        self._went_through = 0.0
+
+    def trial(self, chance: random.Random) -> Trial:
+        """Score some cells while the Dice function is halved for some time."""
+        cells = chance.sample(self._cells, _CELLS)
+        if not self._went_through:
+            start = time.monotonic()
+            self._remove(cells)
+            self._snakemake(cells).communicate()
+            self._went_through = time.monotonic() - start
+        self._remove(cells)
+        before = self._others(cells)
+        after, lasts = chance.uniform(0, self._went_through), chance.uniform(0.05, _LONGEST_EDIT)
+        run = self._snakemake(cells)
+        time.sleep(after)
+        text = (self._folder / _MODULE).read_text()
+        assert _DICE in text
+        (self._folder / _MODULE).write_text(text.replace(_DICE, _HALVED))
+        time.sleep(lasts)
+        (self._folder / _MODULE).write_text(text)
+        said, _ = run.communicate()
+        made = [name for name in cells if (self._folder / name).exists()]
+        wrong = self._wrong(made)
+        again = self._snakemake(cells)
+        again.communicate()
+        others = self._others(cells)
+        return Trial(
+            edited_after=round(after, 1),
+            lasted=round(lasts, 1),
+            made=len(made),
+            refused=len({line for line in said.splitlines() if "edited after the workflow was planned" in line}),
+            other_bytes=wrong + self._wrong(cells),
+            remade=sum(before.get(name) != digest for name, digest in others.items()) + len(before.keys() - others),
+            completed=again.returncode == 0,
+        )
+
+    def _remove(self, cells: Sequence[str]) -> None:
+        for name in cells:
+            for file in _files_of(self._folder / name):
+                file.unlink(missing_ok=True)
+
+    def _wrong(self, cells: Sequence[str]) -> int:
+        files = {name: self._folder / name for name in cells}
+        return sum(not file.exists() or file_digest(file) != self._finished[name] for name, file in files.items())
+
+    def _others(self, cells: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Digest and time of all files of the run, records too, but those of some scores."""
+        scores = {file for name in cells for file in _files_of(self._folder / name)}
+        files = (file for file in self._run.rglob("*") if file.is_file() and file not in scores)
+        inside = {str(file.relative_to(self._run)): file for file in files}
+        return {
+            name: (file_digest(file), file.stat().st_mtime_ns)
+            for name, file in inside.items()
+            if Path(name).parts[0] not in ("logs", "benchmarks")
+        }
+
+    def _snakemake(self, cells: Sequence[str]) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).parent / "snakemake"), *self._options, "--keep-going"]
+        return subprocess.Popen(
+            [*command, *TINY, "--", *cells],
+            cwd=self._folder,
+            env=os.environ | {"PYTHONPATH": str(self._folder / "src")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def _files_of(scores: Path) -> list[Path]:
+    """A cell's scores and story, and the records of both."""
+    both = (scores, scores.with_name("cell.json"))
+    return [*both, *(file.with_name(f".{file.name}{NAME}") for file in both)]
+
+
+def main() -> None:
+    """Try and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the finished run of config/test.yaml")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--name", default="edits", help="of the table")
+    parser.add_argument("options", nargs="*", help="of Snakemake, after --; two cores by default")
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = Edited(arguments.run, Path(folder) / "project", arguments.options)
+        chance = random.Random(0)
+        for number in range(1, arguments.trials + 1):
+            found = project.trial(chance)
+            rows.append(
+                {
+                    "trial": number,
+                    "edited after, s": found.edited_after,
+                    "put back after, s": found.lasted,
+                    "cells scored": f"{found.made} of {_CELLS}",
+                    "refusals": found.refused,
+                    "scores with other bytes": found.other_bytes,
+                    "other files made": found.remade,
+                    "good": "yes" if found.good else "no",
+                }
+            )
+            print(rows[-1], flush=True)
+    good = sum(row["good"] == "yes" for row in rows)
+    how = " ".join(arguments.options) or "on one machine"
+    write(rows, arguments.out, arguments.name, f"{good} of {len(rows)} good; {how}; {machine()['processor']}\n")
+
+
+if __name__ == "__main__":
+    main()

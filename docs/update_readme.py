@@ -67,7 +67,7 @@ def one_seed() -> str:
         for name, method in config.methods.items()
     ]
     conclusions = json.loads((RESULTS / "table1_analysis/conclusions.json").read_text())
-    sentences = [wrapped(f"- {said}", _WIDTH, subsequent_indent="  ") for said in conclusions]
+    sentences = [wrapped(f"- {said}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False) for said in conclusions]
     return "\n".join([to_markdown(rows), *sentences, ""])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from fedfactory.config.parameters import read
+from fedfactory.config.parameters import in_order, read
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
@@ -65,7 +65,8 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     advice = f"lower 'learning_rate' or 'inner_learning_rate' in '{cell.key}'"
     rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
     server = FedDGServer(rounds, weights, Allowlist.of(clients, **fields), cell.seed)
-    card = {"features": list(p.features), "classes": classes, "image_size": p.image_size}
+    parameters = in_order(FedDGParameters, cell.parameters)
+    card = {"parameters": parameters, "features": list(p.features), "classes": classes, "image_size": p.image_size}
     cell.train(server, feddg_client.__name__, out, card, progress)
 
 

@@ -78,7 +78,7 @@ class FederatedCell:
         simulated.train(server, clients, self.identity, self.work, self.workers, progress)
         with new_folder(out) as folder:
             write_tensors(server.weights, folder / "weights.pt")
-            content = {"clients": list(self.stores), "parameters": dict(self.parameters), **card}
+            content = {"clients": list(self.stores), **card}
             (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
             simulated.publish_records(clients, folder)
         shutil.rmtree(self.work)

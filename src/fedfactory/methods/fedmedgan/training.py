@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedfactory.config.parameters import read
+from fedfactory.config.parameters import in_order, read
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
@@ -77,7 +77,8 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     fields: dict[str, Any] = {WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch}
     allowlist = Allowlist.of(clients, **fields)
     server = FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps)
-    cell.train(server, fedmedgan_client.__name__, out, {}, progress)
+    card = {"parameters": in_order(FedMedGanParameters, cell.parameters)}
+    cell.train(server, fedmedgan_client.__name__, out, card, progress)
 
 
 def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:

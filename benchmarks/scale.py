@@ -131,7 +131,7 @@ def preparations(folder: Path) -> list[dict[str, str | float]]:
         raw, out = folder / f"raw{count}", folder / f"out{count}"
         for number in range(count):
             shutil.copytree(subjects[number % len(subjects)], raw / f"cermep_ct_{number:03d}", copy_function=os.link)
-        command = [sys.executable, ROOT / "workflow_scripts/prepare_client.py", "--raw", raw]
+        command = [sys.executable, ROOT / "workflow_scripts/prepare_client.py", "--release", raw]
         command += ["--parameters", json.dumps({**parameters, "adapter": "synthstrip"})]
         command += ["--out", out / "data", "--truth", out / "truth", "--preview", out / "preview.npz"]
         out.mkdir()

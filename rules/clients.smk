@@ -4,7 +4,7 @@
 rule prepare_client:
     """Crop, resample, normalise and slice one client's volumes; split them and choose M_t."""
     input:
-        partial(client_tasks.made_raw, CONFIG),
+        raw=partial(client_tasks.made_raw, CONFIG),
     output:
         data=directory(client_file("data")),
         truth=directory(client_file("truth")),
@@ -24,9 +24,10 @@ rule prepare_client:
     params:
         code=lambda wildcards: code_digest("prepare_client", f"fedfactory.data.adapters.{CONFIG.adapter(**wildcards)}"),
         parameters=parameters_from(client_tasks.preparation),
-        raw=partial(client_tasks.raw_folder, CONFIG),
+        release=partial(client_tasks.release, CONFIG),
     shell:
-        "python $SCRIPTS/prepare_client.py --raw {params.raw:q} --parameters {params.parameters:q} --out {output.data}"
+        "python $SCRIPTS/prepare_client.py --raw {input.raw} --release {params.release:q}"
+        " --parameters {params.parameters:q} --out {output.data}"
         " --truth {output.truth} --preview {output.preview} --code {params.code} --log {log}"
 
 

@@ -13,13 +13,13 @@ def phantom_site(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]
 
 
 def made_raw(config: Config, wildcards: Mapping[str, str]) -> list[str]:
-    """The raw folder that the workflow makes; none for real releases, which are no product of the workflow."""
+    """The raw folder that the workflow makes; none for real releases."""
     return [config.layout.client(wildcards["setup"], wildcards["client"], "raw")] if config.phantom else []
 
 
-def raw_folder(config: Config, wildcards: Mapping[str, str]) -> str:
-    """Where a client's raw data lie: a real release is named, not made, and need not be there to plan a run."""
-    return config.raw_folder(wildcards["setup"], wildcards["client"]).as_posix()
+def release(config: Config, wildcards: Mapping[str, str]) -> str:
+    """Where a client's part of a real release lies; named, no input: it need not be there to plan a run."""
+    return "" if config.phantom else config.raw_folder(wildcards["setup"], wildcards["client"]).as_posix()
 
 
 def preparation(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.project_copy import TINY, copy_project
 from benchmarks.tables import write
-from fedfactory.provenance.record import NAME, file_digest, machine
+from fedfactory.provenance.record import NAME, file_digest, machine, read_record
 
 _MODULE, _DICE, _HALVED = Path("src/fedfactory/evaluation/dice.py"), "return 2 * int(", "return int("
 _CELLS = 4
@@ -38,8 +38,8 @@ class Trial:
         lasted: seconds until it was put back.
         made: cells that the run scored in spite of it.
         refused: jobs that refused to run or to write.
-        other_bytes: scores that differ from those of the finished run, after either run.
-        remade: files of anything but these scores that the runs touched.
+        other_bytes: scores, and what is made with them, that differ from the finished run's, after either run.
+        remade: other files of the run that were made again.
         completed: whether the second run made what was missing.
     """
 
@@ -72,7 +72,8 @@ class Edited:
         self._run = folder / "results" / run.name
         shutil.copytree(run, self._run, symlinks=True)
         self._cells = sorted(str(file.relative_to(folder)) for file in self._run.glob("*/*/*/*/scores.csv"))
-        self._finished = {name: file_digest(folder / name) for name in self._cells}
+        self._files = {name: _of_the_same_job(folder / name) for name in self._cells}
+        self._finished = {file: file_digest(file) for files in self._files.values() for file in files}
         self._went_through = 0.0
 
     def trial(self, chance: random.Random) -> Trial:
@@ -95,7 +96,7 @@ class Edited:
         (self._folder / _MODULE).write_text(text)
         said, _ = run.communicate()
         made = [name for name in cells if (self._folder / name).exists()]
-        wrong = self._wrong(made)
+        wrong = self._wrong(cells)
         again = self._snakemake(cells)
         again.communicate()
         others = self._others(cells)
@@ -106,21 +107,27 @@ class Edited:
             refused=len({line for line in said.splitlines() if "edited after the workflow was planned" in line}),
             other_bytes=wrong + self._wrong(cells),
             remade=sum(before.get(name) != digest for name, digest in others.items()) + len(before.keys() - others),
-            completed=again.returncode == 0,
+            completed=again.returncode == 0 and all(file.exists() for file in self._made_with(cells)),
         )
 
     def _remove(self, cells: Sequence[str]) -> None:
-        for name in cells:
-            for file in _files_of(self._folder / name):
-                file.unlink(missing_ok=True)
+        for file in self._made_with(cells):
+            file.unlink(missing_ok=True)
+            file.with_name(f".{file.name}{NAME}").unlink(missing_ok=True)
+
+    def _made_with(self, cells: Sequence[str]) -> list[Path]:
+        """All that the jobs make which score some cells."""
+        return [file for name in cells for file in self._files[name]]
 
     def _wrong(self, cells: Sequence[str]) -> int:
-        files = {name: self._folder / name for name in cells}
-        return sum(not file.exists() or file_digest(file) != self._finished[name] for name, file in files.items())
+        """How many of these files are there with other bytes; a cell's story tells when it was made."""
+        files = [file for file in self._made_with(cells) if file.exists() and file.name != "cell.json"]
+        return sum(file_digest(file) != self._finished[file] for file in files)
 
     def _others(self, cells: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Digest and time of all files of the run, records too, but those of some scores."""
-        scores = {file for name in cells for file in _files_of(self._folder / name)}
+        """Digest and time of all files of the run, records too, but those of some cells' scores."""
+        scores = {file for file in self._made_with(cells)}
+        scores |= {file.with_name(f".{file.name}{NAME}") for file in scores}
         files = (file for file in self._run.rglob("*") if file.is_file() and file not in scores)
         inside = {str(file.relative_to(self._run)): file for file in files}
         return {
@@ -142,10 +149,13 @@ class Edited:
         )
 
 
-def _files_of(scores: Path) -> list[Path]:
-    """A cell's scores and story, and the records of both."""
-    both = (scores, scores.with_name("cell.json"))
-    return [*both, *(file.with_name(f".{file.name}{NAME}") for file in both)]
+def _of_the_same_job(scores: Path) -> list[Path]:
+    """What the job made that scored a cell, by its records."""
+    records = {file: read_record(file) for file in scores.parent.glob(f".*{NAME}")}
+    own = records[scores.with_name(f".{scores.name}{NAME}")]
+    return [
+        file.with_name(Path(record["made"]).name) for file, record in records.items() if record["log"] == own["log"]
+    ]
 
 
 def main() -> None:

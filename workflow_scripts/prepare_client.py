@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--raw", type=Path, nargs="?", help="folder of the raw data, where the workflow made them")
-    parser.add_argument("--release", type=Path, help="folder of the raw data, where they are a release")
+    parser.add_argument("--release", type=Path, nargs="?", help="folder of the raw data, where they are a release")
     parser.add_argument("--parameters", required=True, help="adapter, its options, and ClientTask as JSON")
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--truth", type=Path, required=True, help="folder for the truth of the test cases")

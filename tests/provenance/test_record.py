@@ -77,6 +77,17 @@ def test_a_job_outside_of_results_leaves_no_record(project, job):
     assert not list(project.rglob("*.record.json"))
 
 
+def test_a_local_copy_of_a_storage_plugin_is_called_as_the_workflow_calls_it(project, job):
+    own = f".snakemake/storage/fs/results/store/{CELL}"
+    job("train", f"{own}/model")
+    job("score", f"{own}/scores.csv", {"model": f"{own}/model"}, "--story", f"{own}/cell.json")
+    record = read_record(project / own / ".scores.csv.record.json")
+    assert record["made"] == f"{CELL}/scores.csv" and list(record["inputs"]) == [f"{CELL}/model"]
+    story = json.loads((project / own / "cell.json").read_text())
+    assert [list(job["outputs"]) for job in story["jobs"]] == [[f"{CELL}/model"], [f"{CELL}/scores.csv"]]
+    assert f"{CELL}/scores.csv" in record["arguments"]
+
+
 def test_a_broken_record_of_an_input_stops_the_job_before_it_works(cell, project, job):
     (cell / "mm/ct/data/.record.json").write_text("{")
     with pytest.raises(Exception, match="returned non-zero exit status 1"):

@@ -42,7 +42,9 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "opacus", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
-_ASIDE = ("logs", "benchmarks")
+_RESULTS, _ASIDE = "results", ("logs", "benchmarks")
+# Where Snakemake's storage plugins put copies of what lies in a store.
+_LOCAL_COPIES = ".snakemake/storage/"
 _watches: list["JobWatch"] = []
 
 
@@ -57,7 +59,7 @@ class JobWatch:
     def __init__(self, arguments: argparse.Namespace, check: Callable[[], None]) -> None:
         self._check = check
         self._asked = getattr(arguments, "device", "cpu")
-        self._log = arguments.log
+        self._log = as_named(str(arguments.log))
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._energy = EnergyMeter(gpu=self._asked != "cpu")
@@ -92,7 +94,7 @@ class JobWatch:
         Only what the command line names is recorded, and only below ``results``.
         """
         self._check()
-        name = _name_below_results(place)
+        name = name_below_results(place)
         if name is None or not _is_named(name, sys.argv[1:]):
             return
         folder, files = what.is_dir(), digests(what)
@@ -111,12 +113,12 @@ class JobWatch:
             "made": name,
             "sha256": joint_digest(files),
             "job": Path(sys.argv[0]).stem,
-            "arguments": sys.argv[1:],
+            "arguments": [as_named(text) for text in sys.argv[1:]],
             "code": self._code,
             "commit": self._commit,
             # The workflow exports how it was configured (rules/common.smk).
             "options": json.loads(os.environ.get("FEDFACTORY_OPTIONS", "[]")),
-            "log": str(self._log),
+            "log": self._log,
             "inputs": {given: digest for given, digest in self._inputs.items() if given != name},
             "sources": self._sources,
             "started": _text(self._started),
@@ -211,8 +213,8 @@ def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, A
     """
     found: dict[str, Any] = {}
     behind: dict[str, Any] = {}
-    for name in sorted({name for text in _texts_of(arguments) if (name := _name_below_results(Path(text)))}):
-        path = Path(name)
+    paths = {name: Path(text) for text in _texts_of(arguments) if (name := name_below_results(Path(text)))}
+    for name, path in sorted(paths.items()):
         file = record_of(path) if path.exists() else None
         if file is not None:
             record = read_record(file)
@@ -243,10 +245,17 @@ def _texts_of(value: Any) -> Iterator[str]:
             yield from _texts_of(item)
 
 
-def _name_below_results(path: Path) -> str | None:
-    """``results/<run>/...`` as it is seen from here; None for what lies elsewhere, is hidden, or is a log."""
-    name = PurePosixPath(os.path.relpath(path, Path.cwd()) if path.is_absolute() else path.as_posix())
-    if len(name.parts) < 3 or name.parts[0] != "results" or name.parts[2] in _ASIDE or ".." in name.parts:
+def as_named(text: str) -> str:
+    """An argument as the workflow names it: of ``results/...`` a storage plugin hands the path of a local copy."""
+    if text.startswith(_LOCAL_COPIES) and f"/{_RESULTS}/" in text:
+        return f"{_RESULTS}/{text.rpartition(f'/{_RESULTS}/')[2]}"
+    return text
+
+
+def name_below_results(path: Path) -> str | None:
+    """``results/<run>/...`` as the workflow names it; None for what lies elsewhere, is hidden, or is a log."""
+    name = PurePosixPath(as_named(os.path.relpath(path, Path.cwd()) if path.is_absolute() else path.as_posix()))
+    if len(name.parts) < 3 or name.parts[0] != _RESULTS or name.parts[2] in _ASIDE or ".." in name.parts:
         return None
     return None if any(part.startswith(".") for part in name.parts) else str(name)
 
@@ -255,7 +264,7 @@ def _is_named(name: str, arguments: list[str]) -> bool:
     """Whether a command line names something, the folder it lies in, or itself with another ending."""
     path = PurePosixPath(name)
     for text in _texts_of(arguments):
-        given = PurePosixPath(text)
+        given = PurePosixPath(as_named(text))
         if given in (path, path.parent) or (given.suffix and given.with_suffix("") == path.with_suffix("")):
             return True
     return False

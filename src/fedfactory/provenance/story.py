@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.provenance.record import name_below_results
 from fedfactory.storage.files import new_file
 
 _COMMON = ("python", "packages", "machine", "kernels", "options", "record")
@@ -15,7 +16,7 @@ _COMMON = ("python", "packages", "machine", "kernels", "options", "record")
 
 def write_story(records: Mapping[str, Mapping[str, Any]], scores: Path, out: Path) -> None:
     """Write ``cell.json`` of the cell with these scores; nothing below ``results`` was made, nothing is written."""
-    if (record := records.get(scores.as_posix())) is not None:
+    if (record := records.get(name_below_results(scores) or "")) is not None:
         with new_file(out) as file:
             file.write_text(json.dumps(story_of(record), indent=1) + "\n")
 

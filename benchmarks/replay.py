@@ -1,10 +1,14 @@
-"""Jobs of a finished run, done again in an empty folder that holds their inputs only."""
+"""Jobs of a finished run, done again where they find their inputs only, and these at another place.
+
+As a storage plugin of Snakemake does it: what a job reads and makes lies in copies below ``.snakemake/storage``, and
+reaches it by its command line alone. A path that a job works out by itself leads nowhere.
+"""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from fedfactory.orchestration.portable import NATIVE, SETTINGS
 from fedfactory.provenance.record import NAME, digests, read_record
 
 ROOT = Path(__file__).parents[1]
+_COPIES = Path(".snakemake/storage/fs/store")
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Replay:
         seconds: wall time.
         cpu_seconds: of all its processes.
         differing: files with other bytes, or none any more.
+        undeclared: files that it left beside what it makes, logs and records.
     """
 
     status: int
@@ -59,6 +65,7 @@ class Replay:
     seconds: float
     cpu_seconds: float
     differing: tuple[str, ...]
+    undeclared: tuple[str, ...]
 
 
 def finished_jobs(run: Path) -> list[FinishedJob]:
@@ -92,7 +99,7 @@ def one_of_each(jobs: Sequence[FinishedJob]) -> list[FinishedJob]:
 
 
 def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (), device: str | None = None) -> Replay:
-    """Do a job again, in a folder with links to its inputs.
+    """Do a job again, with links to its inputs and nothing else.
 
     Args:
         job: of the run.
@@ -102,12 +109,13 @@ def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (
         device: in place of the job's own, where it has one; ``cpu-fast`` takes the portable settings away.
     """
     project = run.resolve().parents[1]
-    scratch.mkdir(parents=True, exist_ok=True)
+    store = scratch / _COPIES
+    store.mkdir(parents=True)
     for name in job.inputs:
-        link = scratch / name
+        link = store / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(project / name)
-    arguments = list(job.arguments)
+    arguments = [str(_COPIES / text) if text.startswith("results/") else text for text in job.arguments]
     if device is not None and "--device" in arguments:
         arguments[arguments.index("--device") + 1] = device
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
@@ -126,7 +134,7 @@ def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (
     after = os.times()
     differing = []
     for name, files in job.outputs.items():
-        found = digests(scratch / name) if (scratch / name).exists() else {}
+        found = digests(store / name) if (store / name).exists() else {}
         differing += [f"{name}/{part}".removesuffix("/.") for part in files if found.get(part) != files[part]]
     return Replay(
         status=done.returncode,
@@ -134,4 +142,19 @@ def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (
         seconds=time.perf_counter() - start,
         cpu_seconds=sum(after[2:4]) - sum(before[2:4]),
         differing=tuple(name for name in differing if not name.endswith("cell.json")),
+        undeclared=tuple(_undeclared(job, scratch)),
     )
+
+
+def _undeclared(job: FinishedJob, scratch: Path) -> Iterator[str]:
+    for file in sorted(scratch.rglob("*")):
+        inside = file.relative_to(scratch)
+        name = str(inside.relative_to(_COPIES)) if inside.is_relative_to(_COPIES) else str(inside)
+        aside = (
+            file.is_dir()
+            or file.is_symlink()
+            or file.name.startswith(".")
+            or (file.suffix == ".log" and "logs" in inside.parts)
+        )
+        if not aside and not any(Path(name).is_relative_to(made) for made in job.outputs):
+            yield name

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.record import digests, file_digest, joint_digest
+from fedfactory.provenance.story import below_run
 
 STORY = "cell.json"
 # What says when and at what cost a result was made; no result itself.
@@ -90,7 +91,7 @@ def _story(file: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); give the {STORY} beside its scores") from error
     # The path is results/<run>/<name>: the same result in a run of another name is the same.
-    return {str(PurePosixPath(*PurePosixPath(name).parts[2:])): digest for name, digest in made.items()}
+    return {below_run(name): digest for name, digest in made.items()}
 
 
 def _made(run: Path, names: Mapping[str, str]) -> dict[str, str]:

@@ -71,6 +71,11 @@ def read_story(scores: Path) -> dict[str, Any]:
     return story
 
 
+def below_run(name: str) -> str:
+    """``results/<run>/...`` without the folder of its run."""
+    return str(PurePosixPath(*PurePosixPath(name).parts[2:]))
+
+
 def _jobs(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One entry for each job, which has a record for each thing that it made."""
     by_log: dict[str, list[Mapping[str, Any]]] = {}

@@ -11,6 +11,7 @@ from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.subjects import METRICS, over_seeds
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.provenance.explain import NOT_MEASURED
+from fedfactory.provenance.story import below_run
 
 _LOWER = ("hd95_mm", "volume_error")
 _DIGEST = 12
@@ -158,7 +159,7 @@ def _story(story: Mapping[str, Any], folder: Path, root: Path) -> dict[str, Any]
         "jobs": [
             {
                 "job": job["job"],
-                "made": ", ".join(name.removeprefix(f"{root.as_posix()}/") for name in job["outputs"]),
+                "made": ", ".join(map(below_run, job["outputs"])),
                 "seconds": job["seconds"],
                 "memory": job["peak_memory_mb"],
                 "device": job["device"]["name"],

@@ -1,4 +1,7 @@
-"""The Dice coefficient, alone: trainings choose by it and must not be re-run when scoring changes."""
+"""The Dice coefficient, and its mean in validation. How the table averages is in :mod:`fedfactory.evaluation.subjects`.
+
+Alone, because trainings choose by it: they must not be re-run when scoring changes.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Figures of each test subject of a cell, from the cell's scores."""
+"""Figures of each test subject of a cell, from its scores: the mean over cases and classes that the table shows."""
 
 import csv
 import math

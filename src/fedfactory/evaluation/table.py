@@ -22,7 +22,8 @@ class Column:
         target: name of the client.
         setup_label: heading of the setup, for instance ``MS``.
         label: heading of the column.
-        federated: whether the client took part in federated training; if not, it carries the paper's asterisk.
+        federated: whether the client took part in federated training (``config/setups``); if not,
+            :func:`fedfactory.evaluation.render.arrange` gives it the paper's asterisk.
     """
 
     setup: str

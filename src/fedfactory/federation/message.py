@@ -1,7 +1,8 @@
 """What may cross a client's border, and its form on the wire.
 
 A message holds fields, for instance model weights, a CLIP key or a client's name. Each field has one form that the
-federation fixes beforehand, so that nothing else fits into it. On the wire the arrays of a field are their raw bytes in
+federation fixes beforehand, so that nothing else fits into it; which fields there are, the ``client.py`` of each
+federation says. On the wire the arrays of a field are their raw bytes in
 the order of their names: reading them executes nothing.
 """
 

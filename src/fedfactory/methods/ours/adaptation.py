@@ -1,4 +1,7 @@
-"""The adaptation of one target from start to end: what it reads, which recipe trials choose, and what it leaves."""
+"""The job of one target: what it reads, which recipe trials choose, and what it leaves.
+
+The training itself, its loop and losses, is in :mod:`fedfactory.methods.ours.target`.
+"""
 
 from __future__ import annotations
 

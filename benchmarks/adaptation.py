@@ -1,9 +1,9 @@
 """What a step of the adaptation costs; run in the environment, no result of the demo is read.
 
-- `python benchmarks/adaptation.py speed --out docs/benchmarks`: steps per second and peak memory with the demo's
+- `python -m benchmarks.adaptation speed --out docs/benchmarks`: steps per second and peak memory with the demo's
   parameters of every setup; `... speed --paper --out ...`: one step of each kind at 512 pixels.
-- `python benchmarks/adaptation.py parts --out docs/benchmarks`: where a step's time goes.
-- `python benchmarks/adaptation.py textbook --out docs/benchmarks`: the same step written the straightforward way, with
+- `python -m benchmarks.adaptation parts --out docs/benchmarks`: where a step's time goes.
+- `python -m benchmarks.adaptation textbook --out docs/benchmarks`: the same step written the straightforward way, with
   the same weights and, as is checked, the same losses and gradients.
 
 A step is forward and backward, without the optimiser, on random images and an untrained factory: what the weights and
@@ -27,11 +27,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-from adaptation_cases import PAPER, STEPS, TARGET_STEPS, Case, Scale, scale_of
-from tables import write
-from textbook_adaptation import TOLERANCE, VARIANTS, Variant, VariantCase, difference
 from torch import Tensor
 
+from benchmarks.adaptation_cases import PAPER, STEPS, TARGET_STEPS, Case, Scale, scale_of
+from benchmarks.tables import write
+from benchmarks.textbook_adaptation import TOLERANCE, VARIANTS, Variant, VariantCase, difference
 from fedfactory.factory.layers import magnify
 from fedfactory.methods.ours import source, target, translator
 from fedfactory.methods.ours.encoder import SOURCE, TARGET

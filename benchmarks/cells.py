@@ -1,8 +1,8 @@
 """Any cells of a finished run side by side, with the means of each setup, as a table for the docs.
 
-    python benchmarks/cells.py results/demo --seeds 0 1 2 --methods nnunet nnunet_tl ours --name three_seeds
-    python benchmarks/cells.py results/demo --setups mm mo --methods paired_one paired_zero --name few_labels
-    python benchmarks/cells.py results/demo --methods ours ours_paired --agreement --name agreement
+    python -m benchmarks.cells results/demo --seeds 0 1 2 --methods nnunet nnunet_tl ours --name three_seeds
+    python -m benchmarks.cells results/demo --setups mm mo --methods paired_one paired_zero --name few_labels
+    python -m benchmarks.cells results/demo --methods ours ours_paired --agreement --name agreement
 
 Dice in percent: mean over test subjects, then mean ± standard deviation over seeds where there are several. A cell
 that was not run, or not for every seed, is a dash, and so is a mean that would need it. Two last columns count where a
@@ -16,8 +16,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import tables
-
+from benchmarks import tables
 from fedfactory.config.run import load_config, read_yaml
 from fedfactory.evaluation.subjects import read_subjects, seed_mean
 

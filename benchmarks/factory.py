@@ -1,4 +1,4 @@
-"""What a step of the factory costs: `python benchmarks/factory.py speed --out docs/benchmarks`, `... memory --out ...`.
+"""What a step of the factory costs: `python -m benchmarks.factory speed --out docs/benchmarks`, `... memory --out ...`.
 
 ``speed`` times the four passes of a training step at the paper's widths, side by side with a textbook StyleGAN2 that
 holds the same weights, checks that both give the same images and logits, and combines the passes as they are due: D and
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tables import write
-from textbook_stylegan2 import TextbookDiscriminator, TextbookModel
 from torch import Tensor, nn
 
+from benchmarks.tables import write
+from benchmarks.textbook_stylegan2 import TextbookDiscriminator, TextbookModel
 from fedfactory.factory import losses
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import NetworkParameters

@@ -1,4 +1,4 @@
-"""Figures of all factories of a run: `python benchmarks/factory_quality.py results/demo --out docs/benchmarks`.
+"""Figures of all factories of a run: `python -m benchmarks.factory_quality results/demo --out docs/benchmarks`.
 
 Collects what the workflow measured (`quality.csv` of each factory) and what each training took. For three seeds run
 `snakemake --cores 2 --configfile config/demo.yaml config/three_seeds.yaml` before.

@@ -1,4 +1,4 @@
-"""What a round of federated training costs: `python benchmarks/federation.py --out docs/benchmarks`.
+"""What a round of federated training costs: `python -m benchmarks.federation --out docs/benchmarks`.
 
 Trains a few rounds with one local step each, on both engines, once for each number of clients and each size of the
 model, and measures seconds per round and bytes across the sites' borders. Every client gets the same store: that of a
@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tables import write
-
+from benchmarks.tables import write
 from fedfactory.factory.encoders import SQUEEZENET
 from fedfactory.factory.parameters import (
     FactoryParameters,

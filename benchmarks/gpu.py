@@ -1,4 +1,4 @@
-"""What a GPU does with the code that the CPU runs: `python benchmarks/gpu.py --out docs/benchmarks`.
+"""What a GPU does with the code that the CPU runs: `python -m benchmarks.gpu --out docs/benchmarks`.
 
 ``gpu_steps``: every step of the adaptation with the demo's parameters, rounds of the demo's factories, and steps of
 the other rows, on both devices: how far losses and gradients, weights or masks are apart (without TF32, which cuDNN
@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from adaptation_cases import PAPER, STEPS, Case, scale_of
-from method_cases import CASES, NNUNET, SETUP, NnunetNetwork
-from method_cases import Case as MethodCase
-from tables import write
 from torch import Tensor
 
+from benchmarks.adaptation_cases import PAPER, STEPS, Case, scale_of
+from benchmarks.method_cases import CASES, NNUNET, SETUP, NnunetNetwork
+from benchmarks.method_cases import Case as MethodCase
+from benchmarks.tables import write
 from fedfactory.factory.local_round import ClientImages, LocalState, local_round
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
@@ -86,7 +86,7 @@ def runs_row(setup: str, name: str, make: Callable[[str], MethodCase]) -> Row:
     runs = [make(device) for device in ("cpu", "cuda", "cuda")]
     losses = [[run.run() for _ in range(_ROUNDS)][0] for run in runs]
     expected, found, again = (run.result() for run in runs)
-    return row(setup, f"{name}, {_ROUNDS} times", *losses[:2], expected, found, torch.equal(found, again))
+    return row(setup, f"{name}, {_ROUNDS} times", losses[0], losses[1], expected, found, torch.equal(found, again))
 
 
 def row(

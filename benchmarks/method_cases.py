@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from adaptation_cases import PAPER, ROOT, config_of
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
+from benchmarks.adaptation_cases import PAPER, ROOT, config_of
 from fedfactory.config.parameters import read
 from fedfactory.config.run import Config
 from fedfactory.data.store import Volume

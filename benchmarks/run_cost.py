@@ -1,4 +1,4 @@
-"""What a finished run cost, rule by rule: `python benchmarks/run_cost.py results/demo`.
+"""What a finished run cost, rule by rule: `python -m benchmarks.run_cost results/demo`.
 
 Reads the benchmark files that Snakemake wrote beside the results. Prints wall and CPU seconds and peak memory per rule,
 and how busy the cores were while models were trained: the CPU seconds of all jobs that ran between the first start and
@@ -10,7 +10,10 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-TRAININGS = ("nnunet_train", "nnunet_finetune")
+from fedfactory.orchestration.declared import rules
+
+# Rules that make optimiser steps, by their declarations.
+TRAININGS = frozenset(name for name, rule in rules().items() if rule.steps)
 
 
 def read_jobs(run: Path) -> list[dict[str, float | str]]:

@@ -1,4 +1,4 @@
-"""How planning, scheduling and preparation grow: `python benchmarks/scale.py --out docs/benchmarks`.
+"""How planning, scheduling and preparation grow: `python -m benchmarks.scale --out docs/benchmarks`.
 
 plan: dry runs of the paper's configuration on fixture trees (every release's layout, eight phantom subjects a client),
 with one seed and with five, and of a synthetic configuration with 10 000 cells; wall seconds and memory of Snakemake.
@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from tables import write
 
+from benchmarks.tables import write
 from fedfactory.config.run import load_config
 from fedfactory.data.client_tasks import preparation
 from fedfactory.phantoms import write_site

@@ -4,13 +4,14 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from adaptation_cases import Case
-from textbook_stylegan2 import BlurForm, TextbookGenerator, upfirdn
 from torch import Tensor, nn
 
+from benchmarks.adaptation_cases import Case
+from benchmarks.textbook_stylegan2 import BlurForm, TextbookGenerator, upfirdn
 from fedfactory.factory.layers import magnify
 from fedfactory.methods.ours import target
 from fedfactory.methods.ours.branch import SegmentationBranch
@@ -150,11 +151,12 @@ class VariantCase(Case):
 
     def step(self, kind: str) -> Losses:
         """Forward and backward."""
-        torch.utils.deterministic.fill_uninitialized_memory = self.fill
+        memory: Any = torch.utils.deterministic
+        memory.fill_uninitialized_memory = self.fill
         try:
             return super().step(kind)
         finally:
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            memory.fill_uninitialized_memory = False
 
 
 def difference(ours: Case, other: Case, kind: str, tolerance: float) -> float:

@@ -1,6 +1,6 @@
 """Every row of a finished run beside a predictor that looks at no image.
 
-    python benchmarks/trivial.py results/demo --out docs/benchmarks
+    python -m benchmarks.trivial results/demo --out docs/benchmarks
 
 The trivial predictor marks, in every slice of every test volume, the mean of the masks of M_t: the pixels that a class
 has in half of the slices or more, or, where no pixel reaches the half, those that it has most often; the likelier class
@@ -13,11 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import tables
-from cells import CONFIG, ROOT, cell, rows
 
-from fedfactory.config.run import load_config, read_yaml
+from benchmarks import tables
+from benchmarks.cells import CONFIG, ROOT, Values, cell, rows
+from fedfactory.config.run import Config, load_config, read_yaml
 from fedfactory.data.store import ClientView
+from fedfactory.evaluation import specification
+from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell
 from fedfactory.methods.contract import Segmenter, predict_cases
 from fedfactory.orchestration.progress import Progress
@@ -36,14 +38,15 @@ def trivial(view: ClientView) -> Segmenter:
     return lambda images: np.broadcast_to(mask, images.shape).copy()
 
 
-def scored(client: Path, target: tuple[str, str], folder: Path) -> list[float] | None:
+def scored(config: Config, client: Path, target: tuple[str, str], folder: Path) -> list[float] | None:
     """Dice of the trivial predictor at a target, in percent."""
     view = ClientView(client / "data")
     predict_cases(view, trivial(view), folder / "predictions", Progress(NAME))
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
-    about = {"setup": target[0], "target": target[1], "method": NAME, "seed": 0}
-    (folder / "seed0").mkdir()
-    score_cell(about, view.classes, subjects, client / "truth", folder / "predictions", folder / "seed0" / "scores.csv")
+    p = specification.score(config, {"setup": target[0], "client": target[1], "method": NAME, "seed": "0"})
+    ruler, out = Ruler(p["tolerance"], p["planar"]), folder / "seed0" / "scores.csv"
+    out.parent.mkdir()
+    score_cell(p["cell"], view.classes, subjects, client / "truth", folder / "predictions", ruler, out)
     return cell(folder, [0], agreement=False)
 
 
@@ -55,10 +58,10 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_config(read_yaml(CONFIG, CONFIG.name), [CONFIG], ROOT)
     targets = [(name, target) for name, setup in config.setups.items() for target in setup.targets]
-    found = {NAME: {}}
+    found: dict[str, dict[tuple[str, str], Values]] = {NAME: {}}
     for key in targets:
         with tempfile.TemporaryDirectory() as folder:
-            found[NAME][key] = scored(arguments.run.joinpath(*key), key, Path(folder))
+            found[NAME][key] = scored(config, arguments.run.joinpath(*key), key, Path(folder))
     for method in config.methods:
         found[method] = {key: cell(arguments.run.joinpath(*key, method), [0], agreement=False) for key in targets}
     lines = rows(found, ranked=False)

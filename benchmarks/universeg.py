@@ -1,6 +1,6 @@
 """UniverSeg's split cross convolution beside the concatenated one.
 
-`python benchmarks/universeg.py --out docs/benchmarks`. The published model's size at 128 pixels, one target with
+`python -m benchmarks.universeg --out docs/benchmarks`. The published model's size at 128 pixels, one target with
 support sets of several sizes, random weights, the same for both. They take turns; the least of the repetitions counts,
 since whatever else the machine does only ever adds.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from tables import write
 from torch import Tensor
 
+from benchmarks.tables import write
 from fedfactory.methods.universeg.network import IMAGE_SIZE, CrossBlock, UniverSeg
 
 TOLERANCE = 1e-3

@@ -46,7 +46,7 @@ docs: $(VENV)/.complete
 
 # Put tables and pictures of a finished demo, and the benchmarks' tables, into README and docs (needs Chromium).
 readme: $(VENV)/.complete
-	$(BIN)/python docs/update_readme.py
+	$(BIN)/python -m docs.update_readme
 
 # The lock pins every package; torch's own CUDA libraries come with the versions that torch pins itself.
 $(VENV)/.complete: requirements.lock pyproject.toml

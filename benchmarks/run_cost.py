@@ -33,6 +33,11 @@ def read_jobs(run: Path) -> list[dict[str, float | str]]:
     return jobs
 
 
+def seconds_from_start_to_end(jobs: list[dict]) -> float:
+    """From the first start of a job to the last end."""
+    return max(job["end"] for job in jobs) - min(job["end"] - job["wall"] for job in jobs)
+
+
 def busy_fraction(jobs: list[dict], cores: int) -> tuple[float, float]:
     """Seconds of the training part, and its CPU seconds divided by those seconds and the cores.
 
@@ -62,8 +67,8 @@ def main() -> None:
         wall, cpu = sum(job["wall"] for job in items), sum(job["cpu"] for job in items)
         memory = max(job["memory"] for job in items)
         print(f"{rule:18}{len(items):5}{wall:9.1f}{cpu:9.1f}{cpu / len(items):11.2f}{memory:9.0f}")
-    start, end = min(job["end"] - job["wall"] for job in jobs), max(job["end"] for job in jobs)
-    print(f"all jobs: {end - start:.0f} s from first start to last end, {sum(job['cpu'] for job in jobs):.0f} CPU s")
+    whole, cpu = seconds_from_start_to_end(jobs), sum(job["cpu"] for job in jobs)
+    print(f"all jobs: {whole:.0f} s from first start to last end, {cpu:.0f} CPU s")
     seconds, fraction = busy_fraction(jobs, arguments.cores)
     print(f"training part: {seconds:.0f} s, {arguments.cores} cores busy to {100 * fraction:.0f} %")
 

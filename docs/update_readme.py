@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from textwrap import fill as wrapped
+from typing import Any
 
+from benchmarks.run_cost import read_jobs, seconds_from_start_to_end
 from fedfactory.config.run import load_config, read_yaml
+from fedfactory.provenance.record import NAME, read_record
 from fedfactory.storage.tables import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +74,18 @@ def one_seed() -> str:
     return "\n".join([to_markdown(rows), *sentences, ""])
 
 
+def cost() -> str:
+    """What the demo takes, as Snakemake measured it."""
+    jobs: list[dict[str, Any]] = read_jobs(RESULTS)
+    machine = read_record(RESULTS / f".table1.md{NAME}")["machine"]
+    minutes, cpu = seconds_from_start_to_end(jobs) / 60, sum(job["cpu"] for job in jobs) / 60
+    where, memory = f"{machine['cores']} cores of an {machine['processor']}", max(job["memory"] for job in jobs) / 1000
+    return (
+        f"- Demo: {minutes:.0f} minutes on {where}; its {len(jobs)} jobs take {cpu:.0f} CPU minutes.\n"
+        f"  No job needs more than {memory:.1f} GB of memory.\n"
+    )
+
+
 def walk() -> dict[str, str]:
     """What the commands of docs/walkthrough.md print, as blocks of text; the story of a cell is cut."""
     run = str(RESULTS.relative_to(ROOT))
@@ -128,6 +143,7 @@ def main() -> None:
     for file, names in MEASURED.items():
         fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
     fill(ROOT / "docs/results.md", {"one_seed": one_seed()})
+    fill(ROOT / "README.md", {"cost": cost()})
     for file, name in {"README.md": "table1", "docs/results.md": "gap"}.items():
         fill(ROOT / file, {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8")})
     fill(ROOT / "docs/factory.md", {"factory": factories()})

@@ -8,7 +8,7 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 import fedfactory
-from fedfactory.orchestration.portable import NATIVE, SETTINGS as PORTABLE
+from fedfactory.orchestration.portable import CPU_DEVICES, NATIVE, SETTINGS as PORTABLE
 from fedfactory.orchestration.code_digest import CodePlan
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
 from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
@@ -88,7 +88,7 @@ PAPER = "config/table1_paper.csv"
 SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)
-GPU_PER_TRAINING = 0 if CONFIG.device in ("cpu", "cpu-fast") else 1
+GPU_PER_TRAINING = 0 if CONFIG.device in CPU_DEVICES else 1
 
 
 wildcard_constraints:

@@ -24,7 +24,7 @@ rule fit:
     threads: 1
     resources:
         mem_mb=METHODS.memory,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        runtime=growing(1440),
         gpu=GPU_PER_TRAINING,
     params:
         code=lambda wildcards: code_digest("fit", *METHODS.modules(wildcards)),
@@ -58,7 +58,7 @@ rule predict:
     threads: 1
     resources:
         mem_mb=METHODS.memory,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        runtime=growing(120),
         gpu=GPU_PER_TRAINING,
     params:
         code=lambda wildcards: code_digest("predict", *METHODS.modules(wildcards)),

@@ -98,7 +98,7 @@ rule page:
     """The page of the results: one file that opens without a network, beside the pictures and slices that it shows."""
     input:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
-        stories=inputs.shown_files(CONFIG, "cell.json"),
+        stories=inputs.cell_files(CONFIG, "cell.json"),
         analysis=run_file(f"{CONFIG.table}_analysis"),
         # Not read, but shown: they lie beside the page.
         pictures=inputs.page_pictures(CONFIG),

@@ -89,8 +89,10 @@ def test_an_edit_that_nothing_loaded_changes_nothing(package, parts):
     assert run(package, **parts) == (0, "", "False")
 
 
-def test_another_main_function_than_the_files_is_refused(package):
-    edit = "import sys; p = Path(sys.argv[0]); s = p.read_text(); p.write_text(s.replace('HALVED', 'H'))"
+@pytest.mark.parametrize(("old", "new"), [("HALVED", "H"), ("nothing", "something")], ids=["function", "constant"])
+def test_another_script_than_the_file_is_refused(package, old, new):
+    edit = "import sys; X = 'nothing'; p = Path(sys.argv[0]); s = p.read_text()"
+    edit += f"; p.write_text(s.replace({old!r}, {new!r}))"
     status, said, written = run(package, top=edit)
     assert (status, written) == (1, None)
     assert "was edited" in said

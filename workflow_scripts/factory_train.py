@@ -8,6 +8,7 @@ from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.training import FactoryTask, train_factory
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import work_folder
 from fedfactory.training.devices import DEVICES, resolve
 from fedfactory.training.seeds import derive_seed
 
@@ -30,7 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
         code=arguments.code,
         workers=arguments.workers,
         # Beside the result, not in it: Snakemake clears the result of a killed job, and this must outlive it.
-        work=arguments.out.with_name(f".{arguments.out.name}.work"),
+        work=work_folder(arguments.out),
         logs=arguments.log.parent,
     )
     train_factory(task, arguments.out, Progress(f"factory {arguments.setup} seed {arguments.seed}"))

@@ -22,12 +22,11 @@ def main(arguments: argparse.Namespace) -> None:
     study, root = Study.read(spec, arguments.scores), arguments.out.parent
     worse, about_tests = significance(study)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
-    grid = arrange(table, study.columns, study.rows, "", worse, about_tests)
-    told = dict(zip(study.cells, arguments.stories, strict=True))
-    stories, folders = (
-        {key: read_story(file) for key, file in told.items()},
-        {key: file.parent for key, file in told.items()},
-    )
+    told = [read_story(file) for file in arguments.stories]
+    grid = arrange(table, study.columns, study.rows, "", worse, about_tests, study.native(told))
+    # A cell that opens shows its first seed.
+    stories = {key: seeds[0] for key, seeds in study.by_cell(told).items()}
+    folders = {key: files[0].parent for key, files in study.by_cell(arguments.stories).items()}
     paper = read_paper(arguments.paper)
     data = page_data(study, grid, arguments.analysis, stories, paper, worse, spec, folders, root)
     files = iter(arguments.pictures)
@@ -64,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
-    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of the first seed's cells")
+    parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of each, in the same order")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="in the order of their texts")
     parser.add_argument("--parameters", required=True, help="of the table, with classes and texts of pictures, as JSON")
     parser.add_argument("--analysis", type=Path, required=True, help="folder made by the rule analysis")

@@ -9,6 +9,7 @@ from fedfactory.methods.sam.parameters import SamParameters
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.files import work_folder
 from fedfactory.training.devices import DEVICES, prepare
 from fedfactory.training.seeds import derive_seed
 
@@ -23,7 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
     # One folder, or none.
     start = next(iter(arguments.start), None)
     identity = json.dumps([arguments.parameters, arguments.code, device, start and read_card(start)["sha256"]])
-    checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
+    checkpoints = Checkpoints(work_folder(arguments.out), identity)
     seed, progress = derive_seed("pretrain", arguments.method), Progress(f"pre-train {arguments.method}")
     pretrain_sam(p, start, seed, device, checkpoints, arguments.out, progress)
     checkpoints.remove()

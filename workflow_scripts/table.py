@@ -19,8 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     study = Study.read(spec, arguments.scores)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     worse, about_tests = significance(study)
-    portable = study.by_cell([read_story(file)["portable"] for file in arguments.stories])
-    native = {key for key, seeds in portable.items() if not all(seeds)}
+    native = study.native([read_story(file) for file in arguments.stories])
     grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests, native)
     with new_file(arguments.out) as path:
         write_long(table, study.columns, study.rows, path)

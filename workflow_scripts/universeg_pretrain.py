@@ -9,6 +9,7 @@ from fedfactory.methods.universeg.parameters import UniverSegParameters
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.files import work_folder
 from fedfactory.training.devices import DEVICES, prepare
 from fedfactory.training.seeds import derive_seed
 
@@ -20,7 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     p = read(UniverSegParameters, json.loads(arguments.parameters), "parameters")
     identity = json.dumps([arguments.parameters, arguments.code, device])
-    checkpoints = Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
+    checkpoints = Checkpoints(work_folder(arguments.out), identity)
     seed = derive_seed("pretrain", arguments.method)
     pretrain_universeg(p, seed, device, checkpoints, arguments.out, Progress(f"pre-train {arguments.method}"))
     checkpoints.remove()

@@ -21,7 +21,7 @@ rule feddg_train:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: FEDDG.memory(wildcards, STORE_MB) * attempt,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        runtime=growing(1440),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("feddg_train", "fedfactory.methods.feddg.client"),

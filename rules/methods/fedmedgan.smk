@@ -22,7 +22,7 @@ rule fedmedgan_train:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: FEDMEDGAN.memory(wildcards, STORE_MB) * attempt,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        runtime=growing(1440),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("fedmedgan_train", "fedfactory.methods.fedmedgan.client"),

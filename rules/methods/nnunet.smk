@@ -19,8 +19,8 @@ rule nnunet_plan:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         code=code_digest("nnunet_plan"),
     shell:
@@ -47,7 +47,7 @@ rule nnunet_train:
     threads: NNUNET.threads
     resources:
         mem_mb=NNUNET.memory,
-        runtime=lambda wildcards, attempt: 2880 * attempt,
+        runtime=growing(2880),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("nnunet_train"),
@@ -78,7 +78,7 @@ rule nnunet_finetune:
     threads: NNUNET.threads
     resources:
         mem_mb=NNUNET.memory,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        runtime=growing(720),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("nnunet_finetune"),

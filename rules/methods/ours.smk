@@ -25,8 +25,8 @@ rule source_branch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        mem_mb=growing(OURS.memory_mb),
+        runtime=growing(1440),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("source_branch"),
@@ -66,8 +66,8 @@ rule synthetic_source:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=growing(OURS.memory_mb),
+        runtime=growing(120),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("synthetic_source"),
@@ -103,8 +103,8 @@ rule factory_look:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=growing(OURS.memory_mb),
+        runtime=growing(240),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("factory_look"),
@@ -140,8 +140,8 @@ rule adapt:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: OURS.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 2880 * attempt,
+        mem_mb=growing(OURS.memory_mb),
+        runtime=growing(2880),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("adapt"),

@@ -21,8 +21,8 @@ rule sam_pretrain:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=growing(3000),
+        runtime=growing(120),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("sam_pretrain"),
@@ -51,8 +51,8 @@ rule sam_tune:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=growing(4000),
+        runtime=growing(720),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("sam_tune"),

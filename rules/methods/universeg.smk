@@ -19,8 +19,8 @@ rule universeg_pretrain:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=growing(3000),
+        runtime=growing(120),
         gpu=GPU_PER_TRAINING,
     params:
         code=code_digest("universeg_pretrain"),

@@ -18,7 +18,7 @@ _WHY = {
     "Input files updated": "inputs change in this run",
 }
 """What a reason of Snakemake holds -> what the summary says; of several the first here counts."""
-_CODE = re.compile(r"'[0-9a-f]{16}'")
+_CODE = re.compile(r"'[0-9a-f]{16}(?:\+[\w.+]+)?'")
 """A digest of code (fedfactory.orchestration.code_digest) among parameters before and now."""
 _RULES = 28
 """Lines of rules at most; the rules with the fewest jobs share the last one."""

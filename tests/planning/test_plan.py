@@ -12,7 +12,7 @@ from fedfactory.config.run import load_config, read_yaml
 from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.plan import FactoryPlan
-from fedfactory.orchestration.audit import Job
+from fedfactory.orchestration.audit import Job, planned
 from fedfactory.orchestration.cli import main
 from fedfactory.orchestration.costs import Costs, steps
 from fedfactory.orchestration.declared import methods
@@ -115,17 +115,13 @@ def test_memory_grows_with_what_a_release_holds():
     assert store_mb(table, phantoms(), "mo", "oasis") == 0
 
 
+@pytest.mark.workflow
 def test_every_job_with_a_gpu_has_a_cost():
-    rules = {}
-    for file in (ROOT / "rules").rglob("*.smk"):
-        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^(?:use )?rule |\Z)", file.read_text(), re.M | re.S):
-            rules[name] = body
+    jobs = planned(ROOT, [ROOT / "config/paper.yaml"], "--forceall")
     costs = Costs.read(ROOT, None, paper())
-    short = {"sam_predict", "universeg_predict", "fedmedgan_predict"}
-    assert set(costs.table.rules) <= set(rules) | short
-    # What the demo pre-trains, what a new method is, and predictions of seconds.
-    free = {"sam_pretrain", "universeg_pretrain", "synthetic_source", "fit"}
-    assert {name for name, body in rules.items() if "gpu=" in body} - free <= set(costs.table.rules)
+    assert (
+        {job.rule for job in jobs if job.resources.get("gpu")} <= set(costs.table.rules) <= {job.rule for job in jobs}
+    )
 
 
 @pytest.mark.parametrize(

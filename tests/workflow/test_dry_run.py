@@ -1,7 +1,10 @@
 """What a dry run prints: few lines, whatever there is to do."""
 
+from pathlib import Path
+
 import pytest
 
+from fedfactory.orchestration.code_digest import PlannedCode
 from snakemake_logger_plugin_fedfactory.dry_run import DryRun
 from tests.workflow.conftest import Project
 
@@ -23,6 +26,12 @@ def test_a_line_for_each_rule_says_how_many_jobs_why_and_what_they_make():
     assert total.split() == ["2", "in", "all"]
 
 
+BEFORE, NOW = (
+    str(PlannedCode(Path("prepare_client.py"), digest, ("fedfactory.data.adapters.mnms",)))
+    for digest in ("47c7a02cea4b820c", "40eed61e034b0f0a")
+)
+
+
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
@@ -30,6 +39,7 @@ def test_a_line_for_each_rule_says_how_many_jobs_why_and_what_they_make():
             "Params have changed since last execution: before: '47c7a02cea4b820c' now: '40eed61e034b0f0a'",
             "code changed",
         ),
+        (f"Params have changed since last execution: before: {BEFORE!r} now: {NOW!r}", "code changed"),
         (
             "Params have changed since last execution: before: '{\"steps\": 4}' now: '{\"steps\": 5}'",
             "parameters changed",

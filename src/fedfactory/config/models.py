@@ -16,6 +16,7 @@ from fedfactory.config.paths import RESERVED
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
 from fedfactory.factory.parameters import FactorySection
+from fedfactory.orchestration.declared import private
 from fedfactory.training.devices import DEVICES
 
 TABLE1 = "table1"
@@ -190,7 +191,7 @@ class RunFile:
     def __post_init__(self) -> None:
         """Check names of methods."""
         for name in self.methods:
-            if name in RESERVED:
+            if name in (*RESERVED, *private()):
                 raise Misfit(f"methods.{name}", "the name is reserved for a folder of the results; choose another")
         without = [name for name, method in self.methods.items() if not method.uses_mt]
         if self.gap_method not in without:
@@ -270,7 +271,7 @@ class SetupFile:
             raise Misfit("figure_target", f"'{self.figure_target}' is no scored target")
         if not self.clients[self.source].scored:
             raise Misfit(f"clients.{self.source}.scored", "the source has labels and is scored")
-        for reserved in RESERVED:
+        for reserved in (*RESERVED, *private()):
             if reserved == self.name or reserved in self.clients:
                 raise Misfit("", f"the name '{reserved}' is reserved for a folder of the results; choose another")
         for name, client in self.clients.items():

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
-
-from fedfactory.config.parameters import STRICT, Count, Natural, read
+from fedfactory.config.parameters import STRICT, Count, Digest, Natural, read
 from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import inside
-
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)

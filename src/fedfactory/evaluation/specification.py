@@ -10,7 +10,7 @@ from typing import Any
 from fedfactory.config.models import TABLE1
 from fedfactory.config.run import Config, Method, Setup
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
-from fedfactory.storage.weights_choice import TINY
+from fedfactory.orchestration.declared import methods as declarations
 
 
 def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _table(
                 "uses_mt": m.uses_mt,
                 "centralised": m.centralised,
                 "extension": m.extension,
-                "note": " ".join(filter(None, (m.note, _weights_note(m)))),
+                "note": " ".join(filter(None, (m.note, _declared_note(m)))),
             }
             for m in (config.methods[name] for name in methods)
         ],
@@ -163,14 +163,10 @@ def _table(
     }
 
 
-def _weights_note(method: Method) -> str:
-    """Which weights a foundation model has; empty for every other method."""
-    match method.parameters.get("weights"):
-        case str(name) if name == TINY:
-            return f"Weights {TINY}: a small model, pre-trained by the workflow on procedural tasks."
-        case str(name):
-            return f"Weights {name}, whose digest stands in each cell's weights.json."
-    return ""
+def _declared_note(method: Method) -> str:
+    """What the declaration of a row's method says to a reader of the table."""
+    note = declarations()[method.rules].note
+    return note(method.parameters) if note else ""
 
 
 def _column(setup: Setup, name: str) -> dict[str, Any]:

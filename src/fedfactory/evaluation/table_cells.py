@@ -67,6 +67,11 @@ class Study:
         seeds = len(values) // len(self.cells)
         return {key: values[number * seeds : (number + 1) * seeds] for number, key in enumerate(self.cells)}
 
+    def native(self, stories: Sequence[Mapping[str, Any]]) -> set[Key]:
+        """Cells whose bytes depend on processor or GPU, by the stories of all, in the order of the scores."""
+        portable = self.by_cell([story["portable"] for story in stories])
+        return {key for key, seeds in portable.items() if not all(seeds)}
+
     @property
     def methods(self) -> list[str]:
         """Names of the methods, in the order of the table."""

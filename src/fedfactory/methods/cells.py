@@ -88,6 +88,17 @@ class Cells:
         check_setups(self.entries[method].parameters, self._config.setups, key_of(method))
         return for_setup(self.entries[method].parameters, setup)
 
+    def same(self, method: str, name: str) -> Any:
+        """A parameter of a row that may not differ from setup to setup.
+
+        Raises:
+            FedFactoryError: it does.
+        """
+        first, *others = (getattr(parameters, name) for parameters in self.parameters[method].values())
+        if any(other != first for other in others):
+            raise FedFactoryError(f"key '{key_of(method)}.{name}': must be the same in all setups")
+        return first
+
     def _check(self) -> None:
         """Check what the parameters of rows demand of each other and of the run."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.declared import Reads, rule, rules
+from fedfactory.orchestration.declared import Reads, private, rule, rules
 
 Clients = set[tuple[str, str]]
 """(setup, client) each."""
@@ -67,7 +67,7 @@ class Job:
         return set(re.findall(rf"results/{re.escape(run)}/(\w+)/(\w+)/", " ".join(self.outputs)))
 
     def _private(self, run: str) -> list[tuple[str, str, str]]:
-        names = _any(name for own in rules().values() for name in own.private)
+        names = _any(private())
         pattern = rf"results/{re.escape(run)}/(\w+)/(\w+)/((?:\w+/seed\d+/)?(?:{names})\b)"
         return re.findall(pattern, " ".join((*self.inputs, self.shell)))
 

@@ -29,7 +29,7 @@ _WATCHERS = frozenset(
     {
         *("orchestration/job.py", "orchestration/line_log.py", "orchestration/progress.py"),
         *("orchestration/sources.py", "orchestration/code_digest.py"),
-        *("provenance/record.py", "provenance/energy.py", "provenance/explain.py"),
+        *("provenance/record.py", "provenance/energy.py"),
     }
 )
 # The settings of every job, by which all bits are computed.
@@ -65,18 +65,18 @@ class PlannedCode:
         """As it stands on a command line."""
         return _SEPARATOR.join((self.digest, *self.modules))
 
-    def check(self, main: CodeType) -> None:
+    def check(self, loaded: CodeType) -> None:
         """Compare with what this process has loaded, and with the files it may still load.
 
         Args:
-            main: code of the script's function, as Python has compiled it.
+            loaded: code of the whole script, as Python has compiled it.
 
         Raises:
             FedFactoryError: they are not the planned ones.
         """
         contents = _closure(self.script, self.modules)
-        script = compile(contents[f"script/{self.script.name}"], self.script, "exec")
-        if _digest(contents) != self.digest or main not in script.co_consts:
+        script = compile(contents[f"script/{self.script.name}"], self.script, "exec", dont_inherit=True)
+        if _digest(contents) != self.digest or loaded != script:
             raise changed(f"{self.script.name}, or a module that it imports")
         sources.expect({name: content for name, content in contents.items() if not name.startswith("script/")})
 

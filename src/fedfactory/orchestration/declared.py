@@ -98,6 +98,7 @@ class Method:
         segmenter: a function from a :class:`fedfactory.methods.contract.Trained` to a segmenter.
         also: for a rule of its own that has more outputs than the masks, a function that writes them: it takes the
             same, the segmenter, the names of the cases, and the files.
+        note: what a reader of the table must know of a row, from its parameters as they are written; None for nothing.
         refers: names of parameters that name other methods of the run.
         memory_mb: of a job of the shared rules.
         peaks: row of docs/benchmarks/gpu_paper.csv -> how many times its batch the method's own is, by parameters.
@@ -111,6 +112,7 @@ class Method:
     fit: str = ""
     segmenter: str = ""
     also: str = ""
+    note: Callable[[Mapping[str, Any]], str] | None = None
     refers: tuple[str, ...] = ()
     memory_mb: int = 3000
     peaks: Mapping[str, Callable[[Any], float]] = field(default_factory=dict)
@@ -156,6 +158,11 @@ def stages() -> tuple[Stage, ...]:
 def rules() -> dict[str, Rule]:
     """All declared rules, by name."""
     return {rule.name: rule for owner in _owners() for rule in owner.rules}
+
+
+def private() -> set[str]:
+    """Names of all outputs that only jobs of the same client may read."""
+    return {name for rule in rules().values() for name in rule.private}
 
 
 def rule(name: str) -> Rule:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from types import CodeType
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.code_digest import PlannedCode
@@ -67,7 +68,7 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
-        check = _code_check(arguments, work)
+        check = _code_check(arguments, sys._getframe(1).f_code)
         check()
         with (
             redirect_stdout(LineLog(log)),
@@ -86,15 +87,15 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
         _fail(_of_the_machine(error) or story)
 
 
-def _code_check(arguments: argparse.Namespace, work: Callable[[argparse.Namespace], None]) -> Callable[[], None]:
-    """What raises unless the code of this job is the planned one."""
+def _code_check(arguments: argparse.Namespace, script_code: CodeType) -> Callable[[], None]:
+    """What raises unless the code of this job, that of its script included, is the planned one."""
     script = Path(sys.argv[0])
     if script.suffix != ".py":
         # Called by something else than a script of its own.
         return lambda: None
     planned = PlannedCode.read(script, arguments.code) if arguments.code else PlannedCode.plan(script)
     arguments.code = str(planned)
-    return lambda: planned.check(work.__code__)
+    return lambda: planned.check(script_code)
 
 
 def _of_the_machine(error: Exception) -> str:

@@ -14,6 +14,8 @@ from fedfactory.errors import FedFactoryError
 
 NATIVE = "cpu-fast"
 """The device for which libraries take whatever kernels are fastest on the processor."""
+CPU_DEVICES = ("cpu", NATIVE)
+"""Devices that are no GPU."""
 
 SETTINGS = {
     # torch's own kernels: AVX2 with fused multiplication and addition.

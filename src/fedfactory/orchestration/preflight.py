@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedfactory.config.run import Config
 from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.portable import CPU_DEVICES
 from fedfactory.training.devices import why_no_gpu
 
 # Peak memory of the steps at 512 pixels, as measured on a GPU.
@@ -28,8 +29,8 @@ def preflight(project: Path, config: Config) -> tuple[list[str], bool]:
     """
     import torch
 
-    if config.device == "cpu":
-        return [f"{config.file}: device is cpu; no job asks for a GPU"], True
+    if config.device in CPU_DEVICES:
+        return [f"{config.file}: device is {config.device}; no job asks for a GPU"], True
     if not torch.cuda.is_available():
         needed = config.device != "auto"
         rest = "jobs would end with this sentence" if needed else "with device: auto jobs run on the CPU"

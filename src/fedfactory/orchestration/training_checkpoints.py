@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.files import work_folder
 
 
 def checkpoints_of(arguments: argparse.Namespace, factory: str, inputs: Iterable[Path]) -> Checkpoints:
@@ -31,4 +32,4 @@ def checkpoints_of(arguments: argparse.Namespace, factory: str, inputs: Iterable
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     parts = (arguments.parameters, arguments.cell, arguments.seed, arguments.device, arguments.code, factory)
     identity = json.dumps([*parts, digest.hexdigest()])
-    return Checkpoints(arguments.out.with_name(f".{arguments.out.name}.work"), identity)
+    return Checkpoints(work_folder(arguments.out), identity)

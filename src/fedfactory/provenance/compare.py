@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.provenance.record import digests, file_digest, joint_digest
+from fedfactory.provenance.record import ASIDE, digests, file_digest, joint_digest
 from fedfactory.provenance.story import below_run
 
 STORY = "cell.json"
-# What says when and at what cost a result was made; no result itself.
-_ASIDE = ("logs", "benchmarks")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def _files(folder: Path) -> dict[str, str]:
     for file in sorted(folder.rglob("*")):
         name = PurePosixPath(file.relative_to(folder).as_posix())
         hidden = any(part.startswith(".") for part in name.parts)
-        if file.is_file() and not hidden and name.parts[0] not in _ASIDE and name.name != STORY:
+        if file.is_file() and not hidden and name.parts[0] not in ASIDE and name.name != STORY:
             found[str(name)] = file_digest(file)
     return found
 

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-NOT_MEASURED = "not measured"
+from fedfactory.provenance.story import NOT_MEASURED
+
 _SHORT = 12
 
 

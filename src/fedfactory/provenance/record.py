@@ -27,7 +27,7 @@ import psutil
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.code_digest import PlannedCode
-from fedfactory.orchestration.portable import SETTINGS, is_portable
+from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.storage.files import sealing
 
@@ -42,7 +42,9 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "opacus", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
-_RESULTS, _ASIDE = "results", ("logs", "benchmarks")
+ASIDE = ("logs", "benchmarks")
+"""Folders of a run that say when and at what cost its results were made, and are none."""
+_RESULTS = "results"
 # Where Snakemake's storage plugins put copies of what lies in a store.
 _LOCAL_COPIES = ".snakemake/storage/"
 _watches: list["JobWatch"] = []
@@ -58,11 +60,11 @@ class JobWatch:
 
     def __init__(self, arguments: argparse.Namespace, check: Callable[[], None]) -> None:
         self._check = check
-        self._asked = getattr(arguments, "device", "cpu")
+        self._may_use_gpu = getattr(arguments, "device", "cpu") not in CPU_DEVICES
         self._log = as_named(str(arguments.log))
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
-        self._energy = EnergyMeter(gpu=self._asked != "cpu")
+        self._energy = EnergyMeter(gpu=self._may_use_gpu)
         # Now: hours later files may be others.
         self._commit = commit()
         # None where no script of its own is run.
@@ -106,7 +108,7 @@ class JobWatch:
         file.write_text(json.dumps(record, indent=1) + "\n")
 
     def _summary(self, name: str, files: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
-        gpu = _gpu() if self._asked != "cpu" else None
+        gpu = _gpu() if self._may_use_gpu else None
         seconds = time.monotonic() - self._clock
         return {
             "record": VERSION,
@@ -125,7 +127,7 @@ class JobWatch:
             "finished": _text(datetime.now(UTC)),
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu_seconds(), 3),
-            # Of the largest process, which kilobytes are counted of.
+            # Of the largest process; counted in kilobytes.
             "peak_memory_mb": round(max(usage.ru_maxrss for usage in _usages()) / 1024, 1),
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
@@ -255,7 +257,7 @@ def as_named(text: str) -> str:
 def name_below_results(path: Path) -> str | None:
     """``results/<run>/...`` as the workflow names it; None for what lies elsewhere, is hidden, or is a log."""
     name = PurePosixPath(as_named(os.path.relpath(path, Path.cwd()) if path.is_absolute() else path.as_posix()))
-    if len(name.parts) < 3 or name.parts[0] != _RESULTS or name.parts[2] in _ASIDE or ".." in name.parts:
+    if len(name.parts) < 3 or name.parts[0] != _RESULTS or name.parts[2] in ASIDE or ".." in name.parts:
         return None
     return None if any(part.startswith(".") for part in name.parts) else str(name)
 

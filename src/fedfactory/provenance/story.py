@@ -11,6 +11,8 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.record import name_below_results
 from fedfactory.storage.files import new_file
 
+NOT_MEASURED = "not measured"
+"""For people, where a machine has no counter."""
 _COMMON = ("python", "packages", "machine", "kernels", "options", "record")
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
-from fedfactory.provenance.record import NAME, digests, read_record
+from fedfactory.provenance.record import ASIDE, NAME, digests, read_record
+from fedfactory.provenance.story import below_run
 from fedfactory.storage.files import inside
-
-# Written for people and for Snakemake; they say nothing about a number.
-_ASIDE = ("logs", "benchmarks")
 
 
 @dataclass
@@ -89,20 +87,15 @@ def report(verdict: Verdict) -> list[str]:
 def _compare_inputs(record: Mapping[str, Any], made: Mapping[str, str], folder: Path, verdict: Verdict) -> None:
     """What a result was made from, against what lies there now."""
     for given, digest in record["inputs"].items():
-        name = _in_run(given)
+        name = below_run(given)
         if not inside(folder, name, given).exists():
             verdict.absent.append(name)
         elif name in made and made[name] != digest:
-            verdict.rebuilt.append(f"{_in_run(record['made'])}: was made from another {name} than lies there now")
-
-
-def _in_run(name: str) -> str:
-    """``<name>`` of ``results/<run>/<name>``."""
-    return str(PurePosixPath(*PurePosixPath(name).parts[2:]))
+            verdict.rebuilt.append(f"{below_run(record['made'])}: was made from another {name} than lies there now")
 
 
 def _published(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.rglob("*")):
         parts = file.relative_to(folder).parts
-        if file.is_file() and parts[0] not in _ASIDE and not any(part.startswith(".") for part in parts):
+        if file.is_file() and parts[0] not in ASIDE and not any(part.startswith(".") for part in parts):
             yield file

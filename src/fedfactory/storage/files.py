@@ -70,6 +70,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def work_folder(out: Path) -> Path:
+    """Where a job keeps what it needs after a kill to go on with what it makes at ``out``: hidden, beside it."""
+    return out.with_name(f".{out.name}.work")
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Write a file that appears at ``path`` only when the block ends without an error.

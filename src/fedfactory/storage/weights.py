@@ -12,11 +12,9 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO
 
-from pydantic import Field
-
-from fedfactory.config.parameters import STRICT, Count
+from fedfactory.config.parameters import STRICT, Count, Digest
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_file
@@ -45,7 +43,7 @@ class Weights:
     url: str | None
     licence: str
     consent: bool
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    sha256: Digest | None
     bytes: Count | None
 
 

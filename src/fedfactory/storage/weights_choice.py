@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fedfactory.config.parameters import STRICT, Digest, Text
 from fedfactory.config.sentences import Misfit
 
 TINY = "procedural-tiny"
 """Name of weights that the workflow makes itself, by pre-training a small foundation model on procedural tasks."""
+
+
+def note_on_weights(parameters: Mapping[str, Any]) -> str:
+    """What a reader of the table must know of a row that uses a foundation model.
+
+    Args:
+        parameters: of the row; ``weights`` names them.
+    """
+    name = parameters["weights"]
+    if name == TINY:
+        return f"Weights {TINY}: a small model, pre-trained by the workflow on procedural tasks."
+    return f"Weights {name}, whose digest stands in each cell's weights.json."
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.orchestration.portable import NATIVE
+from fedfactory.orchestration.portable import CPU_DEVICES
 from fedfactory.training.no_compiler import do_without_compiler
 
-DEVICES = ("auto", "cpu", NATIVE, "cuda", "cuda-fast")
+DEVICES = ("auto", *CPU_DEVICES, "cuda", "cuda-fast")
 """What a configuration may ask for. ``cpu`` gives the same bytes on every x86-64 processor, ``cpu-fast`` on one like
 this; ``cuda`` the same on one card, and ``cuda-fast`` gives even that up."""
 
@@ -53,7 +53,7 @@ def resolve(device: str) -> str:
     Raises:
         FedFactoryError: a GPU was asked for, and none can be used; the sentence says why.
     """
-    if device in ("cpu", NATIVE):
+    if device in CPU_DEVICES:
         return "cpu"
     import torch
 

@@ -10,8 +10,7 @@ from typing import Any
 from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.subjects import METRICS, over_seeds
 from fedfactory.evaluation.table_cells import Key, Study
-from fedfactory.provenance.explain import NOT_MEASURED
-from fedfactory.provenance.story import below_run
+from fedfactory.provenance.story import NOT_MEASURED, below_run
 
 _LOWER = ("hd95_mm", "volume_error")
 _DIGEST = 12

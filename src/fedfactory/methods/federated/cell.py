@@ -15,7 +15,7 @@ from fedfactory.federation.engines import simulated
 from fedfactory.federation.server import Server
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
 from fedfactory.orchestration.progress import Progress
-from fedfactory.storage.files import new_folder
+from fedfactory.storage.files import new_folder, work_folder
 from fedfactory.storage.tensors import write_tensors
 
 
@@ -56,7 +56,7 @@ class FederatedCell:
             seed=seed,
             device=device,
             identity=json.dumps(said),
-            work=arguments.out.with_name(f".{arguments.out.name}.work"),
+            work=work_folder(arguments.out),
             workers=arguments.workers,
         )
 

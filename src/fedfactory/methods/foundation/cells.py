@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fedfactory.config.parameters import SETUPS
+from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
 from fedfactory.storage.weights_choice import TINY
 from fedfactory.storage.weights_table import WeightsTable
@@ -17,8 +19,11 @@ class FoundationCells(Cells):
     """
 
     def _check(self) -> None:
+        for name, entry in self.entries.items():
+            if SETUPS in entry.parameters:
+                raise FedFactoryError(f"key '{key_of(name)}.{SETUPS}': one model serves all setups; remove it")
         table = WeightsTable.read(self._project)
-        weights = {name: next(iter(own.values())).weights for name, own in self.parameters.items()}
+        weights = {name: self.same(name, "weights") for name in self.parameters}
         for name, chosen in weights.items():
             if chosen != TINY:
                 table.entry(chosen, f"{key_of(name)}.weights")

@@ -16,7 +16,7 @@ class NnunetCells(Cells):
     """
 
     def _check(self) -> None:
-        bases = {name: next(iter(own.values())).base for name, own in self.parameters.items()}
+        bases = {name: self.same(name, "base") for name in self.parameters}
         self.tuned = [name for name, base in bases.items() if base]
         self.scratch = [name for name in bases if name not in self.tuned]
         for name in self.tuned:

@@ -8,7 +8,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
 from fedfactory.methods.ours.parameters import OursParameters
 
-# What differs for a setup stands below the first key; the second names a method that another one resembles.
+# Names a method that another one resembles.
 _LIKE = "like"
 # What a method has that trains a source branch of its own.
 _OF_A_BRANCH = ("source", "synthetic", "look")
@@ -25,15 +25,9 @@ class OursCells(Cells):
         """All rows."""
         return self.parameters
 
-    def _base_of(self, method: str) -> str | None:
-        bases = {parameters.base for parameters in self.parameters[method].values()}
-        if len(bases) > 1:
-            raise FedFactoryError(f"key '{key_of(method)}.base': must be the same in all setups")
-        return bases.pop()
-
     def _check(self) -> None:
         config = self._config
-        self._bases = {name: self._base_of(name) for name in self.parameters}
+        self._bases = {name: self.same(name, "base") for name in self.parameters}
         self.sources = [name for name, own in self.parameters.items() if all(p.source for p in own.values())]
         if self.parameters and not config.factory:
             raise FedFactoryError(

@@ -1,6 +1,7 @@
 """What SAM and MedSAM declare."""
 
 from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.storage.weights_choice import note_on_weights
 
 DECLARATION = Method(
     name="sam",
@@ -16,6 +17,7 @@ DECLARATION = Method(
     cells="fedfactory.methods.sam.cells:SamCells",
     segmenter="fedfactory.methods.sam.prediction:segmenter",
     also="fedfactory.methods.foundation.model:write_named",
+    note=note_on_weights,
     refers=("start",),
     memory_mb=4000,
     peaks={"SAM, 12 slices": lambda p: 1.0},

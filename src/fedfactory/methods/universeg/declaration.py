@@ -1,6 +1,7 @@
 """What UniverSeg declares."""
 
 from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.storage.weights_choice import note_on_weights
 
 DECLARATION = Method(
     name="universeg",
@@ -10,5 +11,6 @@ DECLARATION = Method(
     cells="fedfactory.methods.universeg.cells:UniverSegCells",
     segmenter="fedfactory.methods.universeg.prediction:segmenter",
     also="fedfactory.methods.foundation.model:write_named",
+    note=note_on_weights,
     peaks={"UniverSeg, 12 slices": lambda p: 1.0},
 )

@@ -51,7 +51,8 @@ readme: $(VENV)/.complete
 # The lock pins every package; torch's own CUDA libraries come with the versions that torch pins itself.
 $(VENV)/.complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
-		{ echo "FedFactory needs Python 3.11, and '$(PYTHON)' is not it; install it or call make PYTHON=/path/to/python3.11"; exit 1; }
+		{ echo "FedFactory needs Python 3.11, and '$(PYTHON)' is not it;" \
+		"install it or call make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -56,4 +56,5 @@ rule gallery:
         code=code_digest("gallery"),
         parameters=json.dumps(specification.gallery(CONFIG)),
     shell:
-        "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
+        "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output}"
+        " --code {params.code} --log {log}"

@@ -62,8 +62,8 @@ def released(path, **options):
 
 if Path(fedfactory.__file__).parent != FOLDER / "src" / "fedfactory":
     raise WorkflowError(
-        f"the package fedfactory comes from {Path(fedfactory.__file__).parent}, the workflow from {FOLDER}; use the environment"
-        " of this folder (make demo), or set PYTHONPATH to its src"
+        f"the package fedfactory comes from {Path(fedfactory.__file__).parent}, the workflow from {FOLDER}; use the"
+        " environment of this folder (make demo), or set PYTHONPATH to its src"
     )
 
 CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
@@ -77,8 +77,8 @@ if workflow.config_settings.config:
 # Read by libraries when they load, so from the start of a job on (fedfactory.orchestration.portable).
 SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.device == NATIVE else PORTABLE).items())
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src' FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))};"
-    f" SCRIPTS='{FOLDER}/workflow_scripts'; "
+    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src'"
+    f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS='{FOLDER}/workflow_scripts'; "
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout

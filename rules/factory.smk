@@ -34,7 +34,7 @@ rule factory_key:
 
 
 rule factory_train:
-    """Federated training of a setup's factory; the one job that several clients take part in, each with its own data."""
+    """Federated training of a setup's factory: a job that several clients take part in, each with its own data."""
     input:
         # None where sites are remote.
         stores=FACTORY.stores,
@@ -59,7 +59,8 @@ rule factory_train:
         device=CONFIG.device,
         parameters=FACTORY.training_json,
     shell:
-        "python $SCRIPTS/factory_train.py --stores {input.stores} --keys {input.client_keys} --parameters {params.parameters:q}"
+        "python $SCRIPTS/factory_train.py --stores {input.stores} --keys {input.client_keys}"
+        " --parameters {params.parameters:q}"
         " --setup {wildcards.setup} --seed {wildcards.seed} --device {params.device} --code {params.code}"
         " --workers {threads} --out {output} --log {log}"
 

@@ -20,4 +20,5 @@ rule phantom_site:
         code=code_digest("phantom_site"),
         parameters=parameters_from(client_tasks.phantom_site),
     shell:
-        "python $SCRIPTS/phantom_site.py --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
+        "python $SCRIPTS/phantom_site.py --parameters {params.parameters:q} --out {output}"
+        " --code {params.code} --log {log}"

@@ -2,7 +2,7 @@
 
 
 rule slices:
-    """A target's test cases with the contours of every method, and the worst subject of each; where it releases slices."""
+    """A target's test cases with every method's contours, and the worst subject of each; where it releases slices."""
     input:
         data=client_file("data"),
         truth=client_file("truth"),
@@ -55,7 +55,8 @@ rule failures:
         code=code_digest("failures"),
         parameters=json.dumps(specification.failures(CONFIG)),
     shell:
-        "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
+        "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output}"
+        " --code {params.code} --log {log}"
 
 
 rule charts:
@@ -91,7 +92,8 @@ rule charts:
     shell:
         "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --models {input.models}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"
-        " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves} --code {params.code} --log {log}"
+        " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves}"
+        " --code {params.code} --log {log}"
 
 
 rule page:

@@ -9,7 +9,7 @@ import yaml
 from snakemake.utils import update_config
 
 from fedfactory.config import document
-from fedfactory.config.files import over_base, read_run
+from fedfactory.config.files import over_base, read_run, read_yaml
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import methods
@@ -130,6 +130,7 @@ def test_missing_key_is_named(project):
     [
         ("  ge:\n", "  siemens:\n", "config/setups/ms.yaml: is not valid YAML: the key 'siemens' is given twice"),
         ("  ge:\n", "  factory:\n", "the name 'factory' is reserved"),
+        ("  ge:\n", "  nnunet_plan:\n", "the name 'nnunet_plan' is reserved"),
         ("  ge:\n", "  GE:\n", "key 'clients': 'GE' is no valid name"),
         ("source: philips", "source: toshiba", "'toshiba' is no client; known are siemens, philips, ge, canon"),
         ("figure_target: siemens", "figure_target: philips", "'philips' is no scored target"),
@@ -232,11 +233,6 @@ def test_a_complete_file_needs_no_base(project):
     assert load_config(values, [], project).methods == load_config(values, [], ROOT).methods
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda file: file.name)
-def test_lines_fit_the_screen(file):
-    assert [line for line in file.read_text().splitlines() if len(line) > 120] == []
-
-
 def test_schema_and_tables_are_those_of_the_models():
     advice = "run: python -m fedfactory.config.document"
     assert (ROOT / document.SCHEMA).read_text() == document.schema(), advice
@@ -266,3 +262,18 @@ def test_a_key_that_nobody_explains_is_found():
 
     with pytest.raises(FedFactoryError, match="does not explain 'depth'"):
         document.explained(Parameters)
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "test"])
+def test_an_overlay_says_only_what_differs(name):
+    base = read_yaml(ROOT / "config/base.yaml", "base")
+    assert not list(repeated(read_yaml(ROOT / f"config/{name}.yaml", name), base))
+
+
+def repeated(values, base):
+    """Keys whose value is that of the base, whether or not other keys beside them differ."""
+    for key in values.keys() & base.keys():
+        if isinstance(values[key], dict) and isinstance(base[key], dict):
+            yield from (f"{key}.{below}" for below in repeated(values[key], base[key]))
+        elif values[key] == base[key]:
+            yield key

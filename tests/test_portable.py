@@ -1,6 +1,5 @@
 """Bits do not depend on the processor: every library of a job takes the kernels that it is told."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -105,4 +104,4 @@ def test_the_digest_of_any_code_knows_the_settings():
     from fedfactory.orchestration.code_digest import _closure
 
     script = ROOT / "workflow_scripts" / "score.py"
-    assert hashlib.sha256(_closure(script)["orchestration/portable.py"]).digest()
+    assert "orchestration/portable.py" in _closure(script)

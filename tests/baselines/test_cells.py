@@ -100,6 +100,11 @@ def test_foundation_models_are_made_or_checked():
             changed("sam", weights="sam-vit-b", **PUBLISHED),
             "normalisation': is missing",
         ),
+        (
+            "sam",
+            changed("sam", setups={"mo": {"prompt": "grid"}}),
+            "sam.parameters.setups': one model serves all setups",
+        ),
         ("universeg", {"universeg": {"uses_mt": False}}, "methods.universeg.uses_mt': .* support set is M_t"),
         ("universeg", changed("universeg", weights="universeg"), "key 'methods.universeg.parameters"),
     ],

@@ -52,7 +52,7 @@ def test_why_there_is_no_gpu_is_one_sentence(driver, monkeypatch):
     assert devices.resolve("auto") == "cpu"
 
 
-@pytest.mark.parametrize(("device", "ready"), [("cuda", False), ("auto", True), ("cpu", True)])
+@pytest.mark.parametrize(("device", "ready"), [("cuda", False), ("auto", True), ("cpu", True), ("cpu-fast", True)])
 def test_a_machine_without_a_gpu(driver, monkeypatch, device, ready):
     monkeypatch.setattr(torch.cuda, "init", raising("no device"))
     lines, found = preflight(ROOT, paper(device))

@@ -12,7 +12,7 @@ from fedfactory.orchestration.costs import Costs
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlannedStage:
     """All jobs of one rule that are left.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
         chain_hours: hours of the longest chain of jobs that wait for each other: no cluster is faster.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[PlannedStage, ...]
     jobs: int
     chain_hours: float
 
@@ -69,7 +69,7 @@ def make_plan(jobs: Sequence[Job], config: Config, costs: Costs, table: ReleaseT
         on_gpu = [seconds[n] for n in own if jobs[n].resources.get("gpu", 0) > 0]
         on_cpu = [seconds[n] for n in own if jobs[n].resources.get("gpu", 0) == 0]
         stages.append(
-            Stage(
+            PlannedStage(
                 rule=rule,
                 jobs=len(own),
                 gpu_hours=sum(on_gpu) / 3600,

@@ -39,7 +39,7 @@ NAME = ".record.json"
 # What numbers may depend on; the lock pins the rest.
 _PACKAGES = (
     *("torch", "numpy", "scipy", "nibabel", "scikit-image", "simpleitk", "pillow", "nnunetv2", "batchgeneratorsv2"),
-    *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "opacus", "fedbiomed", "statsmodels"),
+    *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
 ASIDE = ("logs", "benchmarks")

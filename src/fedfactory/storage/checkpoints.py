@@ -55,7 +55,7 @@ class Checkpoints:
             file.write_text(identity)
 
     def kept(self) -> list[int]:
-        """Rounds that have a file, ascending; nobody looked whether it is whole."""
+        """Rounds that have a file, ascending; the files are not opened, and may be damaged."""
         return sorted(self._files())
 
     def rounds(self) -> list[int]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node on this machine, for tests/workflow/cluster: controller, node and a pretend GPU, on loopback.
+# A Slurm cluster of one node on this machine, for tests/workflow/cluster: controller, node, pretend GPU; on loopback.
 #   one_node.sh install    packages, from Debian's archive (as root)
 #   one_node.sh start      daemons; those that run are left alone
 #   one_node.sh stop       daemons
@@ -71,7 +71,8 @@ CONF
 start() {
     installed || refuse "it is not installed (tests/workflow/cluster/one_node.sh install)"
     configure
-    pgrep -x munged >/dev/null || setpriv --reuid munge --regid munge --clear-groups munged || refuse "munged does not start"
+    pgrep -x munged >/dev/null || setpriv --reuid munge --regid munge --clear-groups munged ||
+        refuse "munged does not start"
     pgrep -x slurmctld >/dev/null || slurmctld -c
     pgrep -x slurmd >/dev/null || slurmd -N localhost
     for _ in $(seq 30); do

@@ -29,9 +29,9 @@ def open_server(arguments: Mapping[str, Any], seed: int, work: Path) -> FactoryS
 def training_plan() -> type:
     """The class whose text is sent to the clients."""
     # Imports Fed-BioMed, which only the researcher's process does.
-    from fedfactory.factory.fedbiomed.shipped import FactoryPlan
+    from fedfactory.factory.fedbiomed.shipped import FactoryTrainingPlan
 
-    return FactoryPlan
+    return FactoryTrainingPlan
 
 
 def announcement(client: str, announced: Mapping[str, Any]) -> Mapping[str, Any]:

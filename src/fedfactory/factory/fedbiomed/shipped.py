@@ -4,7 +4,7 @@ from fedfactory.factory.fedbiomed import clients
 from fedfactory.federation.engines.fedbiomed.plan import ClientTrainingPlan
 
 
-class FactoryPlan(ClientTrainingPlan):
+class FactoryTrainingPlan(ClientTrainingPlan):
     """One round of the factory's training, by the package fedfactory as it is installed at this client."""
 
     trained = clients

@@ -3,7 +3,8 @@
 Compares a finished run of config/test.yaml with the golden digests (benchmarks/golden.py) and adds a row for this
 machine's processor to ``portable.csv``. With ``--emulate Haswell EPYC-Rome`` one job of every kind is done again on
 processors that QEMU emulates (`apt-get install qemu-user`, version 8 or newer: older ones gather wrongly), from the
-same inputs, and its bytes are compared; such rows are named so.
+same inputs, and its bytes are compared; such rows are named so. With ``--only`` the kinds of a row come together in
+several calls.
 """
 
 import argparse
@@ -22,13 +23,15 @@ from fedfactory.storage.tables import to_markdown
 
 _COLUMNS = ("processor", "how", "compared", "same", "date", "commit")
 _QEMU = "qemu-x86_64"
+_REAL = "real"
+_KINDS = "one job of each of these kinds: "
 
 
 def real(run: Path) -> dict[str, str]:
     """The row of this machine: every array of the whole run."""
     difference = first_difference(run, read())
     compared = f"the whole run of config/test.yaml, {len(read())} files of arrays"
-    return row(machine()["processor"], "real", compared, difference)
+    return row(machine()["processor"], _REAL, compared, difference)
 
 
 def emulated(run: Path, model: str, scripts: list[str]) -> dict[str, str]:
@@ -45,7 +48,7 @@ def emulated(run: Path, model: str, scripts: list[str]) -> dict[str, str]:
         print(
             f"{model} {number}/{len(jobs)} {job.name}: {done.seconds:.0f} s, {len(done.differing)} differ", flush=True
         )
-    compared = f"one job of each kind: {', '.join(dict.fromkeys(job.script for job in jobs))}"
+    compared = _KINDS + ", ".join(dict.fromkeys(job.script for job in jobs))
     how = f"emulated (QEMU {version}, user mode)"
     return row(model, how, compared, ", ".join(wrong) or None)
 
@@ -87,8 +90,15 @@ def main() -> None:
     file = arguments.out / "portable.csv"
     if file.exists():
         with file.open(newline="") as stream:
-            mine = {(row["processor"], row["how"]) for row in rows}
-            rows = [old for old in csv.DictReader(stream) if (old["processor"], old["how"]) not in mine] + rows
+            mine = {(row["processor"], row["how"]): row for row in rows}
+            for old in csv.DictReader(stream):
+                new = mine.get((old["processor"], old["how"]))
+                if new is None:
+                    rows.append(old)
+                elif arguments.only and new["how"] != _REAL and old["same"] == new["same"] == "yes":
+                    kinds = [*old["compared"].removeprefix(_KINDS).split(", "), *arguments.only]
+                    new["compared"] = _KINDS + ", ".join(dict.fromkeys(kinds))
+        rows.sort(key=lambda row: (row["how"] != _REAL, row["processor"]))
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
         writer.writeheader()

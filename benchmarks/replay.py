@@ -111,7 +111,8 @@ def replay(job: FinishedJob, run: Path, scratch: Path, python: Sequence[str] = (
     project = run.resolve().parents[1]
     store = scratch / _COPIES
     store.mkdir(parents=True)
-    for name in job.inputs:
+    # A rule may name an input twice.
+    for name in dict.fromkeys(job.inputs):
         link = store / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(project / name)

@@ -4,8 +4,10 @@
     python -m benchmarks.edits results/test --out docs/benchmarks --name edits_slurm -- --profile profiles/slurm
 
 In a copy of the project some cells of the finished run of config/test.yaml lose their scores. While Snakemake makes
-them again, the Dice function is halved, and put back a while later. Then the same command runs once more. A trial is
-good if neither run leaves a score with other bytes, and nothing but scores was made.
+them again, the Dice function is halved, and put back a while later. Then the same command runs once more. Where the edit
+comes before Snakemake has planned the run, jobs are planned with the edited code, and their records say so. A trial is
+good if no job that was planned with the code of before left other bytes, if none are left after the second run, and if
+nothing but scores was made.
 """
 
 import argparse
@@ -38,7 +40,8 @@ class Trial:
         lasted: seconds until it was put back.
         made: cells that the run scored in spite of it.
         refused: jobs that refused to run or to write.
-        other_bytes: scores, and what is made with them, that differ from the finished run's, after either run.
+        planned_edited: files with other bytes that were planned with the edited code, and say so.
+        mixed: files with other bytes that say that the code of before made them, or that the second run left.
         remade: other files of the run that were made again.
         completed: whether the second run made what was missing.
     """
@@ -47,14 +50,15 @@ class Trial:
     lasted: float
     made: int
     refused: int
-    other_bytes: int
+    planned_edited: int
+    mixed: int
     remade: int
     completed: bool
 
     @property
     def good(self) -> bool:
         """Whether nothing is mixed, and nothing else was made."""
-        return self.completed and not self.other_bytes and not self.remade
+        return self.completed and not self.mixed and not self.remade
 
 
 class Edited:
@@ -74,6 +78,7 @@ class Edited:
         self._cells = sorted(str(file.relative_to(folder)) for file in self._run.glob("*/*/*/*/scores.csv"))
         self._files = {name: _of_the_same_job(folder / name) for name in self._cells}
         self._finished = {file: file_digest(file) for files in self._files.values() for file in files}
+        self._code = {file: read_record(_record_of(file))["code"] for file in self._finished}
         self._seconds = 0.0
 
     def trial(self, chance: random.Random) -> Trial:
@@ -94,6 +99,7 @@ class Edited:
         said, _ = run.communicate()
         made = [name for name in cells if (self._folder / name).exists()]
         wrong = self._wrong(cells)
+        edited = [file for file in wrong if read_record(_record_of(file))["code"] != self._code[file]]
         again = self._snakemake(cells)
         again.communicate()
         others = self._others(cells)
@@ -102,7 +108,8 @@ class Edited:
             lasted=round(lasts, 1),
             made=len(made),
             refused=len({line for line in said.splitlines() if "edited after the workflow was planned" in line}),
-            other_bytes=wrong + self._wrong(cells),
+            planned_edited=len(edited),
+            mixed=len(wrong) - len(edited) + len(self._wrong(cells)),
             remade=sum(before.get(name) != digest for name, digest in others.items()) + len(before.keys() - others),
             completed=again.returncode == 0 and all(file.exists() for file in self._made_with(cells)),
         )
@@ -117,21 +124,21 @@ class Edited:
     def _remove(self, cells: Sequence[str]) -> None:
         for file in self._made_with(cells):
             file.unlink(missing_ok=True)
-            file.with_name(f".{file.name}{NAME}").unlink(missing_ok=True)
+            _record_of(file).unlink(missing_ok=True)
 
     def _made_with(self, cells: Sequence[str]) -> list[Path]:
         """All that the jobs make which score some cells."""
         return [file for name in cells for file in self._files[name]]
 
-    def _wrong(self, cells: Sequence[str]) -> int:
-        """How many of these files are there with other bytes; a cell's story tells when it was made."""
+    def _wrong(self, cells: Sequence[str]) -> list[Path]:
+        """Which of these files are there with other bytes; a cell's story tells when it was made."""
         files = [file for file in self._made_with(cells) if file.exists() and file.name != "cell.json"]
-        return sum(file_digest(file) != self._finished[file] for file in files)
+        return [file for file in files if file_digest(file) != self._finished[file]]
 
     def _others(self, cells: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Digest and time of all files of the run, records too, but those of some cells' scores."""
         scores = {file for file in self._made_with(cells)}
-        scores |= {file.with_name(f".{file.name}{NAME}") for file in scores}
+        scores |= {_record_of(file) for file in scores}
         files = (file for file in self._run.rglob("*") if file.is_file() and file not in scores)
         inside = {str(file.relative_to(self._run)): file for file in files}
         return {
@@ -153,10 +160,14 @@ class Edited:
         )
 
 
+def _record_of(file: Path) -> Path:
+    return file.with_name(f".{file.name}{NAME}")
+
+
 def _of_the_same_job(scores: Path) -> list[Path]:
     """What the job made that scored a cell, by its records."""
     records = {file: read_record(file) for file in scores.parent.glob(f".*{NAME}")}
-    own = records[scores.with_name(f".{scores.name}{NAME}")]
+    own = records[_record_of(scores)]
     return [
         file.with_name(Path(record["made"]).name) for file, record in records.items() if record["log"] == own["log"]
     ]
@@ -184,7 +195,8 @@ def main() -> None:
                     "put back after, s": found.lasted,
                     "cells scored": f"{found.made} of {_CELLS}",
                     "refusals": found.refused,
-                    "scores with other bytes": found.other_bytes,
+                    "planned with the edited code": found.planned_edited,
+                    "mixed up": found.mixed,
                     "other files made": found.remade,
                     "good": "yes" if found.good else "no",
                 }

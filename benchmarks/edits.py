@@ -4,10 +4,10 @@
     python -m benchmarks.edits results/test --out docs/benchmarks --name edits_slurm -- --profile profiles/slurm
 
 In a copy of the project some cells of the finished run of config/test.yaml lose their scores. While Snakemake makes
-them again, the Dice function is halved, and put back a while later. Then the same command runs once more. Where the edit
-comes before Snakemake has planned the run, jobs are planned with the edited code, and their records say so. A trial is
-good if no job that was planned with the code of before left other bytes, if none are left after the second run, and if
-nothing but scores was made.
+them again, the Dice function is halved, and put back a while later. Then the same command runs once more. Where the
+edit comes before Snakemake has planned the run, jobs are planned with the edited code, and their records say so. A
+trial is good if no job that was planned with the code of before left other bytes, if none are left after the second
+run, and if nothing but scores was made.
 """
 
 import argparse

@@ -39,12 +39,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a finished run, results/demo")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=[], help="scripts to measure; all without")
     parser.add_argument("--repetitions", type=int, default=_REPETITIONS)
     arguments = parser.parse_args()
     jobs = finished_jobs(arguments.run)
     rows, sums = [], dict.fromkeys(_DEVICES, 0.0)
     for job in one_of_each(jobs):
-        if "--device" not in job.arguments:
+        if "--device" not in job.arguments or (arguments.only and job.script not in arguments.only):
             # Its libraries have the portable settings whatever the device is.
             continue
         kind = [other for other in jobs if one_of_each([job, other]) == [job]]

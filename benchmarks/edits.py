@@ -39,7 +39,6 @@ class Trial:
         edited_after: seconds from the start of Snakemake to the edit.
         lasted: seconds until it was put back.
         made: cells that the run scored in spite of it.
-        refused: jobs that refused to run or to write.
         planned_edited: files with other bytes that were planned with the edited code, and say so.
         mixed: files with other bytes that say that the code of before made them, or that the second run left.
         remade: other files of the run that were made again.
@@ -49,7 +48,6 @@ class Trial:
     edited_after: float
     lasted: float
     made: int
-    refused: int
     planned_edited: int
     mixed: int
     remade: int
@@ -96,7 +94,7 @@ class Edited:
         (self._folder / _MODULE).write_text(text.replace(_DICE, _HALVED))
         time.sleep(lasts)
         (self._folder / _MODULE).write_text(text)
-        said, _ = run.communicate()
+        run.communicate()
         made = [name for name in cells if (self._folder / name).exists()]
         wrong = self._wrong(cells)
         edited = [file for file in wrong if read_record(_record_of(file))["code"] != self._code[file]]
@@ -107,7 +105,6 @@ class Edited:
             edited_after=round(after, 1),
             lasted=round(lasts, 1),
             made=len(made),
-            refused=len({line for line in said.splitlines() if "edited after the workflow was planned" in line}),
             planned_edited=len(edited),
             mixed=len(wrong) - len(edited) + len(self._wrong(cells)),
             remade=sum(before.get(name) != digest for name, digest in others.items()) + len(before.keys() - others),
@@ -194,7 +191,6 @@ def main() -> None:
                     "edited after, s": found.edited_after,
                     "put back after, s": found.lasted,
                     "cells scored": f"{found.made} of {_CELLS}",
-                    "refusals": found.refused,
                     "planned with the edited code": found.planned_edited,
                     "mixed up": found.mixed,
                     "other files made": found.remade,

@@ -4,7 +4,7 @@ Compares a finished run of config/test.yaml with the golden digests (benchmarks/
 machine's processor to ``portable.csv``. With ``--emulate Haswell EPYC-Rome`` one job of every kind is done again on
 processors that QEMU emulates (`apt-get install qemu-user`, version 8 or newer: older ones gather wrongly), from the
 same inputs, and its bytes are compared; such rows are named so. With ``--only`` the kinds of a row come together in
-several calls.
+several calls; with ``--every`` all jobs of the run are done again, which takes some two hours of a core.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 from benchmarks.golden import first_difference, read
-from benchmarks.replay import ROOT, finished_jobs, one_of_each, replay
+from benchmarks.replay import ROOT, FinishedJob, finished_jobs, one_of_each, replay
 from fedfactory.provenance.record import commit, machine
 from fedfactory.storage.tables import to_markdown
 
@@ -34,23 +35,25 @@ def real(run: Path) -> dict[str, str]:
     return row(machine()["processor"], _REAL, compared, difference)
 
 
-def emulated(run: Path, model: str, scripts: list[str]) -> dict[str, str]:
-    """The row of an emulated processor: one job of every kind, from the inputs of the real run."""
+def emulated(run: Path, model: str, scripts: list[str], every: bool, workers: int) -> dict[str, str]:
+    """The row of an emulated processor: jobs of the real run, each from the inputs that it had there."""
     version = subprocess.run([_QEMU, "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    jobs = [job for job in one_of_each(finished_jobs(run)) if not scripts or job.script in scripts]
-    wrong: list[str] = []
-    for number, job in enumerate(jobs, start=1):
+    found = finished_jobs(run)
+    jobs = [job for job in (found if every else one_of_each(found)) if not scripts or job.script in scripts]
+
+    def again(job: FinishedJob) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             done = replay(job, run, Path(folder) / "run", python=[str(_emulator(Path(folder) / "emulator", model))])
         if done.status:
             sys.exit(f"{job.name} failed on {model}: {done.said}")
-        wrong += [f"{name} ({job.script})" for name in done.differing]
-        print(
-            f"{model} {number}/{len(jobs)} {job.name}: {done.seconds:.0f} s, {len(done.differing)} differ", flush=True
-        )
-    compared = _KINDS + ", ".join(dict.fromkeys(job.script for job in jobs))
+        print(f"{model} {job.name}: {done.seconds:.0f} s, {len(done.differing)} differ", flush=True)
+        return [f"{name} ({job.script})" for name in done.differing]
+
+    with ThreadPoolExecutor(workers) as pool:
+        wrong = [name for names in pool.map(again, jobs) for name in names]
+    kinds = _KINDS + ", ".join(dict.fromkeys(job.script for job in jobs))
     how = f"emulated (QEMU {version}, user mode)"
-    return row(model, how, compared, ", ".join(wrong) or None)
+    return row(model, how, f"every job of config/test.yaml, {len(jobs)}" if every else kinds, ", ".join(wrong) or None)
 
 
 def row(processor: str, how: str, compared: str, difference: str | None) -> dict[str, str]:
@@ -84,9 +87,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="results/test of a finished run")
     parser.add_argument("--emulate", nargs="*", default=[], help="models of QEMU, for instance Haswell EPYC-Rome")
     parser.add_argument("--only", nargs="*", default=[], help="scripts to emulate, for instance adapt; all without")
+    parser.add_argument("--every", action="store_true", help="emulate every job, not one of each kind")
+    parser.add_argument("--workers", type=int, default=1, help="emulated jobs at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
-    rows = [real(arguments.run), *(emulated(arguments.run, model, arguments.only) for model in arguments.emulate)]
+    rows = [real(arguments.run)]
+    for model in arguments.emulate:
+        rows.append(emulated(arguments.run, model, arguments.only, arguments.every, arguments.workers))
     file = arguments.out / "portable.csv"
     if file.exists():
         with file.open(newline="") as stream:

@@ -1,7 +1,7 @@
 """What becomes of results when a module is edited while a workflow runs, and put back.
 
     python -m benchmarks.edits results/test --out docs/benchmarks
-    python -m benchmarks.edits results/test --out docs/benchmarks --name edits_slurm -- --profile profiles/slurm
+    python -m benchmarks.edits results/test --out docs/benchmarks --name edits_slurm --snakemake="--profile profiles/slurm"
 
 In a copy of the project some cells of the finished run of config/test.yaml lose their scores. While Snakemake makes
 them again, the Dice function is halved, and put back a while later. Then the same command runs once more. Where the
@@ -13,6 +13,7 @@ run, and if nothing but scores was made.
 import argparse
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -68,9 +69,9 @@ class Edited:
         options: of Snakemake, beside the configuration.
     """
 
-    def __init__(self, run: Path, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, run: Path, folder: Path, options: Sequence[str] = ("--cores", "2")) -> None:
         copy_project(folder)
-        self._folder, self._options = folder, options or ("--cores", "2")
+        self._folder, self._options = folder, options
         self._run = folder / "results" / run.name
         shutil.copytree(run, self._run, symlinks=True)
         self._cells = sorted(str(file.relative_to(folder)) for file in self._run.glob("*/*/*/*/scores.csv"))
@@ -177,11 +178,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default="edits", help="of the table")
-    parser.add_argument("options", nargs="*", help="of Snakemake, after --; two cores by default")
+    parser.add_argument("--snakemake", default="--cores 2", help="options of Snakemake, as one text after =")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        project = Edited(arguments.run, Path(folder) / "project", arguments.options)
+        project = Edited(arguments.run, Path(folder) / "project", shlex.split(arguments.snakemake))
         chance = random.Random(0)
         for number in range(1, arguments.trials + 1):
             found = project.trial(chance)
@@ -199,7 +200,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     good = sum(row["good"] == "yes" for row in rows)
-    how = " ".join(arguments.options) or "on one machine"
+    how = f"snakemake {arguments.snakemake}"
     write(rows, arguments.out, arguments.name, f"{good} of {len(rows)} good; {how}; {machine()['processor']}\n")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fedfactory.data import adapters
 from tests.conftest import ROOT, ball_volume, write_nifti
+from tests.workflow.examples import files_of
 
 PAGES = [
     ROOT / "README.md",
@@ -54,10 +55,9 @@ def test_the_template_of_an_adapter_lists_what_a_release_holds(tmp_path, monkeyp
 
 
 def test_the_template_of_a_method_is_the_page_s():
-    shown = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", (ROOT / "docs/add-a-method.md").read_text(), re.S)
     template = ROOT / "templates/method"
     files = {str(file.relative_to(template)): file.read_text() for file in template.rglob("*") if file.is_file()}
-    assert files == dict(shown)
+    assert files == dict(files_of("add-a-method.md"))
 
 
 def test_the_pages_build_without_a_warning(tmp_path):

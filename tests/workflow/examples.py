@@ -10,10 +10,15 @@ from tests.conftest import ROOT, ball_volume, write_nifti
 from tests.workflow.conftest import Project
 
 
-def write_files_of(page: str, project: Project) -> list[str]:
-    """Write what a page shows after ``<!-- file: ... -->``; returns the paths."""
+def files_of(page: str) -> list[tuple[str, str]]:
+    """What a page shows after ``<!-- file: ... -->``: paths and contents."""
     text = (ROOT / "docs" / page).read_text()
-    found = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", text, re.S)
+    return re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", text, re.S)
+
+
+def write_files_of(page: str, project: Project) -> list[str]:
+    """Write the files that a page shows; returns the paths."""
+    found = files_of(page)
     for name, content in found:
         path = project.folder / name
         assert not path.exists(), f"{name} would replace a file of the project"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, OneOf, Positive, Text
-from fedfactory.config.paths import RESERVED
+from fedfactory.config.paths import FOLDERS
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
 from fedfactory.factory.parameters import FactorySection
@@ -190,8 +190,8 @@ class RunFile:
 
     def __post_init__(self) -> None:
         """Check names of methods."""
-        for name in self.methods:
-            if name in (*RESERVED, *private()):
+        for name in _reserved():
+            if name in self.methods:
                 raise Misfit(f"methods.{name}", "the name is reserved for a folder of the results; choose another")
         without = [name for name, method in self.methods.items() if not method.uses_mt]
         if self.gap_method not in without:
@@ -271,7 +271,7 @@ class SetupFile:
             raise Misfit("figure_target", f"'{self.figure_target}' is no scored target")
         if not self.clients[self.source].scored:
             raise Misfit(f"clients.{self.source}.scored", "the source has labels and is scored")
-        for reserved in (*RESERVED, *private()):
+        for reserved in _reserved():
             if reserved == self.name or reserved in self.clients:
                 raise Misfit("", f"the name '{reserved}' is reserved for a folder of the results; choose another")
         for name, client in self.clients.items():
@@ -289,3 +289,8 @@ class SetupFile:
 def label_values(classes: tuple[str, ...], client: ClientEntry) -> Mapping[int, int]:
     """Value in a client's raw label maps -> stored value (1..C)."""
     return {value: classes.index(name) + 1 for name in client.labels for value in client.values(name)}
+
+
+def _reserved() -> tuple[str, ...]:
+    """Names that no setup, client or method may take: folders of the layout, and private outputs of rules."""
+    return (*FOLDERS, *sorted(private()))

@@ -7,9 +7,8 @@ Each client has a folder of its own, and a job of one client writes only there. 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-RESERVED = (*("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks", "charts", "results"),)
-"""Folders of a run, a setup or a client, whose names no setup, client or method may take; nor may they take those of
-private outputs, which their rules declare (:func:`fedfactory.orchestration.declared.private`)."""
+FOLDERS = ("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks", "charts", "results")
+"""Folders of a run, a setup or a client that the layout makes beside those of rules' private outputs."""
 
 
 @dataclass(frozen=True)

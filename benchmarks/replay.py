@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedfactory.orchestration.portable import NATIVE, SETTINGS
-from fedfactory.provenance.record import NAME, digests, read_record, record_of
+from fedfactory.provenance.job_costs import records_by_job
+from fedfactory.provenance.record import digests, read_record, record_of
 
 ROOT = Path(__file__).parents[1]
 _COPIES = Path(".snakemake/storage/fs/store")
@@ -70,21 +71,17 @@ class Replay:
 
 def finished_jobs(run: Path) -> list[FinishedJob]:
     """Every job of a run, ``results/<run>``, in the order in which they started."""
-    by_log: dict[str, list[dict]] = {}
-    for record in map(read_record, run.rglob(f"*{NAME}")):
-        by_log.setdefault(record["log"], []).append(record)
-    jobs = sorted(by_log.values(), key=lambda parts: parts[0]["started"])
     return [
         FinishedJob(
             script=parts[0]["job"],
             arguments=tuple(parts[0]["arguments"]),
             inputs=tuple(sorted({name for part in parts for name in part["inputs"]})),
             outputs={part["made"]: part["files"] for part in parts},
-            cpu_seconds=max(part["cpu_seconds"] for part in parts),
+            cpu_seconds=parts[-1]["cpu_seconds"],
             capability=parts[0]["kernels"]["capability"],
             behind=max(len(part["behind"]) for part in parts),
         )
-        for parts in jobs
+        for parts in records_by_job(run)
     ]
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from textwrap import fill as wrapped
-from typing import Any
 
-from benchmarks.run_cost import read_jobs, seconds_from_start_to_end
+from benchmarks.run_cost import seconds_from_start_to_end
 from fedfactory.config.run import load_config, read_yaml
+from fedfactory.provenance.job_costs import job_costs
 from fedfactory.provenance.record import NAME, read_record
 from fedfactory.storage.tables import to_markdown
 
@@ -75,11 +75,12 @@ def one_seed() -> str:
 
 
 def cost() -> str:
-    """What the demo takes, as Snakemake measured it."""
-    jobs: list[dict[str, Any]] = read_jobs(RESULTS)
+    """What the demo takes, by the records of its jobs."""
+    jobs = job_costs(RESULTS)
     machine = read_record(RESULTS / f".table1.md{NAME}")["machine"]
-    minutes, cpu = seconds_from_start_to_end(jobs) / 60, sum(job["cpu"] for job in jobs) / 60
-    where, memory = f"{machine['cores']} cores of an {machine['processor']}", max(job["memory"] for job in jobs) / 1000
+    minutes, cpu = seconds_from_start_to_end(jobs) / 60, sum(job.cpu_seconds for job in jobs) / 60
+    where = f"{machine['cores']} cores of an {machine['processor']}"
+    memory = max(job.peak_memory_mb for job in jobs) / 1000
     return (
         f"- Demo: {minutes:.0f} minutes on {where}; its {len(jobs)} jobs take {cpu:.0f} CPU minutes.\n"
         f"  No job needs more than {memory:.1f} GB of memory.\n"

@@ -11,8 +11,6 @@ rule prepare_client:
         preview=client_file("preview.npz"),
     log:
         LAYOUT.log("prepare_client", "{setup}", "{client}"),
-    benchmark:
-        LAYOUT.benchmark("prepare_client", "{setup}", "{client}")
     # Factories and source models wait for it, and take longest.
     priority: 30
     conda:
@@ -44,8 +42,6 @@ rule gallery:
         ),
     log:
         LAYOUT.log("gallery"),
-    benchmark:
-        LAYOUT.benchmark("gallery")
     conda:
         ENVIRONMENT
     threads: 1

@@ -11,6 +11,7 @@ import fedfactory
 from fedfactory.orchestration.portable import CPU_DEVICES, NATIVE, SETTINGS as PORTABLE
 from fedfactory.orchestration.code_digest import CodePlan
 from fedfactory.orchestration.code_digest import content_digest as digest_of_files
+from fedfactory.orchestration.warm import listener as warm
 from fedfactory.orchestration.wildcards import any_of, known_cells, predictions, refuse_unknown_cell
 from fedfactory.config.run import load_config
 from fedfactory.data import client_tasks
@@ -76,9 +77,17 @@ if workflow.config_settings.config:
     OPTIONS += ["--config", *(f"{key}={value}" for key, value in workflow.config_settings.config.items())]
 # Read by libraries when they load, so from the start of a job on (fedfactory.orchestration.portable).
 SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.device == NATIVE else PORTABLE).items())
+# Jobs of this machine are forked from a process that has loaded their libraries; not where a GPU may be taken, whose
+# driver no forked process can use.
+WARM = ""
+if CONFIG.device == "cpu" and OWN_PYTHON and workflow.is_main_process and warm.is_wanted():
+    WARM = (
+        f"export {warm.ADDRESS}={warm.listen(PORTABLE)};"
+        f" python() ( exec python -I -S '{warm.CLIENT}' \"$@\" ); "
+    )
 shell.prefix(
     f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src'"
-    f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS='{FOLDER}/workflow_scripts'; "
+    f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS='{FOLDER}/workflow_scripts'; {WARM}"
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout

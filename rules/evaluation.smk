@@ -13,8 +13,6 @@ rule score:
         story=cell_file("cell.json"),
     log:
         LAYOUT.log("score", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("score", "{setup}", "{client}", "{method}", "{seed}")
     conda:
         ENVIRONMENT
     threads: 1
@@ -48,8 +46,6 @@ rule table1:
         ),
     log:
         LAYOUT.log("table1"),
-    benchmark:
-        LAYOUT.benchmark("table1")
     conda:
         ENVIRONMENT
     threads: 1
@@ -72,8 +68,6 @@ rule analysis:
         directory(run_file(f"{CONFIG.table}_analysis")),
     log:
         LAYOUT.log("analysis"),
-    benchmark:
-        LAYOUT.benchmark("analysis")
     conda:
         ENVIRONMENT
     threads: 1
@@ -107,8 +101,6 @@ use rule table1 as gap with:
         ),
     log:
         LAYOUT.log("gap"),
-    benchmark:
-        LAYOUT.benchmark("gap")
     params:
         code=code_digest("table"),
         parameters=json.dumps(specification.gap(CONFIG)),
@@ -128,8 +120,6 @@ rule figure2:
         pdf=run_file("figure2.pdf"),
     log:
         LAYOUT.log("figure2"),
-    benchmark:
-        LAYOUT.benchmark("figure2")
     conda:
         ENVIRONMENT
     threads: 1
@@ -158,8 +148,6 @@ use rule figure2 as cells with:
         pdf=run_file("cells.pdf"),
     log:
         LAYOUT.log("cells"),
-    benchmark:
-        LAYOUT.benchmark("cells")
     params:
         code=code_digest("figure2"),
         parameters=json.dumps(specification.cells(CONFIG)),

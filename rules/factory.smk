@@ -13,8 +13,6 @@ rule factory_key:
         client_file("factory_key.json"),
     log:
         LAYOUT.log("factory_key", "{setup}", "{client}"),
-    benchmark:
-        LAYOUT.benchmark("factory_key", "{setup}", "{client}")
     # Seconds, for which the longest jobs wait.
     priority: 30
     conda:
@@ -43,8 +41,6 @@ rule factory_train:
         directory(factory_file("model")),
     log:
         LAYOUT.log("factory_train", "{setup}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("factory_train", "{setup}", "{seed}")
     # The longest jobs first.
     priority: 20
     conda:
@@ -74,8 +70,6 @@ rule factory_quality:
         client_file("factory_quality", "seed{seed}.csv"),
     log:
         LAYOUT.log("factory_quality", "{setup}", "{client}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("factory_quality", "{setup}", "{client}", "{seed}")
     conda:
         ENVIRONMENT
     threads: 1
@@ -136,8 +130,6 @@ rule factory_pictures:
         ),
     log:
         LAYOUT.log("factory_pictures", "{setup}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("factory_pictures", "{setup}", "{seed}")
     conda:
         ENVIRONMENT
     threads: 1

@@ -15,8 +15,6 @@ rule fit:
         directory(cell_file("model")),
     log:
         LAYOUT.log("fit", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("fit", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(METHODS.rows(FIT)),
     conda:
@@ -49,8 +47,6 @@ rule predict:
         also=[],
     log:
         LAYOUT.log("predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(METHODS.rows(PREDICT)),
     conda:

@@ -7,8 +7,6 @@ rule phantom_site:
         directory(client_file("raw")),
     log:
         LAYOUT.log("phantom_site", "{setup}", "{client}"),
-    benchmark:
-        LAYOUT.benchmark("phantom_site", "{setup}", "{client}")
     priority: 30
     conda:
         ENVIRONMENT

@@ -13,8 +13,6 @@ rule slices:
         worst=client_file("worst.npz"),
     log:
         LAYOUT.log("slices", "{setup}", "{client}"),
-    benchmark:
-        LAYOUT.benchmark("slices", "{setup}", "{client}")
     conda:
         ENVIRONMENT
     threads: 1
@@ -43,8 +41,6 @@ rule failures:
         ),
     log:
         LAYOUT.log("failures"),
-    benchmark:
-        LAYOUT.benchmark("failures")
     conda:
         ENVIRONMENT
     threads: 1
@@ -78,8 +74,6 @@ rule charts:
         },
     log:
         LAYOUT.log("charts"),
-    benchmark:
-        LAYOUT.benchmark("charts")
     conda:
         ENVIRONMENT
     threads: 1
@@ -109,8 +103,6 @@ rule page:
         run_file("index.html"),
     log:
         LAYOUT.log("page"),
-    benchmark:
-        LAYOUT.benchmark("page")
     conda:
         ENVIRONMENT
     threads: 1

@@ -11,8 +11,6 @@ rule weights:
         weights=LAYOUT.weights("{weights}", ".pt"),
     log:
         LAYOUT.log("weights", "{weights}"),
-    benchmark:
-        LAYOUT.benchmark("weights", "{weights}")
     wildcard_constraints:
         weights=any_of(WEIGHTS.entries),
     localrule: True

@@ -11,8 +11,6 @@ rule feddg_train:
         directory(cell_file("model")),
     log:
         LAYOUT.log("feddg_train", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("feddg_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(FEDDG.entries),
     conda:

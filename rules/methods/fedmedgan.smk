@@ -12,8 +12,6 @@ rule fedmedgan_train:
         directory(cell_file("model")),
     log:
         LAYOUT.log("fedmedgan_train", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("fedmedgan_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(FEDMEDGAN.entries),
     conda:
@@ -51,7 +49,5 @@ use rule predict as fedmedgan_predict with:
         ),
     log:
         LAYOUT.log("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("fedmedgan_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(FEDMEDGAN.entries),

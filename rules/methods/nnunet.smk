@@ -11,8 +11,6 @@ rule nnunet_plan:
         directory(client_file("nnunet_plan")),
     log:
         LAYOUT.log("nnunet_plan", "{setup}", "{client}"),
-    benchmark:
-        LAYOUT.benchmark("nnunet_plan", "{setup}", "{client}")
     wildcard_constraints:
         client=SOURCES,
     conda:
@@ -35,8 +33,6 @@ rule nnunet_train:
         directory(cell_file("model")),
     log:
         LAYOUT.log("nnunet_train", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("nnunet_train", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         client=SOURCES,
         method=any_of(NNUNET.scratch),
@@ -69,8 +65,6 @@ rule nnunet_finetune:
         directory(cell_file("model")),
     log:
         LAYOUT.log("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("nnunet_finetune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(NNUNET.tuned),
     conda:

@@ -14,8 +14,6 @@ rule source_branch:
         directory(cell_file("branch")),
     log:
         LAYOUT.log("source_branch", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("source_branch", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         client=SOURCES,
         method=WITH_BRANCH,
@@ -56,8 +54,6 @@ rule synthetic_source:
         ),
     log:
         LAYOUT.log("synthetic_source", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("synthetic_source", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         client=SOURCES,
         method=WITH_BRANCH,
@@ -94,8 +90,6 @@ rule factory_look:
         directory(cell_file("look")),
     log:
         LAYOUT.log("factory_look", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("factory_look", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=WITH_BRANCH,
     priority: 5
@@ -132,8 +126,6 @@ rule adapt:
         directory(cell_file("model")),
     log:
         LAYOUT.log("adapt", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("adapt", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=ADAPTED,
     conda:
@@ -180,7 +172,5 @@ use rule predict as adapt_predict with:
         ],
     log:
         LAYOUT.log("adapt_predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("adapt_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=ADAPTED,

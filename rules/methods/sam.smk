@@ -11,8 +11,6 @@ rule sam_pretrain:
         directory(LAYOUT.foundation("{method}")),
     log:
         LAYOUT.log("sam_pretrain", "{method}"),
-    benchmark:
-        LAYOUT.benchmark("sam_pretrain", "{method}")
     wildcard_constraints:
         method=any_of(SAM.pretrained),
     # All cells of the method wait for it.
@@ -43,8 +41,6 @@ rule sam_tune:
         directory(cell_file("model")),
     log:
         LAYOUT.log("sam_tune", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("sam_tune", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(SAM.parameters),
     conda:
@@ -72,8 +68,6 @@ use rule predict as sam_predict with:
         also=cell_file("weights.json"),
     log:
         LAYOUT.log("sam_predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("sam_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(SAM.entries.keys() - SAM.oracles),
 

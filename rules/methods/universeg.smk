@@ -9,8 +9,6 @@ rule universeg_pretrain:
         directory(LAYOUT.foundation("{method}")),
     log:
         LAYOUT.log("universeg_pretrain", "{method}"),
-    benchmark:
-        LAYOUT.benchmark("universeg_pretrain", "{method}")
     wildcard_constraints:
         method=any_of(UNIVERSEG.pretrained),
     # All cells of the method wait for it.
@@ -38,7 +36,5 @@ use rule predict as universeg_predict with:
         also=cell_file("weights.json"),
     log:
         LAYOUT.log("universeg_predict", "{setup}", "{client}", "{method}", "{seed}"),
-    benchmark:
-        LAYOUT.benchmark("universeg_predict", "{setup}", "{client}", "{method}", "{seed}")
     wildcard_constraints:
         method=any_of(UNIVERSEG.entries),

@@ -9,6 +9,7 @@ import pytest
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance import energy
 from fedfactory.provenance.energy import EnergyMeter
+from fedfactory.provenance.memory import MemoryMeter
 from fedfactory.provenance.record import cpu_seconds, digests, joint_digest, read_record
 from tests.provenance.conftest import CELL
 
@@ -99,6 +100,32 @@ def work_for(seconds: float) -> None:
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass
+
+
+def hold(megabytes, pipe):
+    held = bytearray(megabytes * 2**20)
+    held[::4096] = b"x" * len(held[::4096])
+    pipe.send("held")
+    pipe.recv()
+
+
+def test_memory_of_all_processes_is_counted():
+    """Snakemake's and Slurm's limits hold for a job as a whole; the kernel's own peak is of one process."""
+    context = multiprocessing.get_context("fork")
+    meter = MemoryMeter()
+    before = meter.read()
+    pipes = [context.Pipe() for _ in range(3)]
+    processes = [context.Process(target=hold, args=(400, theirs), daemon=True) for _, theirs in pipes]
+    for process, (ours, _) in zip(processes, pipes, strict=True):
+        process.start()
+        ours.recv()
+    # Some of it may lie below the kernel's peak of this process, which other tests have raised.
+    peak = meter.read()
+    for process, (ours, _) in zip(processes, pipes, strict=True):
+        ours.send("done")
+        process.join()
+    assert 1150 < peak < before + 1300
+    assert meter.read() == peak
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])

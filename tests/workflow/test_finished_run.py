@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import nibabel
@@ -18,6 +19,8 @@ from benchmarks.golden import first_difference
 from benchmarks.golden import read as read_golden
 from fedfactory.evaluation.page.texts import CHARTS
 from fedfactory.orchestration.audit import violations
+from fedfactory.orchestration.warm.listener import ADDRESS
+from fedfactory.provenance.job_costs import job_costs, records_by_job
 from tests.workflow.conftest import TINY, Project, edit
 from tests.workflow.examples import REPLACED, commands, run, write_files_of, write_raw_data_of_the_page
 
@@ -108,14 +111,17 @@ def test_predictions_lie_in_the_geometry_of_the_raw_image(finished: Project):
         np.testing.assert_allclose(mask.affine, raw.affine, atol=1e-4)
 
 
-def test_one_cell_alone_on_one_core_gives_the_same_bytes(finished: Project, fresh: Project):
+def test_one_cell_alone_on_one_core_and_started_cold_gives_the_same_bytes(
+    finished: Project, fresh: Project, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(ADDRESS, "off")
     fresh.snakemake(CELL, *TINY, cores=1)
     for part in ("oasis/nnunet/seed0/model", "octa/nnunet/seed0"):
         expected = finished.bytes_below("test", "mo", *part.split("/"))
         assert len(expected) > 2
         assert fresh.bytes_below("test", "mo", *part.split("/")) == expected
     made = {path.name for path in (fresh.folder / "results/test").iterdir()}
-    assert made == {"mo", "logs", "benchmarks"}, "nothing of the other setups was needed"
+    assert made == {"mo", "logs"}, "nothing of the other setups was needed"
 
 
 def test_a_deleted_cell_is_scored_again_and_nothing_else(finished: Project):
@@ -277,15 +283,12 @@ def test_truth_of_the_test_set_is_read_by_scoring_only(finished: Project):
 
 
 def test_every_job_leaves_a_log_and_its_cost(finished: Project):
-    results = finished.folder / "results/test"
-    logs, costs = (
-        {path.relative_to(results / kind).with_suffix("") for path in (results / kind).rglob("*") if path.is_file()}
-        for kind in ("logs", "benchmarks")
-    )
-    assert logs == costs
-    assert len(logs) == sum(finished.planned("--forceall", *TINY).values()) > 200
-    cost = json.loads((finished.folder / "results/test/benchmarks/gallery.jsonl").read_text().splitlines()[-1])
-    assert cost["rule_name"] == "gallery"
+    run = finished.folder / "results/test"
+    logs = {str(path.relative_to(finished.folder)) for path in (run / "logs").rglob("*") if path.is_file()}
+    assert logs == {records[0]["log"] for records in records_by_job(run)}
+    costs = job_costs(run)
+    assert len(costs) > 200 and Counter(job.rule for job in costs) == finished.planned("--forceall", *TINY)
+    assert all(0 < job.cpu_seconds < 100 and 50 < job.peak_memory_mb < 3000 for job in costs)
 
 
 def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):

@@ -7,7 +7,7 @@ Each client has a folder of its own, and a job of one client writes only there. 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-FOLDERS = ("factory", "factory_quality", "foundation", "weights", "logs", "benchmarks", "charts", "results")
+FOLDERS = ("factory", "factory_quality", "foundation", "weights", "logs", "charts", "results")
 """Folders of a run, a setup or a client that the layout makes beside those of rules' private outputs."""
 
 
@@ -53,7 +53,3 @@ class Layout:
     def log(self, rule: str, *parts: str) -> str:
         """Log file of one job."""
         return f"{self.root}/logs/{'/'.join((rule, *parts))}.log"
-
-    def benchmark(self, rule: str, *parts: str) -> str:
-        """Cost of one job (wall and CPU seconds, memory) as JSON lines."""
-        return f"{self.root}/benchmarks/{'/'.join((rule, *parts))}.jsonl"

@@ -29,7 +29,7 @@ _WATCHERS = frozenset(
     {
         *("orchestration/job.py", "orchestration/line_log.py", "orchestration/progress.py"),
         *("orchestration/sources.py", "orchestration/code_digest.py"),
-        *("provenance/record.py", "provenance/energy.py"),
+        *("provenance/record.py", "provenance/energy.py", "provenance/memory.py"),
     }
 )
 # The settings of every job, by which all bits are computed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration import declared
 from fedfactory.orchestration.audit import Job
+from fedfactory.provenance.job_costs import job_costs
 from fedfactory.storage.files import inside
 
 FILE = "config/costs.yaml"
@@ -164,14 +164,6 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
 def _finished(run: Path) -> dict[str, float]:
     """Mean wall seconds of the finished jobs of a run, by rule."""
     found: dict[str, list[float]] = {}
-    for file in (run / "benchmarks").rglob("*.jsonl"):
-        lines = file.read_text().splitlines()
-        if not lines:
-            # Of a job that was killed.
-            continue
-        try:
-            record = json.loads(lines[-1])
-        except ValueError as error:
-            raise FedFactoryError(f"{file}: its last line is no JSON ({error}); remove the file") from error
-        found.setdefault(record["rule_name"], []).append(record["s"])
+    for job in job_costs(run):
+        found.setdefault(job.rule, []).append(job.seconds)
     return {rule: mean(seconds) for rule, seconds in found.items()}

@@ -29,6 +29,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
+from fedfactory.provenance.memory import MemoryMeter
 from fedfactory.storage.files import sealing
 
 VERSION = 2
@@ -42,8 +43,8 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
-ASIDE = ("logs", "benchmarks")
-"""Folders of a run that say when and at what cost its results were made, and are none."""
+ASIDE = ("logs",)
+"""Folders of a run that say when its results were made, and are none."""
 _RESULTS = "results"
 # Where Snakemake's storage plugins put copies of what lies in a store.
 _LOCAL_COPIES = ".snakemake/storage/"
@@ -64,7 +65,7 @@ class JobWatch:
         self._log = as_named(str(arguments.log))
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
-        self._energy = EnergyMeter(gpu=self._may_use_gpu)
+        self._energy, self._memory = EnergyMeter(gpu=self._may_use_gpu), MemoryMeter()
         # Now: hours later files may be others.
         self._commit = commit()
         # None where no script of its own is run.
@@ -127,8 +128,7 @@ class JobWatch:
             "finished": _text(datetime.now(UTC)),
             "seconds": round(seconds, 3),
             "cpu_seconds": round(cpu_seconds(), 3),
-            # Of the largest process; counted in kilobytes.
-            "peak_memory_mb": round(max(usage.ru_maxrss for usage in _usages()) / 1024, 1),
+            "peak_memory_mb": round(self._memory.read(), 1),
             "device": {"name": "cpu"} if gpu is None else {**gpu, "seconds": round(seconds, 3)},
             "energy_joules": self._energy.read(None if gpu is None else gpu["uuid"]),
             "bytes_exchanged": 0 if folder is None else _exchanged(folder),
@@ -278,17 +278,14 @@ def cpu_seconds() -> float:
     The clients of a simulated federation are forked, and waited for, by a server that runs as long as its job: the
     kernel adds their time to this process only when that server ends.
     """
-    used = sum(usage.ru_utime + usage.ru_stime for usage in _usages())
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     for process in psutil.Process().children(recursive=True):
         # It may end meanwhile.
         with suppress(psutil.Error):
             # Its own, and that of its children that have ended.
             used += sum(process.cpu_times()[:4])
     return used
-
-
-def _usages() -> list[resource.struct_rusage]:
-    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
 def _exchanged(folder: Path) -> int:

@@ -81,10 +81,7 @@ SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.de
 # driver no forked process can use.
 WARM = ""
 if CONFIG.device == "cpu" and OWN_PYTHON and workflow.is_main_process and warm.is_wanted():
-    WARM = (
-        f"export {warm.ADDRESS}={warm.listen(PORTABLE)};"
-        f" python() ( exec python -I -S '{warm.CLIENT}' \"$@\" ); "
-    )
+    WARM = f"export {warm.ADDRESS}={warm.listen(PORTABLE)};" f" python() ( exec python -I -S '{warm.CLIENT}' \"$@\" ); "
 shell.prefix(
     f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src'"
     f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS='{FOLDER}/workflow_scripts'; {WARM}"

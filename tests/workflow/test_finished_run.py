@@ -1,7 +1,6 @@
 """The finished run: what it made, what of it runs again after a change, what each job may read."""
 
 import csv
-import json
 import os
 import random
 import re

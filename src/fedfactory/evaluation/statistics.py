@@ -123,16 +123,26 @@ def compare_pairs(values: Mapping[str, Sequence[float]]) -> list[Comparison]:
 
 def _signed_ranks(differences: np.ndarray) -> tuple[float, float]:
     """Sum of the signed ranks and p of Wilcoxon's test; differences that are equal everywhere are no evidence."""
-    from scipy.stats import PermutationMethod, rankdata, wilcoxon
+    from scipy.stats import permutation_test, rankdata, wilcoxon
 
     known = differences[differences != 0]
     if not len(known):
         return 0.0, 1.0
-    total = float((rankdata(np.abs(known)) * np.sign(known)).sum())
-    tied = len(np.unique(np.abs(known))) < len(differences)
-    # Scipy's own choice for ties would be the normal approximation, which few subjects do not allow.
-    method = PermutationMethod(n_resamples=_RESAMPLES, rng=np.random.default_rng(0)) if tied else "exact"
-    return total, float(wilcoxon(differences, method=method).pvalue)
+    ranks = np.zeros(len(differences))
+    ranks[differences != 0] = rankdata(np.abs(known)) * np.sign(known)
+    if len(np.unique(np.abs(known))) == len(differences):
+        return float(ranks.sum()), float(wilcoxon(differences, method="exact").pvalue)
+    # Scipy's own choice for ties would be the normal approximation, which few subjects do not allow. Ranks stay when
+    # signs change: all are flipped at once, in a fraction of the time that wilcoxon's PermutationMethod takes.
+    tested = permutation_test(
+        (ranks,),
+        lambda flipped, axis: np.maximum(flipped, 0).sum(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        rng=np.random.default_rng(0),
+    )
+    return float(ranks.sum()), float(tested.pvalue)
 
 
 def smallest_p(n: int) -> float:

@@ -27,7 +27,9 @@ class MemoryMeter:
 
     def _look(self) -> None:
         this, held = psutil.Process(), 0
-        for process in (this, *this.children(recursive=True)):
+        children = this.children(recursive=True)
+        # Of one process alone the kernel knows the peak.
+        for process in (this, *children) if children else ():
             # It may end meanwhile.
             with suppress(psutil.Error):
                 held += process.memory_full_info().pss if psutil.LINUX else process.memory_info().rss

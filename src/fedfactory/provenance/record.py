@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -351,6 +352,7 @@ def commit() -> str | None:
         return None
 
 
+@cache
 def _versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:

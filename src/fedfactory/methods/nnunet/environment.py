@@ -19,7 +19,7 @@ import numpy as np
 
 from fedfactory.federation.lifetime import let_children_die_with_this_process
 from fedfactory.orchestration.line_log import LineLog
-from fedfactory.training.devices import is_fast
+from fedfactory.training.devices import do_not_fill_new_tensors, is_fast
 from fedfactory.training.no_compiler import do_without_compiler
 
 _LOG = logging.getLogger(__name__)
@@ -136,6 +136,7 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
             torch.set_num_threads(1)
             torch.backends.nnpack.set_flags(False)
             torch.set_deterministic_debug_mode("default" if fast else "warn" if cuda else "error")
+            do_not_fill_new_tensors()
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.manual_seed(seed)

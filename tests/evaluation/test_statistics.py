@@ -59,12 +59,27 @@ def test_p_is_that_of_all_sign_flips():
     assert found.difference == pytest.approx(differences.mean())
 
 
+@pytest.mark.parametrize("subjects", [6, 9])
+def test_p_of_ties_is_that_of_all_sign_flips(subjects):
+    """Whole differences repeat, and some are none: those say nothing, and equal ones share their ranks."""
+    rng = np.random.default_rng(subjects)
+    differences = np.array([0, 0, *rng.integers(1, 4, subjects) * rng.choice([-1, 1, 1], subjects)])
+    known = differences[differences != 0]
+    ranks = np.array([np.mean(np.flatnonzero(np.sort(np.abs(known)) == abs(value)) + 1) for value in known])
+    sums = np.array([ranks @ signs for signs in product((0, 1), repeat=subjects)])
+    observed = ranks[known > 0].sum()
+    expected = min(1.0, 2 * min((sums <= observed).mean(), (sums >= observed).mean()))
+    (found,) = compare_pairs({"a": differences.tolist(), "b": [0.0] * len(differences)})
+    assert found.p == pytest.approx(expected) and found.p < 1
+    assert found.rank_sum == (ranks * np.sign(known)).sum()
+
+
 def test_holm_by_hand(monkeypatch):
     import scipy.stats
 
     answers = iter([0.01, 0.04, 0.03])
     monkeypatch.setattr(scipy.stats, "wilcoxon", lambda _, **__: type("Answer", (), {"pvalue": next(answers)}))
-    values = {name: [1.0 * n, 2.0, 3.0] for n, name in enumerate("abc")}
+    values = {name: [1.0 * n, 3.0 * n, 7.0 * n] for n, name in enumerate("abc")}
     # Smallest first: 3 x 0.01, 2 x 0.03, and no smaller than the one before: 0.06.
     assert [pair.p_holm for pair in compare_pairs(values)] == pytest.approx([0.03, 0.06, 0.06])
 

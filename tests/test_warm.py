@@ -29,7 +29,9 @@ def address() -> str:
 def start(address: str, tmp_path: Path) -> Start:
     """Start a script as a rule does."""
 
-    def run(text: str, *arguments: str, at: str = address, **environment: str) -> subprocess.Popen[str]:
+    def run(
+        text: str, *arguments: str, at: str = address, closed: int | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
         script = tmp_path / "job.py"
         script.write_text(text)
         return subprocess.Popen(
@@ -39,6 +41,7 @@ def start(address: str, tmp_path: Path) -> Start:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=None if closed is None else lambda: os.close(closed),
             text=True,
         )
 
@@ -81,6 +84,7 @@ print("said", file=sys.stderr)
         ("raise SystemExit(3)", 3, ""),
         ("raise SystemExit('a reason')", 1, "a reason\n"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
+        ("import os, signal; signal.signal(13, signal.SIG_DFL); os.kill(os.getpid(), 13)", -signal.SIGPIPE, ""),
         ("import atexit; atexit.register(print, 'at the end', flush=True); print('first')", 0, "first\nat the end\n"),
         (
             "import threading, time; threading.Thread(target=lambda: (time.sleep(0.2), print('late'))).start()",
@@ -102,10 +106,10 @@ def test_an_error_shows_its_traceback(start: Start):
 
 
 def test_libraries_are_there_with_no_thread_and_none_of_our_modules(start: Start):
-    """A module of ours that a server had loaded would be older than the file that a job's digest is of."""
+    """A fork copies no thread; a module of ours that a server had loaded would be older than its file."""
     text = """
 import os, sys
-print("torch" in sys.modules and "open_clip" in sys.modules, len(os.listdir("/proc/self/task")))
+print("torch" in sys.modules and "safetensors.torch" in sys.modules, os.getppid())
 print([name for name in sys.modules if name.partition(".")[0] == "fedfactory"])
 import torch
 print(torch.cuda.is_initialized(), torch.get_num_threads())
@@ -117,12 +121,32 @@ print(torch.cuda.is_initialized(), torch.get_num_threads())
         return found[0].startswith("True")
 
     until(loaded)
-    assert found == ["True 1", "[]", "False 1"]
+    assert found[1:] == ["[]", "False 1"]
+    (server,) = (child for child in psutil.Process().children() if "server.py" in " ".join(child.cmdline()))
+    assert server.num_threads() == 1
+
+
+def test_what_was_never_closed_is_written(start: Start, tmp_path: Path):
+    text = "import json; json.left = open('left.txt', 'w'); json.left.write('words')"
+    assert start(text).wait() == 0
+    assert (tmp_path / "left.txt").read_text() == "words"
+
+
+def test_a_closed_stream_is_no_other_file(start: Start):
+    out, _ = start("import os; print(os.readlink('/proc/self/fd/0'))", closed=0).communicate()
+    assert out == "/dev/null\n"
+
+
+def test_temporary_files_lie_where_the_job_says(start: Start, tmp_path: Path):
+    (tmp_path / "own").mkdir()
+    out, _ = start("import tempfile; print(tempfile.gettempdir())", TMPDIR=str(tmp_path / "own")).communicate()
+    assert out == f"{tmp_path / 'own'}\n"
 
 
 WAITS = """
 import os, signal, sys, time
 def clean(number, _):
+    signal.signal(number, signal.SIG_IGN)
     print("cleaned", number, flush=True)
     sys.exit(143)
 signal.signal(signal.SIGTERM, clean)
@@ -137,6 +161,27 @@ def test_a_signal_reaches_the_job_and_it_may_clean_up(start: Start):
     job.terminate()
     assert job.communicate()[0] == f"cleaned {signal.SIGTERM.value}\n" and job.returncode == 143
     assert is_gone(process)
+
+
+def test_a_signal_to_all_processes_lets_the_job_clean_up(start: Start):
+    job = start(WAITS)
+    process = psutil.Process(int(job.stdout.readline()))
+    watcher = process.parent()
+    for other in (watcher.parent(), watcher, psutil.Process(job.pid), process):
+        other.terminate()
+    assert job.communicate()[0].startswith(f"cleaned {signal.SIGTERM.value}\n") and job.returncode == 143
+
+
+def test_ctrl_z_stops_the_job_until_it_goes_on(start: Start):
+    job = start(WAITS)
+    process = psutil.Process(int(job.stdout.readline()))
+    for number, state in ((signal.SIGTSTP, True), (signal.SIGCONT, False)):
+        job.send_signal(number)
+        for one in (process, psutil.Process(job.pid)):
+            until(lambda one=one, state=state: (one.status() == psutil.STATUS_STOPPED) == state)
+    job.terminate()
+    job.communicate()
+    assert job.returncode == 143
 
 
 def test_ctrl_c_is_an_interrupt_of_the_job(start: Start):

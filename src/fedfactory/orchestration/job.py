@@ -65,7 +65,7 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespa
     logging.raiseExceptions = False
     # A cluster's time limit ends a job with SIGTERM: leave through the clean-up of open folders.
     # A child that a library forks must die at once, as its parent expects.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminate)
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         check = _code_check(arguments, sys._getframe(1).f_code)
@@ -105,6 +105,12 @@ def _of_the_machine(error: Exception) -> str:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(str(error))):
         return f"out of memory ({error}); start the job again where there is more: it goes on from its last checkpoint"
     return ""
+
+
+def _terminate(*_: object) -> None:
+    # A second one, from another sender, must not interrupt the clean-up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def _fail(message: str) -> None:

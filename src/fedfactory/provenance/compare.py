@@ -44,7 +44,7 @@ class Comparison:
 def compare(first: Path, second: Path) -> Comparison:
     """Compare two folders of results file by file, or what a ``cell.json`` says with what lies in a run's folder.
 
-    Records, stories, logs and benchmarks are left out: they hold times and costs.
+    Records, stories and logs are left out: they hold times and costs.
 
     Args:
         first: a folder, or the ``cell.json`` of a cell, for instance one that was published.

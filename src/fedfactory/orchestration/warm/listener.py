@@ -11,6 +11,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from fedfactory.orchestration.sources import ROOT
+
 ADDRESS = "FEDFACTORY_WARM"
 """Environment variable: where a job finds the server. ``off`` in a person's environment: every job starts cold."""
 CLIENT = Path(__file__).with_name("client.py")
@@ -51,7 +53,8 @@ def _start(listener: socket.socket, settings: dict[str, str]) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         pass_fds=[listener.fileno()],
-        env=os.environ | settings,
+        # Modules from where the jobs' command looks for them (rules/common.smk).
+        env=os.environ | settings | {"PYTHONPATH": str(ROOT.parent)},
         # Ctrl-C is for the clients, which hand it on.
         start_new_session=True,
     )
@@ -59,7 +62,7 @@ def _start(listener: socket.socket, settings: dict[str, str]) -> None:
     listener.close()
 
     def stop() -> None:
-        server.terminate()
+        server.kill()
         server.wait()
 
     atexit.register(stop)

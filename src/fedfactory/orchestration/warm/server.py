@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -18,7 +19,9 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,17 @@ LIBRARIES = (
     *("segment_anything.modeling", "open_clip", "lpips", "safetensors.torch"),
 )
 """What most of the jobs' seconds of import are; in the order in which the first jobs need them."""
+_SETTINGS = {
+    # nnU-Net reads it when it loads: processes that it may start (fedfactory.methods.nnunet.environment).
+    "nnUNet_def_n_proc": "1",
+    # A fork copies no thread: libraries shall start none.
+    "NUMEXPR_MAX_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
 _PR_SET_PDEATHSIG = 1
 _CREDENTIALS = struct.Struct("3i")
+_FOR_JOBS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Whoever sends one of these to all processes means the jobs: server and watchers stay until the jobs have ended."""
 
 
 class _Connection:
@@ -42,15 +54,16 @@ class _Connection:
         self.link = link
 
     def request(self) -> tuple[dict[str, Any], list[int]]:
-        """What the client asks, and its standard streams."""
+        """What the client asks, and its standard streams; ends this process if the client is gone meanwhile."""
         size, streams, _, _ = socket.recv_fds(self.link, 8, 3)
         length, text = int.from_bytes(size, "big"), b""
-        while len(text) < length:
+        while len(size) == 8 and len(text) < length:
             part = self.link.recv(min(length - len(text), 1 << 20))
             if not part:
-                # It was killed meanwhile.
-                os._exit(1)
+                break
             text += part
+        if len(size) < 8 or len(text) < length:
+            os._exit(1)
         return json.loads(text.decode("utf-8", "surrogateescape")), streams
 
     def watch(self, job: int) -> None:
@@ -72,7 +85,7 @@ class _Connection:
 
 def serve(listener: socket.socket) -> str:
     """Fork a process for each client; returns only in such a process, with the script that it is to run."""
-    pending = list(LIBRARIES)
+    pending, own = list(LIBRARIES), dict(os.environ)
     while True:
         # While libraries are still to be loaded, jobs get what is there.
         ready, _, _ = select.select([listener, sys.stdin], [], [], 0 if pending else 1)
@@ -80,18 +93,28 @@ def serve(listener: socket.socket) -> str:
             sys.exit()
         if listener in ready:
             link, _ = listener.accept()
-            if _is_ours(link) and _fork() == 0:
-                listener.close()
-                return _job(_Connection(link))
+            # Without memory or a free process it is the client that fails, and says so.
+            with suppress(OSError):
+                if _is_ours(link) and _fork() == 0:
+                    listener.close()
+                    added = {name: value for name, value in os.environ.items() if name not in own}
+                    return _job(_Connection(link), added)
             link.close()
         elif pending:
-            with suppress(ImportError):
-                importlib.import_module(pending.pop(0))
-            # Pages of objects that nobody collects are never copied.
-            gc.freeze()
+            _load(pending.pop(0))
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 continue
+
+
+def _load(library: str) -> None:
+    # A job that needs a broken library meets it itself. What libraries say of one another is in no log of a job.
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module(library)
+    sys.stdout.flush()
+    # Pages of objects that nobody collects are never copied.
+    gc.freeze()
 
 
 def _is_ours(link: socket.socket) -> bool:
@@ -99,8 +122,24 @@ def _is_ours(link: socket.socket) -> bool:
     return _CREDENTIALS.unpack(credentials)[1] == os.getuid()
 
 
-def _job(connection: _Connection) -> str:
-    """In a process of one job's own: fork the job, watch it, and leave; what returns is the job."""
+def _fork() -> int:
+    """Fork a process that the kernel kills when this one is gone."""
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+    return child
+
+
+def _job(connection: _Connection, added: dict[str, str]) -> str:
+    """In a process of one job's own: fork the job, watch it, and leave; what returns is the job, with its script.
+
+    Args:
+        connection: of the job's client.
+        added: environment variables that libraries set when they were loaded.
+    """
     request, streams = connection.request()
     if job := _fork():
         for stream in streams:
@@ -114,13 +153,17 @@ def _job(connection: _Connection) -> str:
     os.chdir(request["folder"])
     os.umask(request["umask"])
     os.environ.clear()
-    os.environ.update(request["environment"])
+    os.environ.update(added | request["environment"])
     script, *arguments = request["command"]
     sys.argv = [script, *arguments]
     # Should the script start itself anew, with other settings.
     sys.orig_argv = [sys.executable, *sys.argv]
-    sys.path[0] = str(Path(script).parent)
-    sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.path.insert(0, str(Path(script).parent))
+    # What libraries keep of the server's surroundings: by its TMPDIR, and of the moment when it started.
+    tempfile.tempdir = None
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_JOBS)
     return script
 
 
@@ -136,26 +179,22 @@ def _run(script: str) -> None:
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(status)
     atexit._run_exitfuncs()
+    # What was never closed.
+    for stream in gc.get_objects():
+        if isinstance(stream, io.IOBase) and not stream.closed:
+            with suppress(OSError):
+                stream.flush()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status & 0xFF)
 
 
-def _fork() -> int:
-    """Fork a process that the kernel kills when this one is gone."""
-    parent = os.getpid()
-    child = os.fork()
-    if not child:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-    return child
-
-
 def main() -> None:
     """Serve on the descriptor that is given; in a job's process, run the job."""
-    # nnU-Net reads it when it loads: processes that it may start (fedfactory.methods.nnunet.environment).
-    os.environ["nnUNet_def_n_proc"] = "1"
+    # This script's own folder.
+    sys.path.pop(0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_JOBS)
+    os.environ.update(_SETTINGS)
     _run(serve(socket.socket(fileno=int(sys.argv[1]))))
 
 

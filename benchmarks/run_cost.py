@@ -2,16 +2,19 @@
 
 Reads the records that the jobs left with what they made. Prints wall and CPU seconds and peak memory per rule, and how
 busy the cores were while models were trained: the CPU seconds of all jobs that ran between the first start and the last
-end of a training, divided by that time and by the number of cores.
+end of a training, divided by that time and by the number of cores. With ``--before`` the CPU seconds of another run
+stand beside them; with ``--out`` the table is written.
 """
 
 import argparse
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.tables import write
 from fedfactory.orchestration.declared import rules
 from fedfactory.provenance.job_costs import JobCost, job_costs
+from fedfactory.provenance.record import machine
+from fedfactory.storage.tables import to_markdown
 
 # Rules that make optimiser steps, by their declarations.
 TRAININGS = frozenset(name for name, rule in rules().items() if rule.steps)
@@ -36,25 +39,56 @@ def busy_fraction(jobs: Sequence[JobCost], cores: int) -> tuple[float, float]:
     return end - start, cpu / (end - start) / cores
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--cores", type=int, default=2)
-    arguments = parser.parse_args()
-    jobs = job_costs(arguments.run)
-    rules = defaultdict(list)
+def by_rule(jobs: Sequence[JobCost]) -> dict[str, list[JobCost]]:
+    """Jobs of each rule, and of all rules together at the end."""
+    rules: dict[str, list[JobCost]] = {}
     for job in jobs:
-        rules[job.rule].append(job)
-    print(f"{'rule':18}{'jobs':>5}{'wall s':>9}{'CPU s':>9}{'CPU s/job':>11}{'peak MB':>9}")
-    for rule, items in sorted(rules.items(), key=lambda item: -sum(job.cpu_seconds for job in item[1])):
-        wall, cpu = sum(job.seconds for job in items), sum(job.cpu_seconds for job in items)
-        memory = max(job.peak_memory_mb for job in items)
-        print(f"{rule:18}{len(items):5}{wall:9.1f}{cpu:9.1f}{cpu / len(items):11.2f}{memory:9.0f}")
-    whole, cpu = seconds_from_start_to_end(jobs), sum(job.cpu_seconds for job in jobs)
-    print(f"all jobs: {whole:.0f} s from first start to last end, {cpu:.0f} CPU s")
-    seconds, fraction = busy_fraction(jobs, arguments.cores)
-    print(f"training part: {seconds:.0f} s, {arguments.cores} cores busy to {100 * fraction:.0f} %")
+        rules.setdefault(job.rule, []).append(job)
+    return {**rules, "all": list(jobs)}
+
+
+def row(rule: str, jobs: Sequence[JobCost], before: Sequence[JobCost] | None) -> dict[str, str | float]:
+    """One line of the table."""
+    cpu = sum(job.cpu_seconds for job in jobs)
+    figures: dict[str, str | float] = {
+        "rule": rule,
+        "jobs": len(jobs),
+        "wall s": round(sum(job.seconds for job in jobs), 1),
+        "CPU s": round(cpu, 1),
+        "CPU s per job": round(cpu / len(jobs), 2),
+        "peak MB": round(max(job.peak_memory_mb for job in jobs)),
+    }
+    return figures if before is None else figures | {"CPU s before": round(sum(job.cpu_seconds for job in before), 1)}
+
+
+def summary(jobs: Sequence[JobCost], cores: int) -> str:
+    """How long the run took, and how busy the cores were."""
+    seconds, fraction = busy_fraction(jobs, cores)
+    return (
+        f"{seconds_from_start_to_end(jobs):.0f} s from the first start of a job to the last end; while models were"
+        f" trained, {seconds:.0f} s, {cores} cores were busy to {100 * fraction:.0f} %."
+    )
+
+
+def main() -> None:
+    """Print the table, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--before", type=Path, help="a run to compare with")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="folder for run_cost.csv and run_cost.md")
+    arguments = parser.parse_args()
+    runs = [job_costs(run) for run in (arguments.run, arguments.before) if run is not None]
+    now, *others = map(by_rule, runs)
+    rows = [row(rule, jobs, others[0].get(rule, []) if others else None) for rule, jobs in now.items()]
+    rows.sort(key=lambda figures: (figures["rule"] == "all", -float(figures["CPU s"])))
+    below = "".join(
+        f"{name}{summary(jobs, arguments.cores)}\n" for name, jobs in zip(("", "Before: "), runs, strict=False)
+    )
+    if arguments.out is not None:
+        write(rows, arguments.out, "run_cost", f"{machine()['processor']}. {below}")
+        return
+    print(to_markdown([{name: str(value) for name, value in row.items()} for row in rows]), below, sep="\n")
 
 
 if __name__ == "__main__":

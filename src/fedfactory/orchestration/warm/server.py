@@ -27,11 +27,26 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    *("numpy", "torch", "pydantic", "yaml", "psutil", "nibabel", "nibabel.affines", "nibabel.orientations"),
-    *("scipy.ndimage", "PIL.Image", "SimpleITK", "skimage.measure", "skimage.metrics", "scipy.stats"),
+    *(
+        "numpy",
+        "torch",
+        "pydantic.type_adapter",
+        "yaml",
+        "psutil",
+        "nibabel",
+        "nibabel.affines",
+        "nibabel.orientations",
+    ),
+    *("scipy.ndimage", "PIL.Image", "SimpleITK", "skimage.metrics.simple_metrics", "scipy.signal", "scipy.stats"),
     *("matplotlib.pyplot", "pandas", "monai.metrics", "monai.losses"),
     *("nnunetv2.training.nnUNetTrainer.nnUNetTrainer", "nnunetv2.inference.predict_from_raw_data"),
-    *("segment_anything.modeling", "open_clip", "lpips", "safetensors.torch"),
+    *(
+        "dynamic_network_architectures.architectures.unet",
+        "segment_anything.modeling",
+        "open_clip",
+        "lpips",
+        "safetensors.torch",
+    ),
 )
 """What most of the jobs' seconds of import are; in the order in which the first jobs need them."""
 _SETTINGS = {

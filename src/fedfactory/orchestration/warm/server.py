@@ -27,26 +27,12 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    *(
-        "numpy",
-        "torch",
-        "pydantic.type_adapter",
-        "yaml",
-        "psutil",
-        "nibabel",
-        "nibabel.affines",
-        "nibabel.orientations",
-    ),
-    *("scipy.ndimage", "PIL.Image", "SimpleITK", "skimage.metrics.simple_metrics", "scipy.signal", "scipy.stats"),
-    *("matplotlib.pyplot", "pandas", "monai.metrics", "monai.losses"),
+    *("numpy", "torch", "pydantic.type_adapter", "yaml", "psutil"),
+    *("nibabel", "nibabel.affines", "nibabel.orientations", "scipy.ndimage", "PIL.Image", "SimpleITK"),
+    *("skimage.metrics.simple_metrics", "scipy.signal", "scipy.stats", "matplotlib.pyplot", "pandas"),
+    *("monai.metrics", "monai.losses", "open_clip", "lpips", "safetensors.torch", "segment_anything.modeling"),
     *("nnunetv2.training.nnUNetTrainer.nnUNetTrainer", "nnunetv2.inference.predict_from_raw_data"),
-    *(
-        "dynamic_network_architectures.architectures.unet",
-        "segment_anything.modeling",
-        "open_clip",
-        "lpips",
-        "safetensors.torch",
-    ),
+    "dynamic_network_architectures.architectures.unet",
 )
 """What most of the jobs' seconds of import are; in the order in which the first jobs need them."""
 _SETTINGS = {

@@ -159,6 +159,7 @@ time.sleep(60)
 def test_a_signal_reaches_the_job_and_it_may_clean_up(start: Start):
     job = start(WAITS)
     process = int(job.stdout.readline())
+    assert psutil.Process(process).name() == "job", "its script's, for ps and top"
     job.terminate()
     assert job.communicate()[0] == f"cleaned {signal.SIGTERM.value}\n" and job.returncode == 143
     assert is_gone(process)

@@ -42,7 +42,7 @@ _SETTINGS = {
     "NUMEXPR_MAX_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _CREDENTIALS = struct.Struct("3i")
 _FOR_JOBS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Whoever sends one of these to all processes means the jobs: server and watchers stay until the jobs have ended."""
@@ -128,10 +128,14 @@ def _fork() -> int:
     parent = os.getpid()
     child = os.fork()
     if not child:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
     return child
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    ctypes.CDLL(None).prctl(option, value)
 
 
 def _job(connection: _Connection, added: dict[str, str]) -> str:
@@ -157,6 +161,8 @@ def _job(connection: _Connection, added: dict[str, str]) -> str:
     os.environ.update(added | request["environment"])
     script, *arguments = request["command"]
     sys.argv = [script, *arguments]
+    # For ps and top.
+    _prctl(_PR_SET_NAME, Path(script).stem.encode())
     # Should the script start itself anew, with other settings.
     sys.orig_argv = [sys.executable, *sys.argv]
     sys.path.insert(0, str(Path(script).parent))

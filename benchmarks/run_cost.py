@@ -53,12 +53,12 @@ def row(rule: str, jobs: Sequence[JobCost], before: Sequence[JobCost] | None) ->
     figures: dict[str, str | float] = {
         "rule": rule,
         "jobs": len(jobs),
-        "wall s": round(sum(job.seconds for job in jobs), 1),
-        "CPU s": round(cpu, 1),
+        "wall s": round(sum(job.seconds for job in jobs)),
+        "CPU s": round(cpu),
         "CPU s per job": round(cpu / len(jobs), 2),
         "peak MB": round(max(job.peak_memory_mb for job in jobs)),
     }
-    return figures if before is None else figures | {"CPU s before": round(sum(job.cpu_seconds for job in before), 1)}
+    return figures if before is None else figures | {"CPU s before": round(sum(job.cpu_seconds for job in before))}
 
 
 def summary(jobs: Sequence[JobCost], cores: int) -> str:

@@ -187,7 +187,8 @@ def test_ctrl_z_stops_the_job_until_it_goes_on(start: Start):
 
 
 def test_ctrl_c_is_an_interrupt_of_the_job(start: Start):
-    job = start(WAITS)
+    # Where the tests run in a shell's background, it is ignored from the start on, as in any job there.
+    job = start(f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{WAITS}")
     job.stdout.readline()
     job.send_signal(signal.SIGINT)
     _, err = job.communicate()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.tables import write
 from fedfactory.orchestration.declared import rules
-from fedfactory.provenance.job_costs import JobCost, job_costs
+from fedfactory.provenance.job_costs import JobCost, by_rule, job_costs
 from fedfactory.provenance.record import machine
 from fedfactory.storage.tables import to_markdown
 
@@ -37,14 +37,6 @@ def busy_fraction(jobs: Sequence[JobCost], cores: int) -> tuple[float, float]:
         overlap = min(end, job.end) - max(start, job.end - job.seconds)
         cpu += job.cpu_seconds * max(0.0, overlap) / max(job.seconds, 1e-9)
     return end - start, cpu / (end - start) / cores
-
-
-def by_rule(jobs: Sequence[JobCost]) -> dict[str, list[JobCost]]:
-    """Jobs of each rule, and of all rules together at the end."""
-    rules: dict[str, list[JobCost]] = {}
-    for job in jobs:
-        rules.setdefault(job.rule, []).append(job)
-    return {**rules, "all": list(jobs)}
 
 
 def row(rule: str, jobs: Sequence[JobCost], before: Sequence[JobCost] | None) -> dict[str, str | float]:
@@ -79,7 +71,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for run_cost.csv and run_cost.md")
     arguments = parser.parse_args()
     runs = [job_costs(run) for run in (arguments.run, arguments.before) if run is not None]
-    now, *others = map(by_rule, runs)
+    now, *others = ({**by_rule(jobs), "all": jobs} for jobs in runs)
     rows = [row(rule, jobs, others[0].get(rule, []) if others else None) for rule, jobs in now.items()]
     rows.sort(key=lambda figures: (figures["rule"] == "all", -float(figures["CPU s"])))
     below = "".join(

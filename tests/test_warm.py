@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from fedfactory.orchestration.portable import SETTINGS
 from fedfactory.orchestration.warm.listener import ADDRESS, CLIENT, is_wanted, listen
 from fedfactory.orchestration.warm.server import LIBRARIES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs start warm on Linux only")
 
@@ -47,13 +46,6 @@ def start(address: str, tmp_path: Path) -> Start:
         )
 
     return run
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def is_gone(process: int) -> bool:
@@ -121,7 +113,7 @@ print(torch.cuda.is_initialized(), torch.get_num_threads())
         found[:] = start(text.replace("LAST", repr(LIBRARIES[-1]))).communicate()[0].splitlines()
         return found[0].startswith("True")
 
-    until(loaded)
+    wait_until(loaded, 30)
     assert found[1:] == ["[]", "False 1"]
     (server,) = (child for child in psutil.Process().children() if "server.py" in " ".join(child.cmdline()))
     assert server.num_threads() == 1
@@ -180,7 +172,7 @@ def test_ctrl_z_stops_the_job_until_it_goes_on(start: Start):
     for number, state in ((signal.SIGTSTP, True), (signal.SIGCONT, False)):
         job.send_signal(number)
         for one in (process, psutil.Process(job.pid)):
-            until(lambda one=one, state=state: (one.status() == psutil.STATUS_STOPPED) == state)
+            wait_until(lambda one=one, state=state: (one.status() == psutil.STATUS_STOPPED) == state, 30)
     job.terminate()
     job.communicate()
     assert job.returncode == 143
@@ -200,7 +192,7 @@ def test_a_job_is_killed_with_its_command(start: Start):
     job = start(WAITS)
     process = int(job.stdout.readline())
     job.kill()
-    until(lambda: is_gone(process))
+    wait_until(lambda: is_gone(process), 30)
 
 
 def test_server_and_jobs_are_killed_with_the_process_that_listens(start: Start):
@@ -218,7 +210,7 @@ def test_server_and_jobs_are_killed_with_the_process_that_listens(start: Start):
         owner.kill()
         _, err = job.communicate()
     assert job.returncode == 1 and "the process that starts the jobs of this run is gone" in err
-    until(lambda: is_gone(process) and is_gone(server.pid))
+    wait_until(lambda: is_gone(process) and is_gone(server.pid), 30)
 
 
 def test_it_can_be_switched_off(monkeypatch):

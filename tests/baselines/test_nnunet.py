@@ -30,8 +30,7 @@ from fedfactory.methods.nnunet.model import adapted
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.methods.nnunet.planning import plan
 from fedfactory.storage.checkpoints import Checkpoints
-from tests.conftest import ROOT, KillAt, Killed
-from tests.federation.conftest import wait_until
+from tests.conftest import ROOT, KillAt, Killed, wait_until
 
 CLASSES = ["core", "shell"]
 SOURCE = {

@@ -1,8 +1,6 @@
 """A federation of three small sites."""
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,11 +110,4 @@ def site_files(stores: Path) -> dict[str, dict[str, str]]:
     return {client: {name: str(stores / client / name) for name in ("data", "factory_key.json")} for client in CLIENTS}
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-__all__ = ["CLIENTS", "replace", "site_files", "small_parameters", "wait_until", "write_store"]
+__all__ = ["CLIENTS", "replace", "site_files", "small_parameters", "write_store"]

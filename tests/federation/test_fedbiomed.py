@@ -36,9 +36,9 @@ from fedfactory.federation.engines.fedbiomed.processes import environment
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.federation.sampling import sample_clients
 from fedfactory.orchestration.progress import Progress
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 from tests.factory.test_plan import config
-from tests.federation.conftest import CLIENTS, site_files, wait_until
+from tests.federation.conftest import CLIENTS, site_files
 
 psutil = pytest.importorskip("psutil")
 pytest.importorskip("fedbiomed")

@@ -25,8 +25,8 @@ from fedfactory.federation.ledger import read_ledger
 from fedfactory.federation.message import failure_of
 from fedfactory.federation.own_log import OWN_LOG
 from fedfactory.orchestration.progress import Progress
-from tests.conftest import ROOT
-from tests.federation.conftest import CLIENTS, site_files, small_parameters, wait_until
+from tests.conftest import ROOT, wait_until
+from tests.federation.conftest import CLIENTS, site_files, small_parameters
 
 pytestmark = pytest.mark.slow
 

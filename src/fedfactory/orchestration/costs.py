@@ -16,7 +16,7 @@ from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration import declared
 from fedfactory.orchestration.audit import Job
-from fedfactory.provenance.job_costs import job_costs
+from fedfactory.provenance.job_costs import by_rule, job_costs
 from fedfactory.storage.files import inside
 
 FILE = "config/costs.yaml"
@@ -163,7 +163,4 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
 
 def _finished(run: Path) -> dict[str, float]:
     """Mean wall seconds of the finished jobs of a run, by rule."""
-    found: dict[str, list[float]] = {}
-    for job in job_costs(run):
-        found.setdefault(job.rule, []).append(job.seconds)
-    return {rule: mean(seconds) for rule, seconds in found.items()}
+    return {rule: mean(job.seconds for job in jobs) for rule, jobs in by_rule(job_costs(run)).items()}

@@ -44,8 +44,8 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "fedbiomed", "statsmodels"),
     *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
 )
-ASIDE = ("logs",)
-"""Folders of a run that say when its results were made, and are none."""
+ASIDE = ("logs", "benchmarks")
+"""Folders of a run that say when and at what cost its results were made, and are none; runs of before have both."""
 _RESULTS = "results"
 # Where Snakemake's storage plugins put copies of what lies in a store.
 _LOCAL_COPIES = ".snakemake/storage/"

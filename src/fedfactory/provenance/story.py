@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.provenance.job_costs import by_job
 from fedfactory.provenance.record import name_below_results
 from fedfactory.storage.files import new_file
 
@@ -79,10 +80,7 @@ def below_run(name: str) -> str:
 
 
 def _jobs(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry for each job, which has a record for each thing that it made."""
-    by_log: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in entries:
-        by_log.setdefault(entry["log"], []).append(entry)
+    """One entry for each job."""
     return [
         {
             # What a job made last was recorded when it was done.
@@ -90,7 +88,7 @@ def _jobs(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "bytes_exchanged": sum(part["bytes_exchanged"] for part in parts),
             "outputs": {part["made"]: part["sha256"] for part in parts},
         }
-        for parts in by_log.values()
+        for parts in by_job(entries)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.portable import CPU_DEVICES
@@ -32,17 +33,20 @@ def make_deterministic(device: str) -> None:
         return
     # The same as use_deterministic_algorithms, which would also import torch's compiler: two seconds of every job.
     torch.set_deterministic_debug_mode("error" if device == "cpu" else "warn")
-    do_not_fill_new_tensors()
+    fill_new_tensors(False)
 
 
-def do_not_fill_new_tensors() -> None:
-    """Leave new tensors as they are, as torch does where it need not be deterministic.
+def fill_new_tensors(on: bool) -> bool:
+    """Whether torch, where it is deterministic, fills every new tensor; returns what held before.
 
-    Filling them guards against operations that read what nobody wrote, and costs a tenth of the time.
+    That guards against operations that read what nobody wrote, and costs a tenth of the time.
     """
     import torch
 
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010, torch names it to no checker
+    # torch names it to no checker.
+    settings: Any = torch.utils.deterministic
+    before, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, on
+    return before
 
 
 def is_fast() -> bool:

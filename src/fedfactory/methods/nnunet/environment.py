@@ -19,7 +19,7 @@ import numpy as np
 
 from fedfactory.federation.lifetime import let_children_die_with_this_process
 from fedfactory.orchestration.line_log import LineLog
-from fedfactory.training.devices import do_not_fill_new_tensors, is_fast
+from fedfactory.training.devices import fill_new_tensors, is_fast
 from fedfactory.training.no_compiler import do_without_compiler
 
 _LOG = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads = torch.get_num_threads()
     mode = torch.get_deterministic_debug_mode()
+    filled = fill_new_tensors(False)
     states = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=None if cuda else []))
@@ -136,7 +137,6 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
             torch.set_num_threads(1)
             torch.backends.nnpack.set_flags(False)
             torch.set_deterministic_debug_mode("default" if fast else "warn" if cuda else "error")
-            do_not_fill_new_tensors()
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.manual_seed(seed)
@@ -144,5 +144,6 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
         finally:
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(mode)
+            fill_new_tensors(filled)
             random.setstate(states[0])
             np.random.set_state(states[1])

@@ -261,22 +261,25 @@ def test_the_radius_of_labels_scales_with_them():
 def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
     seen = []
 
-    def adapted(translator, source_branch, branch, data, p, *_):
-        assert p.schedule.steps == p.trial and p.schedule.ema == 0, "not an average that mostly is the start"
+    def adapted(translator, source_branch, branch, data, p, *_, until):
+        assert until == p.trial
         # A batch stays as large as it was, on both sides.
         assert (data.pairs is None) == (p.batch.pairs == 0)
         assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
         dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + worth * (p.batch.pairs > 0)
         seen.append(dice)
-        # The state before the first step is the same for all, whatever its Dice.
-        return History([], [(0, "both", 0.9), (p.trial, "both", dice)], (0, "both"))
 
     def run(folder="x", **changes):
         parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
         found = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / folder, Progress("x"))
         return found.choose(), found.tried
 
+    def judged(translator, branches, data, p):
+        assert data.validation and set(branches) == {SOURCE, TARGET}
+        return lambda: {"both": seen[-1], "source": seen[-1] - 0.1}
+
     monkeypatch.setattr(trials, "adapt", adapted)
+    monkeypatch.setattr(trials, "Validation", judged)
     chosen, tried = run(pairs_by_trial=True)
     assert list(tried.values()) == seen
     assert [recipe.pairs for recipe in tried] == [False, False, False, True], "wrong pairs choose no field of view"

@@ -86,14 +86,14 @@ def adaptation(stored, target_view, tmp_path):
         0,
     )
 
-    def run(p=TARGET_PARAMETERS, progress=None, name="work"):
+    def run(p=TARGET_PARAMETERS, progress=None, name="work", until=None):
         site = TargetClient(target_view, stored, synthetic, look, p, 5)
         data = site.data(site.frames()[0])
         translator, branch = target_networks(stored, look, p, 5)
         checkpoints = Checkpoints(tmp_path / name, "x")
         history = adapt(
             translator, stored.branches[SOURCE], branch, data, p, PlainDistance(), 7, checkpoints,
-            progress or Progress("adapt"),
+            progress or Progress("adapt"), until,
         )  # fmt: skip
         return translator, branch, history
 
@@ -124,6 +124,27 @@ def test_an_adaptation_is_the_same_after_a_kill(adaptation, checkpoint_at_every_
     assert equal(state(translator), state(resumed))
     assert equal(state(branch), state(resumed_branch))
     assert resumed_history == history
+
+
+def test_a_trial_is_the_beginning_of_its_adaptation(adaptation):
+    translator, branch, history = adaptation(name="whole")
+    tried, tried_branch, begun = adaptation(until=3)
+    assert (
+        not equal(state(tried), state(translator))
+        and begun.validations == history.validations[: len(begun.validations)]
+    )
+    went_on = Seen("adapt")
+    resumed, resumed_branch, resumed_history = adaptation(progress=went_on)
+    assert went_on.steps[0] == 4, "the trial's steps are not done again"
+    assert equal(state(translator), state(resumed)) and equal(state(branch), state(resumed_branch))
+    assert resumed_history == history
+
+
+def test_a_trial_ends_with_the_weights_as_they_are(adaptation):
+    no_average = replace(TARGET_PARAMETERS, schedule=replace(SCHEDULE, ema=0.0))
+    strong = replace(TARGET_PARAMETERS, schedule=replace(SCHEDULE, ema=0.9))
+    plain, averaged = (adaptation(p, name=name, until=3)[0] for p, name in ((no_average, "a"), (strong, "b")))
+    assert equal(state(plain), state(averaged))
 
 
 def test_symmetries_move_all_that_belongs_together():

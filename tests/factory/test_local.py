@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fedfactory.config.sentences import Misfit
 from fedfactory.factory import local_round as local
+from fedfactory.factory import losses
 from fedfactory.factory.local_round import ClientImages, LocalState, local_round
-from fedfactory.factory.networks import FactoryModel
+from fedfactory.factory.networks import FactoryModel, Generator
 from fedfactory.factory.server import initial_weights
 from tests.federation.conftest import small_parameters
 
@@ -80,6 +82,36 @@ def test_accumulated_gradients_are_the_mean_of_those_of_the_batches(work):
     assert both.keys() == first.keys() and len({name.split(".")[0] for name in both}) == 1, "one network learns"
     for name, value in both.items():
         torch.testing.assert_close(value, (first[name] + second[name]) / 2, rtol=1e-3, atol=1e-6)
+
+
+def test_one_generator_pass_serves_both_networks(monkeypatch):
+    parameters = small_parameters(local_steps=2)
+    shared = replace(parameters, training=replace(parameters.training, shared_fakes=True, path_length_every=0))
+    own = replace(shared, training=replace(shared.training, shared_fakes=False))
+    drawn, judged = [], []
+    generate, judge = Generator.forward, losses.generator_loss
+
+    def listen(generator, *args, **kwargs):
+        drawn.append(generate(generator, *args, **kwargs))
+        return drawn[-1]
+
+    monkeypatch.setattr(Generator, "forward", listen)
+    monkeypatch.setattr(losses, "generator_loss", lambda scores: judged.append(scores) or judge(scores))
+    before = initial_weights(shared, 0)
+    after, _, state = trained(shared, site())
+    assert len(drawn) == 2 and all(images.requires_grad for images in drawn), "one a step, with its graph"
+    assert state.passes == {"discriminator": 2, "generator": 2} and len(judged) == 2
+    for network in ("generator", "discriminator"):
+        assert any(not torch.equal(after[name], before[name]) for name in after if name.startswith(network))
+    drawn.clear()
+    trained(own, site())
+    assert [images.requires_grad for images in drawn] == [False, True] * 2, "each network's pass its own"
+
+
+@pytest.mark.parametrize("change", [{"counting": "backward"}, {"accumulate": 2}])
+def test_one_generator_pass_needs_a_pair_of_one_batch(change):
+    with pytest.raises(Misfit, match="one generator pass serves a pair of one batch"):
+        replace(small_parameters().training, shared_fakes=True, **change)
 
 
 def test_counting_backward_passes_replaces_ordinary_ones():

@@ -114,15 +114,16 @@ class _WeightGradient(Function):
 
 
 @cache
-def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The blur's four taps."""
-    return torch.tensor([1, 3, 3, 1], dtype=dtype, device=device) / 8
+def _kernel(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The blur's kernel for every channel: one pass over 4 x 4 pixels is faster than two over 4."""
+    taps = torch.tensor([1, 3, 3, 1], dtype=dtype, device=device) / 8
+    return torch.outer(taps, taps).expand(channels, 1, 4, 4)
 
 
-def _rows_and_columns(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The blur's kernel along the rows' and the columns' axis, for every channel of x."""
-    taps, channels = _taps(x.dtype, x.device), x.shape[1]
-    return taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1), taps.view(1, 1, 1, 4).expand(channels, 1, 1, 4)
+def _filtered(x: Tensor, stride: int, padding: int, transposed: bool = False) -> Tensor:
+    function = F.conv_transpose2d if transposed else F.conv2d
+    channels = x.shape[1]
+    return function(x, _kernel(channels, x.dtype, x.device), stride=stride, padding=padding, groups=channels)
 
 
 class _Blur(Function):
@@ -131,9 +132,7 @@ class _Blur(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
         ctx.padding = padding
-        rows, columns = _rows_and_columns(x)
-        x = F.conv2d(x, rows, padding=(padding, 0), groups=x.shape[1])
-        return F.conv2d(x, columns, padding=(0, padding), groups=x.shape[1])
+        return _filtered(x, 1, padding)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -146,10 +145,7 @@ class _Resample(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, up: bool) -> Tensor:
         ctx.up = up
-        rows, columns = _rows_and_columns(x)
-        function = F.conv_transpose2d if up else F.conv2d
-        x = function(x, rows, stride=(2, 1), padding=(1, 0), groups=x.shape[1])
-        return function(x, columns, stride=(1, 2), padding=(0, 1), groups=x.shape[1])
+        return _filtered(x, 2, 1, transposed=up)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

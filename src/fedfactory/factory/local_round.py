@@ -30,6 +30,8 @@ LOSS_COLUMNS = ("discriminator", "generator", "r1", "path_length", "refinement",
 Encode = Callable[[Tensor], Tensor]
 _Loss = tuple[Tensor, dict[str, float]]
 """A loss with its graph, and figures for the log."""
+_Fakes = tuple[Tensor, Tensor, bool]
+"""Generated images, their slice positions, and whether they saw the key."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class _Step:
     client: ClientImages
     parameters: FactoryParameters
     refine: bool
+    _shared: _Fakes | None = None
 
     @property
     def training(self) -> TrainingParameters:
@@ -158,6 +161,8 @@ class _Step:
         """Passes of some steps; counters run on from round to round, so that lazy passes come due in short rounds."""
         for number in range(steps):
             if self.training.counting == "pair":
+                if self.training.shared_fakes:
+                    yield self.make
                 yield self.discriminate
                 if self._due("discriminator", self.training.r1_every):
                     yield self.penalise
@@ -170,6 +175,11 @@ class _Step:
             else:
                 due = self._due("generator", self.training.path_length_every)
                 yield self.regularise if due else self.generate
+
+    def make(self) -> dict[str, float]:
+        """Generate the images that both networks' passes of this step see; the generator's graph stays."""
+        self._shared = self._fakes()
+        return {}
 
     def discriminate(self) -> dict[str, float]:
         """Teach the discriminator to tell real images from generated ones."""
@@ -203,11 +213,12 @@ class _Step:
 
     def _discriminate(self) -> _Loss:
         images, positions = self._real(self.training.batch)
-        use_key = self._use_key()
-        with torch.no_grad():
-            fake_positions = self._positions(self.training.batch)
-            fake = self._fake(self.training.batch, fake_positions, use_key)
-        both = self._augment(torch.cat([images, fake]))
+        if self._shared is None:
+            with torch.no_grad():
+                fake, fake_positions, use_key = self._fakes()
+        else:
+            fake, fake_positions, use_key = self._shared
+        both = self._augment(torch.cat([images, fake.detach()]))
         scores = self._scores(both, torch.cat([positions, fake_positions]), use_key, parts=2)
         real_scores, fake_scores = scores.chunk(2)
         loss = losses.discriminator_loss(real_scores, fake_scores)
@@ -223,8 +234,7 @@ class _Step:
         return self.training.r1 / 2 * self.training.r1_every * penalty, {"r1": float(penalty.detach())}
 
     def _generate(self) -> _Loss:
-        positions, use_key = self._positions(self.training.batch), self._use_key()
-        images = self._fake(self.training.batch, positions, use_key)
+        images, positions, use_key = self._fakes() if self._shared is None else self._shared
         loss = losses.generator_loss(self._scores(self._augment(images), positions, use_key))
         found = {"generator": float(loss.detach())}
         if self.refine:
@@ -273,12 +283,15 @@ class _Step:
         # Drawn on the CPU: a GPU's stream of random numbers is another one.
         return torch.randn(count, self.parameters.network.latent).to(self._device)
 
-    def _fake(self, count: int, positions: Tensor, use_key: bool) -> Tensor:
+    def _fakes(self) -> _Fakes:
+        count = self.training.batch
+        use_key, positions = self._use_key(), self._positions(count)
         client, key = self._client(count)
         mix = None
         if self.training.mixing and torch.rand(()) < self.training.mixing:
             mix = (self._latent(count), int(torch.randint(1, self.model.generator.n_styles, ())))
-        return self.model.generator(self._latent(count), client, positions, key, mix=mix, use_key=use_key)
+        images = self.model.generator(self._latent(count), client, positions, key, mix=mix, use_key=use_key)
+        return images, positions, use_key
 
     def _augment(self, images: Tensor) -> Tensor:
         if not self.training.augment_target:

@@ -104,6 +104,8 @@ class TrainingParameters:
         flip: whether left and right may be exchanged by augmentation.
         counting: a local step is a ``pair`` (D, G and what regularisation is due) or one ``backward`` pass (D and G
             take turns, a regularisation pass replaces the ordinary one).
+        shared_fakes: whether one pass of the generator makes the images for both passes of a ``pair``; in StyleGAN2
+            each pass makes its own.
         refinement_weight: weight of the squared spherical distance between key and generated images in refinement.
         precision: type of the feature maps, ``float32`` or ``bfloat16``; weights, losses and optimisers are float32.
         accumulate: batches whose mean gradient makes an update, for cards that do not hold a larger batch. As in a
@@ -125,9 +127,19 @@ class TrainingParameters:
     augment_speed: Count
     flip: bool
     counting: Literal["pair", "backward"]
+    shared_fakes: bool
     refinement_weight: Annotated[Weight, AS_WRITTEN]
     precision: Literal["float32", "bfloat16"]
     accumulate: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        if self.shared_fakes and (self.counting != "pair" or self.accumulate != 1):
+            raise Misfit(
+                "shared_fakes",
+                "needs 'counting: pair' and 'accumulate: 1': one generator pass serves a pair of one batch; correct "
+                "these, or set it to false",
+            )
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Lookahead:
     def __init__(
         self, parameters: Sequence[nn.Parameter], rate: float, beta2: float, every: int = 6, share: float = 0.5
     ):
-        self.fast = torch.optim.RAdam(parameters, lr=rate, betas=(0.95, beta2), eps=1e-5)
+        self.fast = torch.optim.RAdam(parameters, lr=rate, betas=(0.95, beta2), eps=1e-5, foreach=True)
         self._parameters, self._every, self._share, self._count = list(parameters), every, share, 0
         self._slow = [p.detach().clone() for p in self._parameters]
 
@@ -119,16 +119,20 @@ class Average:
 
     def __init__(self, networks: Sequence[nn.Module], decay: float):
         self._networks, self._decay = list(networks), decay
-        self._mean = [{k: v.detach().clone() for k, v in network.state_dict().items()} for network in self._networks]
+        # A state dict holds the tensors themselves, which every step changes in place.
+        self._own = [network.state_dict() for network in self._networks]
+        self._mean = [{name: value.detach().clone() for name, value in own.items()} for own in self._own]
 
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the networks, by one step."""
-        for mean, network in zip(self._mean, self._networks, strict=True):
-            for name, value in network.state_dict().items():
+        for mean, own in zip(self._mean, self._own, strict=True):
+            for name, value in own.items():
                 # Counters of batches are integers.
-                share = 1 - self._decay if value.is_floating_point() else 1.0
-                mean[name].copy_(value) if share == 1 else mean[name].lerp_(value, share)
+                if self._decay and value.is_floating_point():
+                    mean[name].lerp_(value, 1 - self._decay)
+                else:
+                    mean[name].copy_(value)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -240,6 +244,8 @@ class Run:
             taken. Without it, the last state is.
         checkpoints: where the training can go on from.
         progress: updated every step.
+        until: a step to stop at for now, if there is one before the last: the networks are left as they are there, and
+            the training can go on from a checkpoint.
     """
 
     def __init__(
@@ -249,8 +255,10 @@ class Run:
         validate: Callable[[], Mapping[str, float]] | None,
         checkpoints: Checkpoints,
         progress: Progress,
+        until: int | None = None,
     ):
         self._learners, self._schedule, self._validate = learners, schedule, validate
+        self._until = schedule.steps if until is None else min(until, schedule.steps)
         self._checkpoints, self._progress, self._clock = checkpoints, progress, Clock()
         self._history = History([], [], None)
         self._best: dict[str, dict[str, Tensor]] | None = None
@@ -274,7 +282,7 @@ class Run:
         if start == 0 and 0 in self._when:
             self._judge(0)
         self._train_mode(True)
-        return range(start, self._schedule.steps)
+        return range(start, self._until)
 
     def done(self, step: int, terms: Mapping[str, float]) -> None:
         """End a step: average the weights, and validate, save and tell where that is due.
@@ -289,18 +297,19 @@ class Run:
         if number in self._when:
             self._judge(number)
             self._train_mode(True)
-        if number < p.steps and self._clock.due():
+        if number < p.steps and (self._clock.due() or number == self._until):
             state = {name: part.state_dict() for name, part in self._parts.items()}
             self._checkpoints.save(number, {**state, "history": self._history.plain(), "best": self._best})
             self._clock.done()
-        self._progress.update(number, p.steps, self._history.latest())
+        self._progress.update(number, self._until, self._history.latest())
 
     def end(self) -> History:
-        """Leave the networks in the selected state, in evaluation mode."""
-        self._mean.put()
-        if self._best is not None:
-            for name, learner in self._learners.items():
-                learner.network.load_state_dict(self._best[name])
+        """Leave the networks in the selected state, or where the training was to stop, in evaluation mode."""
+        if self._until == self._schedule.steps:
+            self._mean.put()
+            if self._best is not None:
+                for name, learner in self._learners.items():
+                    learner.network.load_state_dict(self._best[name])
         self._train_mode(False)
         return self._history
 

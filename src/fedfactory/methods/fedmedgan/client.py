@@ -66,8 +66,10 @@ class FedMedGanClient:
             self._discriminator = Discriminator(p.width, p.layers).to(device)
         self._generators = make_generators(p).to(device)
         self._adams = {
-            "generators": torch.optim.Adam(self._generators.parameters(), lr=p.learning_rate, betas=_BETAS),
-            "discriminator": torch.optim.Adam(self._discriminator.parameters(), lr=p.learning_rate, betas=_BETAS),
+            "generators": torch.optim.Adam(self._generators.parameters(), lr=p.learning_rate, betas=_BETAS, fused=True),
+            "discriminator": torch.optim.Adam(
+                self._discriminator.parameters(), lr=p.learning_rate, betas=_BETAS, fused=True
+            ),
         }
         batch = torch.zeros(p.batch, *images.shape[1:])
         fields: dict[str, Any] = {WEIGHTS: self._generators.state_dict(), TRANSLATED: batch, GRADIENT: batch}

@@ -94,7 +94,7 @@ def pretrain(
         both = torch.cat([torch.zeros_like(logits), logits], 1)
         return {"segmentation": segmentation_loss(both, masks[:, 0].to(torch.uint8), 1.0, 1.0)}
 
-    adam = Plain(torch.optim.Adam([x for x in network.parameters() if x.requires_grad], lr=p.learning_rate))
+    adam = Plain(torch.optim.Adam([x for x in network.parameters() if x.requires_grad], lr=p.learning_rate, fused=True))
     training = Training(
         {"network": Learner(network, adam, p.learning_rate)},
         p.schedule,

@@ -84,7 +84,7 @@ def adapt_client(
         p,
         perceptual,
         seed,
-        checkpoints,
+        trials.begun(recipe) or checkpoints,
         Progress(f"adapt {name}"),
     )
     way = history.chosen[1] if history.chosen else "both" if p.branches == "best" else p.branches

@@ -123,7 +123,7 @@ def learn_look(
     offset.requires_grad_()
     zoom = torch.tensor(factory.zoom(start), device=device, requires_grad=generator.zoom is not None)
     groups = [{"params": [z], "lr": p.latent_rate}, {"params": [offset, zoom], "lr": p.rate}]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
     key = torch.tensor(factory.card.keys[start], dtype=torch.float32, device=device)
     client = factory.clients.index(start)
     noise, losses = factory.silence(), []

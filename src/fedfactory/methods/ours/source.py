@@ -104,7 +104,7 @@ def train_source(
 
     encoder, rates = translator.encoder, p.schedule
     ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)
-    adam = Plain(torch.optim.Adam(branch.parameters(), lr=rates.branch_rate))
+    adam = Plain(torch.optim.Adam(branch.parameters(), lr=rates.branch_rate, fused=True))
     learners = {
         "encoder": Learner(encoder, ranger, rates.encoder_rate),
         "branch": Learner(branch, adam, rates.branch_rate),

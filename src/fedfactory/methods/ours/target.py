@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.branch import SegmentationBranch
-from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Encoding
+from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Runs
 from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.samples import jittered, moved_by, symmetry_of
@@ -73,6 +73,7 @@ def adapt(
     seed: int,
     checkpoints: Checkpoints,
     progress: Progress,
+    until: int | None = None,
 ) -> History:
     """Train E_t and S_t; F and S_s stay as they are.
 
@@ -92,6 +93,7 @@ def adapt(
         seed: of the batches.
         checkpoints: where the training can go on from.
         progress: updated every step.
+        until: for a trial: a step to stop at, as it is there; the training goes on from its checkpoint.
 
     Returns:
         How it went; ``chosen`` names the step whose weights the networks now have, and the way to read them.
@@ -103,13 +105,13 @@ def adapt(
     branches = {SOURCE: source_branch, TARGET: target_branch}
     encoder, schedule = translator.encoder, p.schedule
     ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
-    adam = Plain(torch.optim.Adam(target_branch.parameters(), lr=schedule.branch_rate))
+    adam = Plain(torch.optim.Adam(target_branch.parameters(), lr=schedule.branch_rate, fused=True))
     learners = {
         "encoder": Learner(encoder, ranger, schedule.encoder_rate),
         "branch": Learner(target_branch, adam, schedule.branch_rate),
     }
     validate = Validation(translator, branches, data, p) if data.validation else None
-    run = Run(learners, schedule, validate, checkpoints, progress)
+    run = Run(learners, schedule, validate, checkpoints, progress, until)
     loss = Step(translator, branches, data, p, perceptual)
     for step in run.steps():
         for learner in learners.values():
@@ -163,8 +165,7 @@ class Step:
     def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
         """Terms of an intra-domain (even) or inter-domain (odd) step.
 
-        Only the encoder, which normalises by domain, and the branches see the domains one by one; the factory and LPIPS
-        see both in one batch.
+        Only the branches and the encoder's normalisation see the domains one by one; all else sees both in one batch.
         """
         batches = self.draw(stream)
         inter = step % 2 == 1
@@ -173,9 +174,7 @@ class Step:
             torch.tensor(own, device=batches[SOURCE].images.device)
         )
         images = torch.cat([batch.images for batch in batches])
-        found = self._decode(
-            [batch.images for batch in batches], (SOURCE, TARGET), 1 - labels if inter else labels, ramp
-        )
+        found = self._decode(images, list(enumerate(own)), 1 - labels if inter else labels, ramp)
         terms = self.segmentation(found, batches, own, inter)
         if not inter:
             return terms | {"reconstruction": self.reconstruction(found.image, images)}
@@ -189,16 +188,14 @@ class Step:
             terms["translation"] = self.reconstruction(*(torch.cat(side) for side in zip(*pairs, strict=True)))
         if self.p.weights.cycle:
             # The way back starts from what the translation looks like, and teaches the way back only.
-            back = [resize(image.detach(), self.translator.encoder.size) for image in translated]
-            cycle = self._decode(back, (TARGET, SOURCE), labels, ramp)
+            back = resize(found.image.detach(), self.translator.encoder.size)
+            cycle = self._decode(back, [(1 - domain, count) for domain, count in enumerate(own)], labels, ramp)
             terms["cycle"] = self.p.weights.cycle * self.reconstruction(cycle.image, images)
         return terms
 
-    def _decode(self, images: Sequence[Tensor], domains: Sequence[int], labels: Tensor, ramp: float) -> Rendering:
-        """Encode batches, each of one domain, and render all of them with the labels of their results."""
-        translator = self.translator
-        encoded = [translator.encode(batch, domain) for batch, domain in zip(images, domains, strict=True)]
-        return translator.decode(Encoding.cat(encoded), labels, ramp)
+    def _decode(self, images: Tensor, runs: Runs, labels: Tensor, ramp: float) -> Rendering:
+        """Encode images of both domains, and render each with the label of its result."""
+        return self.translator.decode(self.translator.encoder(images, runs), labels, ramp)
 
     def draw(self, stream: torch.Generator) -> list[Batch]:
         """Images of the source's and of the target's domain; synthetic ones and M_t first, then pairs, then others."""

@@ -68,7 +68,7 @@ class Translator(nn.Module):
 
     def encode(self, images: Tensor, domain: int) -> Encoding:
         """Encode images (batch, 1, size, size) that look like one domain."""
-        return self.encoder(images, domain)
+        return self.encoder(images, [(domain, len(images))])
 
     def decode(self, encoding: Encoding, label: int | Tensor, ramp: float = 1.0) -> Rendering:
         """Render an encoding with the label of a domain: of its own to reconstruct, of the other one to translate.

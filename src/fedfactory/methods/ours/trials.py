@@ -1,4 +1,7 @@
-"""Short trials that choose what an adaptation cannot know beforehand: the field of view, and whether pairs help."""
+"""Short trials that choose what an adaptation cannot know beforehand: the field of view, and whether pairs help.
+
+A trial is the beginning of the adaptation by its recipe: the chosen one goes on from there.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from pathlib import Path
 
 from torch import nn
 
-from fedfactory.methods.ours.encoder import SOURCE
+from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.parameters import TargetParameters
-from fedfactory.methods.ours.target import adapt
+from fedfactory.methods.ours.target import Validation, adapt
 from fedfactory.methods.ours.target_data import TargetClient, target_networks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -80,30 +83,41 @@ class Trials:
                 self.tried[recipe] = self._dice(recipe)
         return max(recipes, key=self.tried.__getitem__)
 
+    def begun(self, recipe: Recipe) -> Checkpoints | None:
+        """Where the adaptation by a recipe goes on from; None if it was not tried. What the others left is removed."""
+        for number, tried in enumerate(self.tried):
+            if tried != recipe:
+                self._checkpoints(number, tried).remove()
+        return self._checkpoints(list(self.tried).index(recipe), recipe) if recipe in self.tried else None
+
+    def _checkpoints(self, number: int, recipe: Recipe) -> Checkpoints:
+        return Checkpoints(self._scratch / f"trial{number}", str(recipe))
+
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)
         if number == len(self._known):
-            self._known.append(self._try(recipe, Checkpoints(self._scratch / f"trial{number}", str(recipe))))
+            self._known.append(self._try(recipe, self._checkpoints(number, recipe)))
             with new_file(self._notes) as file:
                 file.write_text(json.dumps(self._known))
         return self._known[number]
 
     def _try(self, recipe: Recipe, checkpoints: Checkpoints) -> float:
         site, p = self._site, recipe.applied_to(self._site.p)
-        # Weights as they are: a trial is hardly longer than the memory of their average, which would show the start.
-        p = replace(p, schedule=replace(p.schedule, steps=p.trial, decay_at=1.0, validations=1, ema=0.0))
         translator, branch = target_networks(site.source, site.look, p, self._seed)
-        history = adapt(
+        source_branch, data = site.source.branches[SOURCE], site.data(recipe.frame, recipe.pairs)
+        adapt(
             translator,
-            site.source.branches[SOURCE],
+            source_branch,
             branch,
-            site.data(recipe.frame, recipe.pairs),
+            data,
             p,
             self._perceptual,
             self._seed,
             checkpoints,
             self._progress,
+            until=p.trial,
         )
-        checkpoints.remove()
-        # Not the state that it started from, which is the same for all.
-        return max((dice for step, _, dice in history.validations if step == p.trial), default=0.0)
+        # Of the weights as they are: a trial is hardly longer than the memory of their average, which would show the
+        # start. And of this state: the one that it started from is the same for all.
+        dice = Validation(translator, {SOURCE: source_branch, TARGET: branch}, data, p)()
+        return max(dice.values(), default=0.0)

@@ -135,7 +135,7 @@ def tune(
             found = mean_validation_dice(segment, [(volume.images, volume.labels) for volume in validation], classes)
         return {} if found is None else {"mask": found}
 
-    adam = Plain(torch.optim.Adam(decoders.parameters(), lr=p.learning_rate))
+    adam = Plain(torch.optim.Adam(decoders.parameters(), lr=p.learning_rate, fused=True))
     training = Training(
         {"decoders": Learner(decoders, adam, p.learning_rate)},
         p.schedule,

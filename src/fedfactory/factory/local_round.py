@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,7 @@ class _Step:
     client: ClientImages
     parameters: FactoryParameters
     refine: bool
-    _shared: _Fakes | None = None
+    _shared: _Fakes | None = field(default=None, init=False)
 
     @property
     def training(self) -> TrainingParameters:

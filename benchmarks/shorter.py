@@ -1,9 +1,11 @@
-"""What the demo's trainings were cut by, and what it did: `python -m benchmarks.shorter --before cb4e28b`.
+"""What the demo's trainings were cut by, and what it did.
+
+    python -m benchmarks.shorter --before cb4e28b
+    python -m benchmarks.shorter --before cb4e28b --seeds three_seeds_before.csv three_seeds.csv
 
 lengths: every length of a training (steps, rounds, epochs) in config/demo.yaml at the commit before, and now.
-shorter: mean Dice of every row in every setup over three training seeds, before (three_seeds_before.csv) and now
-(three_seeds.csv), both written by benchmarks.cells into docs/benchmarks. The standard error of a difference is that of
-two independent means of three seeds.
+shorter: mean Dice of every row in every setup over three training seeds, before and now, of two tables that
+benchmarks.cells wrote. The standard error of a difference is that of two independent means of three seeds.
 """
 
 import argparse
@@ -79,6 +81,7 @@ def main() -> None:
     """Write and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="commit of the trainings before")
+    parser.add_argument("--seeds", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="CSV of benchmarks.cells")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
     text = subprocess.run(
@@ -86,8 +89,8 @@ def main() -> None:
     ).stdout
     before, now = (dict(lengths(yaml.safe_load(each))) for each in (text, (ROOT / DEMO).read_text()))
     tables.write(cut(before, now), arguments.out, "lengths")
-    seeds = compared(arguments.out / "three_seeds_before.csv", arguments.out / "three_seeds.csv")
-    tables.write(seeds, arguments.out, "shorter")
+    if arguments.seeds:
+        tables.write(compared(*arguments.seeds), arguments.out, "shorter")
 
 
 if __name__ == "__main__":

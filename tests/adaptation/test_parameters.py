@@ -58,6 +58,17 @@ def wild(method: str, client: str, setup: str = "mm"):
             "target.batch': holds no image of the target",
         ),
         (lambda p: p["target"].update(pairs_by_trial=True), "pairs_by_trial': needs pairs and slices of M_t"),
+        (
+            lambda p: p["target"].update(field_of_view="validated", trial=10**6),
+            "trial': is 1000000; a trial is the begin",
+        ),
+        (
+            lambda p: (
+                p["target"].update(field_of_view="validated", trial=1),
+                p["target"]["schedule"].update(ramp=1.0),
+            ),
+            "no shorter than its 'ramp'",
+        ),
         (lambda p: p.update(base="ours"), "give either 'source' .* or 'base'"),
         (lambda p: p["target"]["batch"].update(labelled=0), "batch.labelled': every batch holds at least one slice"),
         (lambda p: p["target"].update(labelled_slices=0), "and none where 'labelled_slices' is 0"),

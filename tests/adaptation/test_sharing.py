@@ -261,17 +261,21 @@ def test_the_radius_of_labels_scales_with_them():
 def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
     seen = []
 
-    def adapted(translator, source_branch, branch, data, p, *_, until):
+    def adapted(translator, source_branch, branch, data, p, perceptual, seed, checkpoints, progress, until):
         assert until == p.trial
         # A batch stays as large as it was, on both sides.
         assert (data.pairs is None) == (p.batch.pairs == 0)
         assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
         dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + worth * (p.batch.pairs > 0)
         seen.append(dice)
+        checkpoints.save(until, {"dice": dice})
+
+    def begun(folder="x", **changes):
+        parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
+        return trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / folder, Progress("x"))
 
     def run(folder="x", **changes):
-        parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
-        found = trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / folder, Progress("x"))
+        found = begun(folder, **changes)
         return found.choose(), found.tried
 
     def judged(translator, branches, data, p):
@@ -287,7 +291,16 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
     chosen_with_pairs, tried_with_pairs = run("y")
     assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
     monkeypatch.setattr(trials, "adapt", None)
-    assert run(pairs_by_trial=True) == (chosen, tried), "finished trials outlive a kill"
+    again = begun(pairs_by_trial=True)
+    assert again.choose() == chosen and again.tried == tried, "finished trials outlive a kill"
+    for _ in ("before the adaptation", "after a kill in it"):
+        checkpoints = again.begun(chosen)
+        assert checkpoints.rounds() == [TARGET_PARAMETERS.trial], "the adaptation goes on from its trial"
+        assert checkpoints.load(TARGET_PARAMETERS.trial) == {"dice": tried[chosen]}
+        assert list((tmp_path / "x").glob("trial*")) == [checkpoints.folder], "the others' are gone"
+        again = begun(pairs_by_trial=True)
+        again.choose()
+    assert again.begun(replace(chosen, frame=FieldOfView(0.123))) is None, "which was not tried"
     without_pairs = replace(TARGET_PARAMETERS.batch, pairs=0)
     no_choice = (
         {"field_of_view": "validated", "validation": "none"},

@@ -128,7 +128,7 @@ def test_an_adaptation_is_the_same_after_a_kill(adaptation, checkpoint_at_every_
 
 def test_a_trial_is_the_beginning_of_its_adaptation(adaptation):
     translator, branch, history = adaptation(name="whole")
-    tried, tried_branch, begun = adaptation(until=3)
+    tried, _, begun = adaptation(until=3)
     assert (
         not equal(state(tried), state(translator))
         and begun.validations == history.validations[: len(begun.validations)]

@@ -104,12 +104,12 @@ class TrainingParameters:
         flip: whether left and right may be exchanged by augmentation.
         counting: a local step is a ``pair`` (D, G and what regularisation is due) or one ``backward`` pass (D and G
             take turns, a regularisation pass replaces the ordinary one).
-        shared_fakes: whether one pass of the generator makes the images for both passes of a ``pair``; in StyleGAN2
-            each pass makes its own.
         refinement_weight: weight of the squared spherical distance between key and generated images in refinement.
         precision: type of the feature maps, ``float32`` or ``bfloat16``; weights, losses and optimisers are float32.
         accumulate: batches whose mean gradient makes an update, for cards that do not hold a larger batch. As in a
             training on several cards, the discriminator's minibatch deviation sees one of them at a time.
+        shared_fakes: whether one pass of the generator makes the images for both passes of a ``pair``; in StyleGAN2
+            each pass makes its own.
     """
 
     __pydantic_config__ = STRICT
@@ -127,10 +127,10 @@ class TrainingParameters:
     augment_speed: Count
     flip: bool
     counting: Literal["pair", "backward"]
-    shared_fakes: bool
     refinement_weight: Annotated[Weight, AS_WRITTEN]
     precision: Literal["float32", "bfloat16"]
     accumulate: Count = 1
+    shared_fakes: bool = False
 
     def __post_init__(self) -> None:
         """Check what one value demands of another."""

@@ -272,7 +272,8 @@ class Run:
     def steps(self) -> range:
         """The steps still to do, after a kill those from the last checkpoint on."""
         start = 0
-        if numbers := self._checkpoints.rounds():
+        # A trial ends before the training does, and is judged by nothing later.
+        if numbers := [number for number in self._checkpoints.rounds() if number <= self._until]:
             start = numbers[-1]
             state = self._checkpoints.load(start)
             for name, part in self._parts.items():

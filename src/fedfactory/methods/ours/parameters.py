@@ -182,7 +182,8 @@ class TargetParameters:
             trial finds best on the validation volumes (``validated``; without them the factory's).
         pairs_by_trial: whether short trials may put slices of M_t and synthetic ones in the place of pairs: what S_s
             says of a rendering of the source need not hold for the target.
-        trial: steps of a trial.
+        trial: steps of a trial, the beginning of the adaptation by its recipe: fewer than the schedule's, and at least
+            those of its ramp.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
         labelled_slices: how many slices of M_t are used; null for all.
@@ -248,6 +249,14 @@ class OursParameters:
             raise Misfit(
                 "target.pairs_by_trial",
                 "needs pairs and slices of M_t in 'batch', and 'validation: full'; set it to false",
+            )
+        tries = target.pairs_by_trial or (target.field_of_view == "validated" and target.validation == "full")
+        schedule = target.schedule
+        if tries and not schedule.ramp * schedule.steps <= target.trial < schedule.steps:
+            raise Misfit(
+                "target.trial",
+                f"is {target.trial}; a trial is the beginning of the adaptation, shorter than its 'schedule.steps' "
+                f"({schedule.steps}) and no shorter than its 'ramp' ({schedule.ramp * schedule.steps:g} steps)",
             )
         if not (batch.labelled or batch.unlabelled or batch.pairs):
             raise Misfit("target.batch", "holds no image of the target; give 'unlabelled' or 'pairs'")

@@ -6,6 +6,7 @@ A trial is the beginning of the adaptation by its recipe: the chosen one goes on
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,11 +88,14 @@ class Trials:
         """Where the adaptation by a recipe goes on from; None if it was not tried. What the others left is removed."""
         for number, tried in enumerate(self.tried):
             if tried != recipe:
-                self._checkpoints(number, tried).remove()
+                shutil.rmtree(self._folder(number), ignore_errors=True)
         return self._checkpoints(list(self.tried).index(recipe), recipe) if recipe in self.tried else None
 
     def _checkpoints(self, number: int, recipe: Recipe) -> Checkpoints:
-        return Checkpoints(self._scratch / f"trial{number}", str(recipe))
+        return Checkpoints(self._folder(number), str(recipe))
+
+    def _folder(self, number: int) -> Path:
+        return self._scratch / f"trial{number}"
 
     def _dice(self, recipe: Recipe) -> float:
         number = len(self.tried)

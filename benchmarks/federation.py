@@ -68,7 +68,7 @@ def parameters(clients: int, width: str, engine: str, sampled: int) -> FactoryPa
     training = TrainingParameters(
         batch=2, copies=1, learning_rate=0.002, r1=1.0, r1_every=0, path_length=0.0, path_length_every=0,
         path_length_decay=0.01, mixing=0.0, ema=0.99, augment_target=0.0, augment_speed=1000, flip=False,
-        counting="pair", shared_fakes=False, refinement_weight=1.0, precision="float32",
+        counting="pair", refinement_weight=1.0, precision="float32",
     )  # fmt: skip
     federation = FederationParameters(
         engine=engine, mode="local", rounds=ROUNDS, local_steps=1, refinement_rounds=0, refinement_steps=1,

@@ -36,7 +36,7 @@ def small_parameters(**federation) -> FactoryParameters:
     training = TrainingParameters(
         batch=2, copies=2, learning_rate=0.002, r1=1.0, r1_every=2, path_length=1.0, path_length_every=2,
         path_length_decay=0.01, mixing=0.5, ema=0.9, augment_target=0.6, augment_speed=100, flip=True, counting="pair",
-        shared_fakes=False, refinement_weight=1.0, precision="float32",
+        refinement_weight=1.0, precision="float32",
     )  # fmt: skip
     return FactoryParameters(CLIENTS, network, training, FederationParameters(**values))
 

@@ -15,7 +15,7 @@ from fedfactory.methods.foundation.parameters import PretrainingParameters
 from fedfactory.methods.foundation.tasks import draw_task
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
-from fedfactory.training.loop import History, Learner, Losses, Plain, Training
+from fedfactory.training.loop import History, Learner, Losses, Training, adam
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
@@ -94,9 +94,9 @@ def pretrain(
         both = torch.cat([torch.zeros_like(logits), logits], 1)
         return {"segmentation": segmentation_loss(both, masks[:, 0].to(torch.uint8), 1.0, 1.0)}
 
-    adam = Plain(torch.optim.Adam([x for x in network.parameters() if x.requires_grad], lr=p.learning_rate, fused=True))
+    learned = [x for x in network.parameters() if x.requires_grad]
     training = Training(
-        {"network": Learner(network, adam, p.learning_rate)},
+        {"network": Learner(network, adam(learned, p.learning_rate), p.learning_rate)},
         p.schedule,
         seed,
         losses,

@@ -26,7 +26,7 @@ from fedfactory.methods.ours.translator import Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.batches import batches, resize
-from fedfactory.training.loop import History, Learner, Lookahead, Losses, Plain, Training
+from fedfactory.training.loop import History, Learner, Lookahead, Losses, Training, adam
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
@@ -104,10 +104,9 @@ def train_source(
 
     encoder, rates = translator.encoder, p.schedule
     ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)
-    adam = Plain(torch.optim.Adam(branch.parameters(), lr=rates.branch_rate, fused=True))
     learners = {
         "encoder": Learner(encoder, ranger, rates.encoder_rate),
-        "branch": Learner(branch, adam, rates.branch_rate),
+        "branch": Learner(branch, adam(branch.parameters(), rates.branch_rate), rates.branch_rate),
     }
     history = Training(learners, p.schedule, seed, losses, validate).run(checkpoints, progress)
     _, error, doubt = assess(translator, branch, stack(v.images for v in validation), size)

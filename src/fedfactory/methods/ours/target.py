@@ -33,8 +33,8 @@ from fedfactory.training.loop import (
     Learner,
     Lookahead,
     Losses,
-    Plain,
     Run,
+    adam,
     backward,
     rate_share,
     step_stream,
@@ -105,10 +105,9 @@ def adapt(
     branches = {SOURCE: source_branch, TARGET: target_branch}
     encoder, schedule = translator.encoder, p.schedule
     ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
-    adam = Plain(torch.optim.Adam(target_branch.parameters(), lr=schedule.branch_rate, fused=True))
     learners = {
         "encoder": Learner(encoder, ranger, schedule.encoder_rate),
-        "branch": Learner(target_branch, adam, schedule.branch_rate),
+        "branch": Learner(target_branch, adam(target_branch.parameters(), schedule.branch_rate), schedule.branch_rate),
     }
     validate = Validation(translator, branches, data, p) if data.validation else None
     run = Run(learners, schedule, validate, checkpoints, progress, until)

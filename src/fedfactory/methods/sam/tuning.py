@@ -19,7 +19,7 @@ from fedfactory.methods.sam.parameters import ORACLE, Prompt, TuningParameters
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.batches import batches
-from fedfactory.training.loop import History, Learner, Losses, Plain, Training
+from fedfactory.training.loop import History, Learner, Losses, Training, adam
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
@@ -135,9 +135,8 @@ def tune(
             found = mean_validation_dice(segment, [(volume.images, volume.labels) for volume in validation], classes)
         return {} if found is None else {"mask": found}
 
-    adam = Plain(torch.optim.Adam(decoders.parameters(), lr=p.learning_rate, fused=True))
     training = Training(
-        {"decoders": Learner(decoders, adam, p.learning_rate)},
+        {"decoders": Learner(decoders, adam(decoders.parameters(), p.learning_rate), p.learning_rate)},
         p.schedule,
         seed,
         losses,

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 FEDDG = {
     "image_size": 32, "features": [4, 8], "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1, "learning_rate": 0.01,
-    "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6, "contrast": 0.1, "clip": 10.0,
-    "checkpoint_every": 1, "deadline": 120,
+    "betas": [0.9, 0.999], "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6,
+    "contrast": 0.1, "clip": 10.0, "checkpoint_every": 1, "deadline": 120,
 }  # fmt: skip
 FEDMEDGAN = {
     "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "local_steps": 2,

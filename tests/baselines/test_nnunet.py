@@ -325,6 +325,23 @@ def test_another_seed_gives_other_weights(plan_dir: Path, trained: Path, tmp_pat
 
 
 @pytest.mark.slow
+def test_momentum_is_the_trainers_own_or_the_given_one(plan_dir: Path, tmp_path: Path) -> None:
+    """Null is nnU-Net's 0.99. A trainer whose optimiser has none says so."""
+
+    def weights(**changes: object) -> bytes:
+        out = tmp_path / "model"
+        train(plan_dir, source(epochs=1, iterations_per_epoch=3, **changes), 3, "cpu", out, Recorder())
+        found = files(out)["weights.pt"]
+        shutil.rmtree(out)
+        return found
+
+    stock = weights()
+    assert weights(momentum=0.99) == stock != weights(momentum=0.9)
+    with pytest.raises(FedFactoryError, match="'momentum' is set, but the optimiser of nnUNetTrainerAdam has none"):
+        weights(trainer="nnUNetTrainerAdam", momentum=0.9)
+
+
+@pytest.mark.slow
 def test_plan_gives_the_same_bytes_elsewhere(plan_dir: Path, tmp_path: Path) -> None:
     again, first = files(make_plan(tmp_path / "plan")), files(plan_dir)
     assert again == first

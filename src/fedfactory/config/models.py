@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, OneOf, Positive, Text
+from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, OneOf, Part, Positive, Text
 from fedfactory.config.paths import FOLDERS
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
@@ -23,7 +23,6 @@ TABLE1 = "table1"
 """Name of the table that stands beside the paper's; ablations have tables of other names."""
 NSD_TOLERANCE_MM = 2.0
 """Tolerance of the normalised surface Dice where a configuration gives none."""
-Part = Annotated[float, Field(ge=0, lt=1)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 ClassName = Annotated[str, Field(pattern=WORD)]
 

@@ -28,6 +28,7 @@ from fedfactory.errors import FedFactoryError
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=NAME)]
@@ -58,7 +59,7 @@ class Schedule:
     steps: Count
     decay_at: Share
     clip: Positive | None
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    ema: Part
     validations: Count
     accumulate: Count = 1
 

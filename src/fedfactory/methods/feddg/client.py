@@ -115,7 +115,7 @@ class FedDGClient:
         self._looks: list[np.ndarray] = []
         self._seed = derive_seed("feddg", client, seed)
         self._network = FeatureUNet(p.features, classes).to(device)
-        self._adam = torch.optim.Adam(self._network.parameters(), lr=p.learning_rate, fused=True)
+        self._adam = torch.optim.Adam(self._network.parameters(), lr=p.learning_rate, betas=p.betas, fused=True)
         self._device = device
         fields: dict[str, Any] = {WEIGHTS: self._network.state_dict(), AMPLITUDES: self._share}
         fields[OTHERS] = {name: self._share for name in clients if name != client}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Positive, Weight
+from fedfactory.config.parameters import STRICT, Count, Part, Positive, Weight
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class FedDGParameters:
         batch: slices of a step.
         copies: how often each labelled slice occurs, as it is and deformed; 1 for the slices alone.
         learning_rate: learning rate (Adam).
+        betas: decays of Adam's means of gradients and of their squares, in a step; a client keeps both between rounds.
         inner_learning_rate: learning rate of the first part of an episode, a step of plain gradient descent.
         gradient_order: ``first`` takes the inner gradient as a constant, as the authors' code does; ``second``
             differentiates it.
@@ -41,6 +42,7 @@ class FedDGParameters:
     batch: Annotated[int, Field(ge=2)]
     copies: Count
     learning_rate: Positive
+    betas: tuple[Part, Part]
     inner_learning_rate: Positive
     gradient_order: Literal["first", "second"]
     window: Annotated[float, Field(gt=0, lt=0.5)]

@@ -34,6 +34,7 @@ class Settings:
 
     Attributes:
         epochs, iterations, validation_iterations, initial_lr: length and learning rate.
+        momentum: of the optimiser; None for the trainer's own.
         on_epoch: called after each epoch with its figures (:meth:`BenchmarkTrainer.figures`).
         checkpoints: where the training can go on from; its last state stays there.
     """
@@ -42,6 +43,7 @@ class Settings:
     iterations: int
     validation_iterations: int
     initial_lr: float
+    momentum: float | None
     on_epoch: Callable[[dict[str, float]], None]
     checkpoints: Checkpoints
 
@@ -92,6 +94,22 @@ class BenchmarkTrainer(_Base):
         transforms = super().get_training_transforms(*args, **kwargs)
         _without_benchmark(transforms)
         return transforms
+
+    def configure_optimizers(self) -> Any:
+        """The trainer's own, with the momentum of the settings.
+
+        Raises:
+            FedFactoryError: its optimiser has none.
+        """
+        optimizer, scheduler = super().configure_optimizers()
+        if self.settings.momentum is not None:
+            for group in optimizer.param_groups:
+                if "momentum" not in group:
+                    raise FedFactoryError(
+                        f"'momentum' is set, but the optimiser of {type(self).__name__} has none; remove it"
+                    )
+                group["momentum"] = self.settings.momentum
+        return optimizer, scheduler
 
     def save_checkpoint(self, filename: str) -> None:
         """Keep the weights in memory, under the name of the checkpoint: checkpoint_best or checkpoint_final."""

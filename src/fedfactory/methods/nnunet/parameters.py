@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Text
+from fedfactory.config.parameters import STRICT, Count, Natural, Part, Positive, Text
 from fedfactory.config.sentences import Misfit
 
 
@@ -40,6 +40,8 @@ class NnunetParameters:
             the stock proportion (250 and 50).
         epochs: epochs of source training (stock: 1000).
         initial_lr: learning rate of source training (stock: 0.01).
+        momentum: of the trainer's optimiser; null means the trainer's own (stock: 0.99, a memory of a hundred steps,
+            which is all of a short training).
         batch_size: slices in a step; null means as planned.
         features_per_stage: channels of each resolution, finest first; null means the planned network. A list shorter
             than planned cuts the deepest stages off, a longer one is an error.
@@ -56,6 +58,7 @@ class NnunetParameters:
     iterations_per_epoch: Count
     epochs: Count | None = None
     initial_lr: Positive | None = None
+    momentum: Part | None = None
     batch_size: Count | None = None
     features_per_stage: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     test_time_mirroring: bool = True

@@ -113,6 +113,7 @@ def run_training(
             iterations=parameters.iterations_per_epoch,
             validation_iterations=parameters.validation_iterations,
             initial_lr=schedule.initial_lr,
+            momentum=parameters.momentum,
             on_epoch=report,
             checkpoints=checkpoints,
         )

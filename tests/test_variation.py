@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from fedfactory.data.deformation import deformed
+from fedfactory.data.deformation import _spline, deformed
 
 
 def discs(count: int = 3) -> np.ndarray:
@@ -51,3 +51,10 @@ def test_labels_are_deformed_with_their_images():
     for image, mask in zip(found, masks, strict=True):
         inside = image > -0.2
         assert 2 * (mask & inside).sum() / (mask.sum() + inside.sum()) > 0.98
+
+
+def test_the_bending_is_a_cubic_spline_through_its_knots():
+    knots = np.random.default_rng(0).normal(size=(4, 4))
+    expected = ndimage.zoom(knots, 16, order=3, mode="nearest", grid_mode=True)
+    spline = _spline(64)
+    np.testing.assert_allclose(spline @ knots @ spline.T, expected, atol=1e-12)

@@ -68,6 +68,11 @@ def test_contour_and_ring_of_a_square():
     contour, ring = boundary_and_ring(mask, inner=1, outer=2)
     assert contour.sum() == 12 and (contour & ~mask).sum() == 0
     assert ring.sum() == 64 - 16 and not (ring & mask).any()
+    # A square, also where it is cut off by the image's border.
+    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
+    mask[0, 1, 9] = True
+    _, ring = boundary_and_ring(mask, inner=1, outer=3)
+    assert ring.sum() == 5 * 7 - 1 and ring[0, :5, 6:13].sum() == 5 * 7 - 1
 
 
 @pytest.mark.parametrize("images", [2, 5])
@@ -98,7 +103,7 @@ def parameters(**values) -> FedDGParameters:
     return replace(
         FedDGParameters(
             image_size=16, features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, learning_rate=0.01,
-            inner_learning_rate=0.1, gradient_order="first", window=0.1, bank=4, contrast=0.1,
+            betas=(0.9, 0.999), inner_learning_rate=0.1, gradient_order="first", window=0.1, bank=4, contrast=0.1,
             clip=10.0, checkpoint_every=1, deadline=600,
         ),
         **values,

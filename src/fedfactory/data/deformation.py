@@ -5,6 +5,8 @@ slice position, and forgets z. Smoothly deformed copies (Simard et al., ICDAR 20
 Made once, before training, at the full resolution of the store: deforming small images in every step would blur them.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
@@ -54,5 +56,12 @@ def _places(size: int, stream: np.random.Generator) -> np.ndarray:
     grid = np.indices((size, size)).reshape(2, -1) - centre
     shift = stream.normal(0, _SHIFT * size, (2, 1))
     bend = stream.normal(0, _BEND * size, (2, _KNOTS, _KNOTS))
-    fine = np.stack([ndimage.zoom(axis, size / _KNOTS, order=3, mode="nearest", grid_mode=True) for axis in bend])
-    return (matrix @ grid + centre + shift).reshape(2, size, size) + fine
+    spline = _spline(size)
+    return (matrix @ grid + centre + shift).reshape(2, size, size) + spline @ bend @ spline.T
+
+
+@lru_cache
+def _spline(size: int) -> np.ndarray:
+    """Cubic splines through the knots of an edge, one column for each: (size, knots)."""
+    knots = np.eye(_KNOTS)
+    return np.stack([ndimage.zoom(knot, size / _KNOTS, order=3, mode="nearest", grid_mode=True) for knot in knots], 1)

@@ -186,11 +186,13 @@ def _run(script: str) -> None:
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(status)
     atexit._run_exitfuncs()
-    # What was never closed.
+    # What was never closed. A file whose opening failed half way is no stream yet, and says so by a ValueError; what
+    # stands in for another object is asked for its own type, not for that one's.
     for stream in gc.get_objects():
-        if isinstance(stream, io.IOBase) and not stream.closed:
-            with suppress(OSError):
-                stream.flush()
+        if issubclass(type(stream), io.IOBase):
+            with suppress(OSError, ValueError):
+                if not stream.closed:
+                    stream.flush()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status & 0xFF)

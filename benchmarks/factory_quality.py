@@ -1,14 +1,14 @@
 """Figures of all factories of a run: `python -m benchmarks.factory_quality results/demo --out docs/benchmarks`.
 
-Collects what the workflow measured (`quality.csv` of each factory) and what each training took. For three seeds run
-`snakemake --cores 2 --configfile config/demo.yaml config/three_seeds.yaml` before.
+Collects what the workflow measured (`quality.csv` of each factory) and the CPU seconds of each training. For three
+seeds run `snakemake --cores 2 --configfile config/demo.yaml config/three_seeds.yaml` before.
 """
 
 import argparse
 import csv
-import json
 from pathlib import Path
 
+from fedfactory.provenance.record import NAME, read_record
 from fedfactory.storage.tables import to_markdown
 
 
@@ -17,10 +17,10 @@ def collect(run: Path) -> list[dict[str, str]]:
     found = []
     for file in sorted(run.glob("*/factory/seed*/quality.csv")):
         setup, seed = file.parts[-4], file.parent.name.removeprefix("seed")
-        cost = json.loads((run / "benchmarks/factory_train" / setup / f"{seed}.jsonl").read_text().splitlines()[-1])
+        seconds = read_record(file.parent / "model" / NAME)["cpu_seconds"]
         with file.open(newline="") as stream:
             for row in csv.DictReader(stream):
-                found.append({"setup": setup, "seed": seed, "training s": f"{cost['s']:.0f}", **row})
+                found.append({"setup": setup, "seed": seed, "CPU s": f"{seconds:.0f}", **row})
     return found
 
 

@@ -5,6 +5,8 @@ with one seed and with five, and of a synthetic configuration with 10 000 cells;
 schedule: jobs that only sleep, on 64 pretended cores, with the scheduler and the timers of profiles/default: how many
 of the 64 are busy on the average once all have started.
 prepare: one client's data of 20, 200 and 500 volumes: wall seconds and memory of the job of prepare_client.
+slurm: jobs that do nothing, by Snakemake alone and through profiles/slurm on a Slurm of this node, which
+`tests/workflow/cluster/one_node.sh` installs and starts (as root); only with `--only slurm`.
 """
 
 import argparse
@@ -84,8 +86,8 @@ def plans(folder: Path) -> list[dict[str, str | float]]:
     return rows
 
 
-def busy(folder: Path, cores: int, jobs: int, seconds: int) -> dict[str, str | float]:
-    """Mean number of busy cores with stand-in jobs of some seconds."""
+def stand_ins(folder: Path, jobs: int, command: str) -> None:
+    """A workflow of jobs that need nothing."""
     (folder / "Snakefile").write_text(
         textwrap.dedent(
             f"""
@@ -96,10 +98,15 @@ def busy(folder: Path, cores: int, jobs: int, seconds: int) -> dict[str, str | f
                 output:
                     "out/{{number}}",
                 shell:
-                    "date +%s.%N > {{output}}; sleep {seconds}; date +%s.%N >> {{output}}"
+                    "{command}"
             """
         )
     )
+
+
+def busy(folder: Path, cores: int, jobs: int, seconds: int) -> dict[str, str | float]:
+    """Mean number of busy cores with stand-in jobs of some seconds."""
+    stand_ins(folder, jobs, f"date +%s.%N > {{output}}; sleep {seconds}; date +%s.%N >> {{output}}")
     command = [str(SNAKEMAKE), "--cores", str(cores), "--quiet", "--workflow-profile", str(ROOT / "profiles/default")]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
     times = [tuple(map(float, file.read_text().split())) for file in (folder / "out").iterdir()]
@@ -140,18 +147,41 @@ def preparations(folder: Path) -> list[dict[str, str | float]]:
     return rows
 
 
+def overhead(folder: Path) -> list[dict[str, str | float]]:
+    """Seconds that a job takes beside its own, on this machine and through Slurm."""
+    count, cores = 60, 2
+    stand_ins(folder, count, "touch {output}")
+    command = [str(SNAKEMAKE), "--quiet", "--cores", str(cores)]
+    command += ["--workflow-profile", str(ROOT / "profiles/default")]
+    # A node on loopback has no account and no accounting.
+    cluster = ["--profile", str(ROOT / "profiles/slurm"), "--slurm-no-account", "--slurm-status-command", "squeue"]
+    rows: list[dict[str, str | float]] = []
+    for name, options in (("this machine", []), ("Slurm of one node", [*cluster, "--latency-wait", "10"])):
+        start = time.monotonic()
+        done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        seconds = time.monotonic() - start
+        row: dict[str, str | float] = {"executor": name, "jobs": count, "cores": cores}
+        rows.append(row | {"s in all": seconds, "s per job": seconds / count})
+        shutil.rmtree(folder / "out")
+    return rows
+
+
 PARTS = {
     "plan": plans,
     "schedule": lambda folder: [busy(folder, cores=64, jobs=320, seconds=60)],
     "prepare": preparations,
 }
+ASKED_FOR = {"slurm": overhead}
+"""Only by name."""
 
 
 def main() -> None:
     """Measure and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--only", choices=PARTS | ASKED_FOR)
     arguments = parser.parse_args()
     if arguments.only is None:
         # A process for each: the memory that is told is that of the largest child so far.
@@ -159,7 +189,7 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, "--out", arguments.out, "--only", name], check=True)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        write(PARTS[arguments.only](Path(temporary)), arguments.out, f"scale_{arguments.only}")
+        write((PARTS | ASKED_FOR)[arguments.only](Path(temporary)), arguments.out, f"scale_{arguments.only}")
 
 
 if __name__ == "__main__":

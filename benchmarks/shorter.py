@@ -1,11 +1,12 @@
 """What the demo's trainings were cut by, and what it did.
 
     python -m benchmarks.shorter --before cb4e28b
-    python -m benchmarks.shorter --before cb4e28b --seeds three_seeds_before.csv three_seeds.csv
 
-lengths: every length of a training (steps, rounds, epochs) in config/demo.yaml at the commit before, and now.
-shorter: mean Dice of every row in every setup over three training seeds, before and now, of two tables that
-benchmarks.cells wrote. The standard error of a difference is that of two independent means of three seeds.
+lengths: every length of a training (steps, rounds, epochs) and every width of a network (sum of its channels) in
+config/demo.yaml at the commit before, and now.
+shorter: mean Dice of every row in every setup over three training seeds, by docs/benchmarks/three_seeds.csv (written by
+benchmarks.cells) at the commit before, and now. The standard error of a difference is that of two independent means of
+three seeds.
 """
 
 import argparse
@@ -21,16 +22,19 @@ import yaml
 from benchmarks import tables
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO = "config/demo.yaml"
+DEMO, SEEDS = "config/demo.yaml", "docs/benchmarks/three_seeds.csv"
 LENGTHS = ("steps", "rounds", "epochs", "trial")
+WIDTHS = ("features_per_stage", "features", "channels", "width")
 _SEEDS = 3
 
 
 def lengths(node: Any, path: str = "") -> Iterator[tuple[str, int]]:
-    """Every length of a configuration, with its place."""
+    """Every length and width of a configuration, with its place."""
     pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
     for key, value in pairs:
-        if key in LENGTHS and isinstance(value, int):
+        if key in WIDTHS and not isinstance(value, int):
+            yield f"{path}{key}", sum(value.values() if isinstance(value, Mapping) else value)
+        elif key in (*LENGTHS, *WIDTHS) and isinstance(value, int):
             yield f"{path}{key}", value
         elif key != "parameters":
             yield from lengths(value, f"{path}{key}.")
@@ -54,18 +58,17 @@ def cut(before: Mapping[str, int], now: Mapping[str, int]) -> list[dict[str, Any
     return rows
 
 
-def read(file: Path) -> dict[tuple[str, str], tuple[float, float]]:
+def read(text: str) -> dict[tuple[str, str], tuple[float, float]]:
     """(row, setup) -> mean and deviation over seeds."""
-    with file.open(newline="") as stream:
-        return {
-            (line["row"], name.removeprefix("mean ")): (float(value.split(" ± ")[0]), float(value.split(" ± ")[1]))
-            for line in csv.DictReader(stream)
-            for name, value in line.items()
-            if name.startswith("mean ")
-        }
+    return {
+        (line["row"], name.removeprefix("mean ")): (float(value.split(" ± ")[0]), float(value.split(" ± ")[1]))
+        for line in csv.DictReader(text.splitlines())
+        for name, value in line.items()
+        if name.startswith("mean ")
+    }
 
 
-def compared(before: Path, now: Path) -> list[dict[str, Any]]:
+def compared(before: str, now: str) -> list[dict[str, Any]]:
     """A line for each row of the table, with a difference and its standard error for each setup."""
     old, new = read(before), read(now)
     lines: dict[str, dict[str, Any]] = {}
@@ -81,16 +84,17 @@ def main() -> None:
     """Write and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="commit of the trainings before")
-    parser.add_argument("--seeds", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="CSV of benchmarks.cells")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
-    text = subprocess.run(
-        ["git", "show", f"{arguments.before}:{DEMO}"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    before, now = (dict(lengths(yaml.safe_load(each))) for each in (text, (ROOT / DEMO).read_text()))
+
+    def both(file: str) -> tuple[str, str]:
+        command = ["git", "show", f"{arguments.before}:{file}"]
+        before = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return before, (ROOT / file).read_text()
+
+    before, now = (dict(lengths(yaml.safe_load(text))) for text in both(DEMO))
     tables.write(cut(before, now), arguments.out, "lengths")
-    if arguments.seeds:
-        tables.write(compared(*arguments.seeds), arguments.out, "shorter")
+    tables.write(compared(*both(SEEDS)), arguments.out, "shorter")
 
 
 if __name__ == "__main__":

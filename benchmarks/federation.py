@@ -30,7 +30,7 @@ from fedfactory.orchestration.progress import Progress
 CLIENTS = (3, 8, 32)
 # Channels at each resolution and length of a latent; the last are the paper's, at 64 pixels.
 WIDTHS = {
-    "demo": ({4: 64, 8: 64, 16: 32, 32: 16}, 64),
+    "small": ({4: 64, 8: 64, 16: 32, 32: 16}, 64),
     "middle": ({4: 160, 8: 160, 16: 160, 32: 160}, 160),
     "paper": (dict.fromkeys((4, 8, 16, 32, 64), 512), 512),
 }
@@ -125,8 +125,8 @@ def measure(found: FactoryParameters, client: Path, workers: int) -> dict[str, f
 
 def rows(client: Path, engines: Sequence[str], workers: int) -> list[dict[str, str | float]]:
     """One row for each training."""
-    plans = [(count, "demo", 2) for count in CLIENTS] + [(count, "demo", count) for count in CLIENTS]
-    plans += [(CLIENTS[0], width, 2) for width in WIDTHS if width != "demo"]
+    plans = [(count, "small", 2) for count in CLIENTS] + [(count, "small", count) for count in CLIENTS]
+    plans += [(CLIENTS[0], width, 2) for width in WIDTHS if width != "small"]
     steps = {width: alone(parameters(CLIENTS[0], width, "simulated", 2), client) for width in WIDTHS}
     result = []
     for engine in engines:

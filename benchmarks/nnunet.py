@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ITERATIONS = 250
 LONG, SHORT = 5, 1
 _HERE = """
+import json
 import sys
 from pathlib import Path
 from fedfactory.config.parameters import read
@@ -36,7 +37,6 @@ from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.methods.nnunet.training import train
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
-import json
 plans, parameters, out = sys.argv[1:]
 parameters = read(NnunetParameters, json.loads(parameters), "parameters")
 train(Path(plans), parameters, 0, "cpu", Checkpoints(Path(out) / "work", "x"), Path(out) / "model", Progress("train"))
@@ -62,7 +62,7 @@ def main() -> None:
     demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())["methods"]["nnunet"]["parameters"]
     own = {name: demo[name] for name in ("batch_size", "features_per_stage")}
     own |= {"trainer": "nnUNetTrainer", "iterations_per_epoch": ITERATIONS, "initial_lr": 0.01}
-    one_thread = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
+    one_thread = {"OMP_NUM_THREADS": "1", "nnUNet_n_proc_DA": "0"}
     found: dict[str, dict[int, tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         preprocessed = Path(folder) / "preprocessed"
@@ -71,13 +71,14 @@ def main() -> None:
         plans = adapted(plans, read(NnunetParameters, {**own, "epochs": 1}, "parameters"))
         (preprocessed / DATASET / f"{PLANS}.json").write_text(json.dumps(plans))
         places = {"nnUNet_preprocessed": str(preprocessed), "nnUNet_raw": folder, "nnUNet_results": f"{folder}/results"}
+        places["nnUNet_compile"] = "f"
         for epochs in (SHORT, LONG):
             trainer = f"nnUNetTrainer_{epochs}epoch{'s' if epochs > 1 else ''}"
             stock = [str(Path(sys.executable).parent / "nnUNetv2_train"), "1", CONFIGURATION, "0"]
             stock += ["-tr", trainer, "-device", "cpu"]
             here = [sys.executable, "-c", _HERE, str(preprocessed), json.dumps({**own, "epochs": epochs})]
             for name, command, settings in (
-                ("command line", stock, {"nnUNet_compile": "f"}),
+                ("command line", stock, {}),
                 ("command line, one thread, no worker", stock, one_thread),
                 ("here", [*here, f"{folder}/{epochs}"], {"OMP_NUM_THREADS": "1"}),
             ):

@@ -133,8 +133,8 @@ def _client_killed(box: Sandbox) -> Outcome:
     box.forget(f"{FACTORY}/model")
     process = box.start(f"{FACTORY}/model")
     box.wait(lambda: list(box.folder.glob(f"{FACTORY}/.model.work/*/round000001-*.pt")))
-    # The first one is the server that the clients are forked from.
-    os.kill(box.processes("multiprocessing.forkserver")[-1], signal.SIGKILL)
+    # The clients are the youngest of the processes that are forked from the one with the libraries.
+    os.kill(box.processes("warm/server.py")[-1], signal.SIGKILL)
     happened = failed(box, process.wait(), box.said())
     return Outcome(happened, again(box, f"{FACTORY}/model", lost="rounds since the last checkpoint"))
 

@@ -14,7 +14,7 @@ from snakemake.logging import DefaultFilter, DefaultFormatter, get_event, is_qui
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_fedfactory.dry_run import DryRun
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun, format_commands_once
 
 # Of a dry run, before and after its jobs: the summary says the same, or it is not about this run.
 _AROUND = ("Assuming unrestricted", "Building DAG", "Reasons:", "Some jobs were triggered", "Rules with provenance")
@@ -40,6 +40,8 @@ class LogHandler(LogHandlerBase):
         self._last = ""
         in_full = settings.verbose or settings.printshellcmds or is_quiet_about(settings.quiet or (), "rules")
         self._dry_run = DryRun() if settings.dryrun and not in_full else None
+        if self._dry_run is not None:
+            format_commands_once()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(
             DefaultFilter(

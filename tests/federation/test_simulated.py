@@ -24,6 +24,7 @@ from fedfactory.federation.engines import simulated
 from fedfactory.federation.ledger import read_ledger
 from fedfactory.federation.message import failure_of
 from fedfactory.federation.own_log import OWN_LOG
+from fedfactory.orchestration.portable import SETTINGS
 from fedfactory.orchestration.progress import Progress
 from tests.conftest import ROOT, wait_until
 from tests.federation.conftest import CLIENTS, site_files, small_parameters
@@ -57,10 +58,18 @@ def in_this_process(parameters, tasks, folder: Path) -> FactoryServer:
     return server
 
 
+@pytest.fixture(params=["the job's own process", "a fork server"])
+def forked_from(request, monkeypatch) -> str:
+    """What a client's process is forked from: portable settings make the first possible."""
+    monkeypatch.setattr(simulated, "is_portable", lambda: request.param != "a fork server")
+    return request.param
+
+
 def same(first, second) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.usefixtures("forked_from")
 def test_equals_the_training_written_out_and_any_number_of_workers(keyed, site_tasks, tmp_path):
     parameters = small_parameters(rounds=2, local_steps=2, refinement_rounds=1)
     tasks = site_tasks(parameters, tmp_path / "two")
@@ -123,6 +132,7 @@ class _KillOne(Progress):
             time.sleep(0.2)
 
 
+@pytest.mark.usefixtures("forked_from")
 def test_a_killed_client_ends_the_job_with_a_sentence_and_loses_nothing(site_tasks, tmp_path):
     parameters = small_parameters(rounds=3)
     whole = run(parameters, site_tasks(parameters, tmp_path / "whole"), tmp_path / "whole")
@@ -132,6 +142,7 @@ def test_a_killed_client_ends_the_job_with_a_sentence_and_loses_nothing(site_tas
     assert same(whole.weights, run(parameters, tasks, tmp_path / "cut").weights)
 
 
+@pytest.mark.usefixtures("forked_from")
 def test_bad_data_at_a_client_is_named(site_tasks, stores, tmp_path):
     import numpy as np
 
@@ -167,7 +178,7 @@ def test_changed_data_start_anew_and_can_be_resumed_from_there(site_tasks, store
     assert same(whole.weights, resumed.weights) and same(whole.ema, resumed.ema)
 
 
-def test_clients_end_with_a_killed_job(stores, tmp_path):
+def test_clients_end_with_a_killed_job(forked_from, stores, tmp_path):
     """Otherwise they would write into the records of the job that goes on."""
     psutil = pytest.importorskip("psutil")
     code = f"""
@@ -179,7 +190,8 @@ if __name__ == "__main__":
     script = tmp_path / "job.py"
     script.write_text(code)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    job = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
+    settings = {} if forked_from == "a fork server" else SETTINGS
+    job = subprocess.Popen([sys.executable, script], env=os.environ | settings | {"PYTHONPATH": path}, cwd=tmp_path)
     wait_until(lambda: list((tmp_path / "work/server").glob("round000002-*.pt")), 120)
     children = psutil.Process(job.pid).children(recursive=True)
     assert len(children) >= len(CLIENTS)

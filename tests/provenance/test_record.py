@@ -128,9 +128,9 @@ def test_memory_of_all_processes_is_counted():
     assert meter.read() == peak
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_cpu_seconds_of_processes_that_others_waited_for_are_counted(method):
-    """As in a simulated federation: its clients' parent is the fork server, which outlives them."""
+    """As in a simulated federation: its clients' parent is the job, or a fork server, which outlives them."""
     before = cpu_seconds()
     client = multiprocessing.get_context(method).Process(target=work_for, args=(1.0,))
     client.start()

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from snakemake.jobs import Job
 
 from fedfactory.orchestration.code_digest import PlannedCode
-from snakemake_logger_plugin_fedfactory.dry_run import DryRun
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun, format_commands_once
 from tests.workflow.conftest import Project
 
 LINES = 40
@@ -69,6 +70,20 @@ def test_many_rules_share_the_last_line(jobs):
     assert len(lines) <= LINES - 2
     assert all(any(f"rule{number}" in line for line in lines) for number in range(100))
     assert f"{100 * jobs}  in all" in "\n".join(lines)
+
+
+def test_a_command_is_formatted_once_for_a_job(monkeypatch):
+    class Counting(Job):
+        def __init__(self) -> None:
+            """Not what Snakemake needs."""
+
+    formatted = []
+    monkeypatch.setattr(Job, "shellcmd", property(lambda job: formatted.append(job) or f"command {len(formatted)}"))
+    format_commands_once()
+    first, second = Counting(), Counting()
+    said = [job.shellcmd for job in (first, first, first, second, first)]
+    assert formatted == [first, second, first]
+    assert said == ["command 1"] * 3 + ["command 2", "command 3"]
 
 
 @pytest.mark.workflow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from fedfactory.federation.client import TRAIN, ClientSpec, FederatedClient, open_client
 from fedfactory.federation.ledger import ANNOUNCEMENT, IN, OUT, Ledger, record_failure
-from fedfactory.federation.lifetime import die_with_fork_server
+from fedfactory.federation.lifetime import die_with_server
 from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
 from fedfactory.federation.message import FAILURE, pack, unpack
 from fedfactory.federation.own_log import OWN_LOG, write_own_log
@@ -24,17 +24,20 @@ class _ServerGone(Exception):
     """Nobody is left to answer."""
 
 
-def serve(pipe: Connection, spec: str) -> None:
+def serve(pipe: Connection, foreign: Iterable[Connection], spec: str) -> None:
     """Answer the server until it says stop or goes away.
 
     Of an error only a fixed sentence crosses, and it is in the ledger. The full story stays in the client's own log.
 
     Args:
         pipe: to the server.
+        foreign: the server's ends of this and of other clients' pipes, if this process has inherited them.
         spec: :class:`ClientSpec` as JSON.
     """
     # Nothing is written any more once the server is gone.
-    die_with_fork_server()
+    die_with_server()
+    for end in foreign:
+        end.close()
     process = _ClientProcess(pipe, ClientSpec(**json.loads(spec)))
     try:
         try:

@@ -26,8 +26,8 @@ def let_children_die_with_this_process() -> None:
     os.register_at_fork(after_in_child=partial(_die_with, os.getpid(), os._exit))
 
 
-def die_with_fork_server() -> None:
-    """The same for a process of multiprocessing's fork server, which is its parent and ends itself with the job."""
+def die_with_server() -> None:
+    """The same for a process of multiprocessing: its parent is the job, or a fork server that ends with the job."""
     _be_killed_with_parent()
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():

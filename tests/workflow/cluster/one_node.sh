@@ -20,7 +20,10 @@ if [ -e /etc/slurm/slurm.conf ] && ! grep -q "^ClusterName=fedfactory" /etc/slur
 fi
 
 installed() {
-    command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null
+    local program
+    for program in slurmctld slurmd munged scontrol; do
+        command -v "$program" >/dev/null || return
+    done
 }
 
 install() {

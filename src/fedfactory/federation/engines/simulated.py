@@ -31,6 +31,7 @@ from fedfactory.federation.loss_table import LOSSES
 from fedfactory.federation.message import FAILURE, WEIGHTS, Allowlist, pack, unpack
 from fedfactory.federation.own_log import read_own_log
 from fedfactory.federation.server import Rounds, Server
+from fedfactory.orchestration.portable import is_portable
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 
@@ -124,7 +125,7 @@ def train(
     # The means of many small arrays: a second thread would only wait, on a core that a client needs.
     torch.set_num_threads(1)
     checkpoints = Checkpoints(work / "server", identity)
-    ends = [_start(spec, server.rounds) for spec in clients]
+    ends = _start(clients, server.rounds)
     try:
         _resume(server, checkpoints, ends)
         while not server.finished:
@@ -159,21 +160,29 @@ def publish_records(clients: Sequence[ClientSpec], folder: Path) -> None:
             shutil.copyfile(Path(spec.work) / name, own / name)
 
 
-def _start(spec: ClientSpec, rounds: Rounds) -> _ClientEnd:
-    # Clients are forked from a process that has imported what they need, and has seen no data.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "fedfactory.federation.client_process", spec.module])
-    ours, theirs = context.Pipe()
-    # Read by the libraries when the fork server loads them; the number of threads changes the last bits of a sum.
+def _start(specs: Sequence[ClientSpec], rounds: Rounds) -> list[_ClientEnd]:
+    """Start the clients: forked from a process that has imported what they need, and has opened no store."""
+    # The number of threads changes the last bits of a sum; libraries read it when they load.
     settings = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    # The job's own process will do if it computes with one thread, and has no card, which a fork cannot share.
+    own = is_portable() and all(spec.device == "cpu" for spec in specs)
+    context: Any = multiprocessing.get_context("fork" if own else "forkserver")
+    if not own:
+        context.set_forkserver_preload(["torch", "fedfactory.federation.client_process", *{s.module for s in specs}])
+    ends: list[_ClientEnd] = []
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    process = context.Process(target=serve, args=(theirs, json.dumps(asdict(spec))), daemon=True)
-    process.start()
-    theirs.close()
+    for spec in specs:
+        ours, theirs = context.Pipe()
+        # A copy of this process holds the server's ends of all pipes as well.
+        foreign = [ours, *(end.pipe for end in ends)] if own else []
+        process = context.Process(target=serve, args=(theirs, foreign, json.dumps(asdict(spec))), daemon=True)
+        process.start()
+        theirs.close()
+        ends.append(_ClientEnd(spec, process, ours, rounds))
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    return _ClientEnd(spec, process, ours, rounds)
+    return ends
 
 
 def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_ClientEnd]) -> None:

@@ -12,9 +12,9 @@ demo: $(VENV)/.complete
 	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
 
-# Tests run side by side, each computing with one thread; those of one file stay together.
+# Tests run side by side, each computing with one thread; those of one file stay together, and files keep their order.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete

@@ -12,6 +12,11 @@ from fedfactory.storage import checkpoints
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run whole workflows come first: one at the end would leave the other cores without work."""
+    items.sort(key=lambda item: "workflow" not in item.keywords)
+
+
 def write_nifti(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine), path)

@@ -69,7 +69,7 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
     for setup in [PAPER] if arguments.paper else arguments.setups:
         scale = scale_of(setup)
         for step in arguments.steps:
-            command = [sys.executable, __file__, "measure", "--setup", setup, "--step", step]
+            command = [sys.executable, "-m", "benchmarks.adaptation", "measure", "--setup", setup, "--step", step]
             command += ["--threads", str(arguments.threads), "--clock", arguments.clock]
             command += ["--repetitions", str(1 if arguments.paper else arguments.repetitions)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

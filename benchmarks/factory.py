@@ -208,7 +208,7 @@ def memory(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
     """Peak memory of one step with all four passes, one row for each model."""
     rows = []
     for model in ("ours", *arguments.forms):
-        command = [sys.executable, __file__, "peak", "--model", model, "--size", str(arguments.size)]
+        command = [sys.executable, "-m", "benchmarks.factory", "peak", "--model", model, "--size", str(arguments.size)]
         command += ["--batch", str(arguments.batch), "--threads", str(arguments.threads)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         result = json.loads(done.stdout.splitlines()[-1])

@@ -186,7 +186,9 @@ def main() -> None:
     if arguments.only is None:
         # A process for each: the memory that is told is that of the largest child so far.
         for name in PARTS:
-            subprocess.run([sys.executable, __file__, "--out", arguments.out, "--only", name], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.scale", "--out", arguments.out, "--only", name], check=True
+            )
         return
     with tempfile.TemporaryDirectory() as temporary:
         write((PARTS | ASKED_FOR)[arguments.only](Path(temporary)), arguments.out, f"scale_{arguments.only}")

@@ -14,7 +14,8 @@ from snakemake.logging import DefaultFilter, DefaultFormatter, get_event, is_qui
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_fedfactory.dry_run import DryRun, format_commands_once
+from snakemake_logger_plugin_fedfactory import once
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun
 
 # Of a dry run, before and after its jobs: the summary says the same, or it is not about this run.
 _AROUND = ("Assuming unrestricted", "Building DAG", "Reasons:", "Some jobs were triggered", "Rules with provenance")
@@ -40,8 +41,10 @@ class LogHandler(LogHandlerBase):
         self._last = ""
         in_full = settings.verbose or settings.printshellcmds or is_quiet_about(settings.quiet or (), "rules")
         self._dry_run = DryRun() if settings.dryrun and not in_full else None
-        if self._dry_run is not None:
-            format_commands_once()
+        once.look_for_garbage_seldom()
+        once.look_at_functions_once()
+        if settings.dryrun:
+            once.format_commands_once()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(
             DefaultFilter(

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from snakemake.jobs import Job
-
 _PARAMETERS = "Params have changed"
 _WHY = {
     "Forced": "forced",
@@ -75,20 +73,6 @@ class DryRun:
             "Nothing was run. To run them: the same command without -n. What they take: fedfactory plan",
             "Every job with its files and reason: --verbose; with its command as well: --printshellcmds",
         ]
-
-
-def format_commands_once() -> None:
-    """Snakemake asks three times for the command of a job, and formats it anew each time: a fifth of a dry run."""
-    formatted = Job.shellcmd.fget
-    last: tuple[Job | None, str | None] = (None, None)
-
-    def shellcmd(job: Job) -> str | None:
-        nonlocal last
-        if last[0] is not job:
-            last = (job, formatted(job))
-        return last[1]
-
-    Job.shellcmd = property(shellcmd)
 
 
 def _why(reason: str) -> str:

@@ -6,7 +6,8 @@ import pytest
 from snakemake.jobs import Job
 
 from fedfactory.orchestration.code_digest import PlannedCode
-from snakemake_logger_plugin_fedfactory.dry_run import DryRun, format_commands_once
+from snakemake_logger_plugin_fedfactory.dry_run import DryRun
+from snakemake_logger_plugin_fedfactory.once import format_commands_once
 from tests.workflow.conftest import Project
 
 LINES = 40

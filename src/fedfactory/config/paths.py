@@ -5,7 +5,6 @@ Each client has a folder of its own, and a job of one client writes only there. 
 """
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 FOLDERS = ("factory", "factory_quality", "foundation", "weights", "logs", "charts", "results")
 """Folders of a run, a setup or a client that the layout makes beside those of rules' private outputs."""
@@ -24,7 +23,7 @@ class Layout:
     @property
     def root(self) -> str:
         """Folder of the run."""
-        return str(PurePosixPath("results") / self.run)
+        return f"results/{self.run}"
 
     def file(self, name: str) -> str:
         """A file of the whole run, for instance ``table1.csv``."""
@@ -32,7 +31,7 @@ class Layout:
 
     def client(self, setup: str, client: str, *parts: str) -> str:
         """A client's own folder, or something in it: ``raw``, ``data``, ``truth``."""
-        return str(PurePosixPath(self.root, setup, client, *parts))
+        return "/".join((self.root, setup, client, *parts))
 
     def cell(self, setup: str, client: str, method: str, seed: str | int, *parts: str) -> str:
         """One cell of the table, or something in it: ``model``, ``predictions``, ``scores.csv``, ``panel.npz``."""
@@ -40,11 +39,11 @@ class Layout:
 
     def factory(self, setup: str, seed: str | int, *parts: str) -> str:
         """A setup's factory, or something in it: ``model``, ``samples.png``, ``ledger.csv``."""
-        return str(PurePosixPath(self.root, setup, "factory", f"seed{seed}", *parts))
+        return "/".join((self.root, setup, "factory", f"seed{seed}", *parts))
 
     def foundation(self, method: str, *parts: str) -> str:
         """A foundation model that the workflow pre-trains for a method; the same for all setups, targets and seeds."""
-        return str(PurePosixPath(self.root, "foundation", method, *parts))
+        return "/".join((self.root, "foundation", method, *parts))
 
     def weights(self, name: str, suffix: str = ".json") -> str:
         """The record of published weights that were checked; with the suffix ``.pt`` these weights."""

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import snakemake.common
+import snakemake.rules
 from snakemake.jobs import Job
 
 from fedfactory.orchestration.code_digest import PlannedCode
+from snakemake_logger_plugin_fedfactory import once
 from snakemake_logger_plugin_fedfactory.dry_run import DryRun
-from snakemake_logger_plugin_fedfactory.once import format_commands_once
 from tests.workflow.conftest import Project
 
 LINES = 40
@@ -73,6 +75,23 @@ def test_many_rules_share_the_last_line(jobs):
     assert f"{100 * jobs}  in all" in "\n".join(lines)
 
 
+def test_what_a_function_takes_is_looked_at_once(monkeypatch):
+    asked = []
+    for module in (snakemake.common, snakemake.rules):
+        monkeypatch.setattr(module, "get_function_params", lambda function: asked.append(function) or {})
+    once.look_at_functions_once()
+
+    class Rules:
+        def memory(self, wildcards: object) -> None:
+            """A function of a rule."""
+
+    first, second = Rules(), Rules()
+    for function in (first.memory, first.memory, second.memory):
+        assert snakemake.rules.get_function_params(function) == {}
+        assert snakemake.common.get_input_function_aux_params(function, {"input": 1}) == {}
+    assert asked == [first.memory, second.memory]
+
+
 def test_a_command_is_formatted_once_for_a_job(monkeypatch):
     class Counting(Job):
         def __init__(self) -> None:
@@ -80,7 +99,7 @@ def test_a_command_is_formatted_once_for_a_job(monkeypatch):
 
     formatted = []
     monkeypatch.setattr(Job, "shellcmd", property(lambda job: formatted.append(job) or f"command {len(formatted)}"))
-    format_commands_once()
+    once.format_commands_once()
     first, second = Counting(), Counting()
     said = [job.shellcmd for job in (first, first, first, second, first)]
     assert formatted == [first, second, first]

@@ -49,7 +49,7 @@ def seconds(command: list[str], settings: Mapping[str, str]) -> tuple[float, flo
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - start, os.times()
     # The command line's last act is to score its validation against masks, which a plan of the workflow does not hold.
-    if done.returncode and "gt_segmentations" not in done.stderr.splitlines()[-1]:
+    if done.returncode and "gt_segmentations" not in done.stderr.rstrip().rpartition("\n")[2]:
         raise SystemExit(done.stdout + done.stderr)
     return wall, sum(after[2:4]) - sum(before[2:4])
 

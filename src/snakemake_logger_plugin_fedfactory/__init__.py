@@ -43,6 +43,7 @@ class LogHandler(LogHandlerBase):
         self._dry_run = DryRun() if settings.dryrun and not in_full else None
         once.look_for_garbage_seldom()
         once.look_at_functions_once()
+        once.look_up_outputs_by_name()
         if settings.dryrun:
             once.format_commands_once()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))

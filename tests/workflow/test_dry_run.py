@@ -6,6 +6,7 @@ import pytest
 import snakemake.common
 import snakemake.rules
 from snakemake.jobs import Job
+from snakemake.output_index import OutputIndex
 
 from fedfactory.orchestration.code_digest import PlannedCode
 from snakemake_logger_plugin_fedfactory import once
@@ -90,6 +91,35 @@ def test_what_a_function_takes_is_looked_at_once(monkeypatch):
         assert snakemake.rules.get_function_params(function) == {}
         assert snakemake.common.get_input_function_aux_params(function, {"input": 1}) == {}
     assert asked == [first.memory, second.memory]
+
+
+def test_outputs_are_found_by_name_as_snakemake_finds_them():
+    class Product:
+        def __init__(self, begins: str, ends: str) -> None:
+            self.constant_prefix, self.constant_suffix = lambda: begins, lambda: ends
+
+    class Makes:
+        def __init__(self, name: str, product: Product) -> None:
+            self.name, self.products = name, lambda: [product]
+
+    products = {
+        "model": ("results/demo/", "/model"),
+        "picture": ("results/demo/", ".png"),
+        "log": ("logs/", "/model"),
+        "whole": ("results/demo/table1.csv", "results/demo/table1.csv"),
+        "anything": ("results/", ""),
+    }
+    rules = [Makes(name, Product(*ends)) for name, ends in products.items()]
+    found = {
+        "results/demo/mm/ct/model": {"model", "anything"},
+        "results/demo/mm/ct/my.png": {"picture", "anything"},
+        "results/demo/table1.csv": {"whole", "anything"},
+        "logs/mm/model": {"log"},
+        "model": set(),
+    }
+    for target, names in found.items():
+        for index in (OutputIndex(rules), once.OutputsByName(rules)):
+            assert {rule.name for rule in index.match(target)} == names
 
 
 def test_a_command_is_formatted_once_for_a_job(monkeypatch):

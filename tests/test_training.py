@@ -8,7 +8,7 @@ import torch
 from fedfactory.config.parameters import Schedule
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
-from fedfactory.training.loop import Average, History, Learner, Lookahead, Plain, Training
+from fedfactory.training.loop import Average, History, Learner, Plain, Ranger, Training
 
 SCHEDULE = Schedule(steps=6, decay_at=0.5, clip=10.0, ema=0.0, validations=2)
 
@@ -144,14 +144,24 @@ def test_a_loss_that_is_not_finite_ends_the_training():
         run(network, SCHEDULE, losses)
 
 
-def test_lookahead_pulls_the_fast_weights_back():
-    p, twin = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
-    ranger, plain = Lookahead([p], 0.1, 0.99, every=3), torch.optim.RAdam([twin], lr=0.1, betas=(0.95, 0.99), eps=1e-5)
-    for _ in range(3):
-        for weights, optimiser in ((p, ranger), (twin, plain)):
-            weights.grad = torch.tensor([1.0, 2.0, -1.0])
-            optimiser.step()
-    torch.testing.assert_close(p.detach(), (torch.ones(3) + twin.detach()) / 2)
+@pytest.mark.parametrize("beta2", [0.96, 0.999])
+def test_ranger_is_rectified_adam_that_meets_its_slow_weights(beta2):
+    torch.manual_seed(0)
+    p = torch.nn.Parameter(torch.randn(5, dtype=torch.float64))
+    twin, slow = torch.nn.Parameter(p.detach().clone()), p.detach().clone()
+    ranger, plain = Ranger([p], 0.1, beta2), torch.optim.RAdam([twin], lr=0.1, betas=(0.95, beta2), eps=1e-5)
+    for step in range(1, 31):
+        rate = 0.1 if step < 20 else 0.03
+        ranger.set_rate(rate)
+        plain.param_groups[0]["lr"] = rate
+        p.grad = torch.randn(5, dtype=torch.float64) * 10.0 ** torch.arange(-4, 1)
+        twin.grad = p.grad.clone()
+        ranger.step()
+        plain.step()
+        if step % 6 == 0:
+            slow = (slow + twin.detach()) / 2
+            twin.data.copy_(slow)
+        torch.testing.assert_close(p, twin, rtol=1e-9, atol=1e-9)
 
 
 def test_history_survives_a_checkpoint():

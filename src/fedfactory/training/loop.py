@@ -22,6 +22,10 @@ from fedfactory.training.seeds import derive_seed
 _DECAY = 0.3
 # Losses are logged as means over this share of the steps.
 _ROWS = 40
+# Of Ranger, as its authors' code has them.
+_BETA1, _EPSILON, _MEET_EVERY = 0.95, 1e-5, 6
+# Beside it the root of a second moment vanishes; a power of two, so that dividing by it rounds nothing.
+_LARGE = 2.0**40
 
 LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 """Files of a training, and the column of the second that marks the state that was taken."""
@@ -70,48 +74,70 @@ def adam(parameters: Iterable[nn.Parameter], rate: float) -> Plain:
     return Plain(torch.optim.Adam(parameters, lr=rate, fused=True))
 
 
-class Lookahead:
-    """Lookahead (Zhang et al., NeurIPS 2019) around rectified Adam (Liu et al., ICLR 2020): together called Ranger.
+class Ranger:
+    """Lookahead (Zhang et al., NeurIPS 2019) around rectified Adam (Liu et al., ICLR 2020).
+
+    Rectified Adam is Adam whose rate and epsilon change with the step, so that torch's fused Adam does all of it in one
+    call. Lookahead's slow weights follow the fast ones half way, every six steps, and both go on from there.
 
     Args:
         parameters: to optimise.
         rate: learning rate.
         beta2: decay of the second moment; the rate is warmed up over about 2 / (1 - beta2) steps.
-        every: steps of the fast weights from one synchronisation to the next.
-        share: how far the slow weights follow the fast ones.
     """
 
-    def __init__(
-        self, parameters: Sequence[nn.Parameter], rate: float, beta2: float, every: int = 6, share: float = 0.5
-    ):
-        self.fast = torch.optim.RAdam(parameters, lr=rate, betas=(0.95, beta2), eps=1e-5, foreach=True)
-        self._parameters, self._every, self._share, self._count = list(parameters), every, share, 0
+    def __init__(self, parameters: Sequence[nn.Parameter], rate: float, beta2: float):
+        self._fast = torch.optim.Adam(parameters, lr=rate, betas=(_BETA1, beta2), fused=True)
+        self._parameters, self._rate, self._beta2, self._count = list(parameters), rate, beta2, 0
         self._slow = [p.detach().clone() for p in self._parameters]
 
     @torch.no_grad()
     def step(self) -> None:
         """One step of the fast weights; every few steps both meet."""
-        self.fast.step()
         self._count += 1
-        if self._count % self._every == 0:
+        share, epsilon = rectification(self._count, self._beta2, _EPSILON)
+        for group in self._fast.param_groups:
+            group["lr"], group["eps"] = share * self._rate, epsilon
+        self._fast.step()
+        if self._count % _MEET_EVERY == 0:
             for slow, p in zip(self._slow, self._parameters, strict=True):
-                p.copy_(slow.lerp_(p, self._share))
+                p.copy_(slow.lerp_(p, 0.5))
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate."""
-        for group in self.fast.param_groups:
-            group["lr"] = rate
+        self._rate = rate
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs."""
-        return {"fast": self.fast.state_dict(), "slow": self._slow, "count": self._count}
+        return {"fast": self._fast.state_dict(), "slow": self._slow, "count": self._count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Read what :meth:`state_dict` gave."""
-        self.fast.load_state_dict(state["fast"])
+        self._fast.load_state_dict(state["fast"])
         for slow, value in zip(self._slow, state["slow"], strict=True):
             slow.copy_(value)
         self._count = state["count"]
+
+
+def rectification(step: int, beta2: float, epsilon: float) -> tuple[float, float]:
+    """What makes a step of Adam one of rectified Adam.
+
+    Args:
+        step: from 1 on.
+        beta2: decay of the second moment.
+        epsilon: of rectified Adam, which adds it before the second moment's bias is corrected, not after.
+
+    Returns:
+        A factor of the learning rate, and Adam's epsilon. While the second moment says nothing yet, both are so large
+        that it does not count: the step is the mean gradient times the rate.
+    """
+    left = beta2**step
+    longest = 2 / (1 - beta2) - 1
+    length = longest - 2 * step * left / (1 - left)
+    if length <= 5:
+        return _LARGE, _LARGE
+    variance = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    return variance**0.5, epsilon / (1 - left) ** 0.5
 
 
 class Average:

@@ -26,7 +26,7 @@ from fedfactory.methods.ours.translator import Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.batches import batches, resize
-from fedfactory.training.loop import History, Learner, Lookahead, Losses, Training, adam
+from fedfactory.training.loop import History, Learner, Losses, Ranger, Training, adam
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
@@ -103,7 +103,7 @@ def train_source(
         return {} if found is None else {"source": found}
 
     encoder, rates = translator.encoder, p.schedule
-    ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)
+    ranger = Ranger([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)
     learners = {
         "encoder": Learner(encoder, ranger, rates.encoder_rate),
         "branch": Learner(branch, adam(branch.parameters(), rates.branch_rate), rates.branch_rate),

@@ -31,8 +31,8 @@ from fedfactory.training.loop import (
     Figures,
     History,
     Learner,
-    Lookahead,
     Losses,
+    Ranger,
     Run,
     adam,
     backward,
@@ -104,7 +104,7 @@ def adapt(
     source_branch.requires_grad_(False).eval()
     branches = {SOURCE: source_branch, TARGET: target_branch}
     encoder, schedule = translator.encoder, p.schedule
-    ranger = Lookahead([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
+    ranger = Ranger([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
     learners = {
         "encoder": Learner(encoder, ranger, schedule.encoder_rate),
         "branch": Learner(target_branch, adam(target_branch.parameters(), schedule.branch_rate), schedule.branch_rate),

@@ -76,7 +76,7 @@ class TextbookFactory(TextbookGenerator):
         noise: Sequence[Tensor] | None = None,
         features: bool = True,
         edit: Callable[[int, Tensor], Tensor] | None = None,
-        zoom: Tensor | None = None,
+        zoom: Tensor | float | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """As :meth:`fedfactory.factory.networks.Generator.synthesise`, with ``features``; the zoom is ours."""
         x, image, maps = self.constant.repeat(len(styles), 1, 1, 1), None, []

@@ -4,8 +4,7 @@ Alone, because trainings choose by it: they must not be re-run when scoring chan
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -35,17 +34,14 @@ def mean_foreground_dice(prediction: np.ndarray, truth: np.ndarray, n_classes: i
     return _mean_of_known([dice(prediction == label, truth == label) for label in range(1, n_classes + 1)])
 
 
-def mean_validation_dice(
-    segment: Callable[[Any], np.ndarray], volumes: Iterable[tuple[Any, np.ndarray]], n_classes: int
-) -> float | None:
-    """Mean over volumes of the mean foreground Dice of a segmenter; None if there is nothing to average.
+def mean_validation_dice(volumes: Iterable[tuple[np.ndarray, np.ndarray]], n_classes: int) -> float | None:
+    """Mean over volumes of the mean foreground Dice; None if no volume shows any class, on either side.
 
     Args:
-        segment: images (n, H, W) -> labels (n, H, W).
-        volumes: images and labels of each volume.
+        volumes: labels found and true ones of each volume, (n, H, W).
         n_classes: number of foreground classes.
     """
-    value = _mean_of_known([mean_foreground_dice(segment(images), truth, n_classes) for images, truth in volumes])
+    value = _mean_of_known([mean_foreground_dice(found, truth, n_classes) for found, truth in volumes])
     return None if math.isnan(value) else value
 
 

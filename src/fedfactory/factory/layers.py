@@ -6,6 +6,7 @@ Weights are float32; a layer computes in the type of the feature maps that it re
 """
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -209,19 +210,22 @@ class ToImage(nn.Module):
         return image.view(x.shape[0], 1, *x.shape[2:]).to(weight.dtype) + self.bias
 
 
-def magnify(x: Tensor, zoom: Tensor) -> Tensor:
+def magnify(x: Tensor, zoom: Tensor | float) -> Tensor:
     """Enlarge (or, below 0, shrink) every image around its centre, by bilinear interpolation.
 
     Two matrix products, one for each axis: cheap on small maps, and differentiable twice, also by the zoom.
 
     Args:
         x: (batch, channels, height, width).
-        zoom: (batch,), natural logarithm of the magnification.
+        zoom: natural logarithm of the magnification, (batch,), or one for all that never changes.
 
     Returns:
         (batch, channels, height, width), in channels-last order; what comes in from outside repeats the border.
     """
-    rows, columns = (_magnification(zoom, size).to(x.dtype) for size in x.shape[2:])
+    if isinstance(zoom, Tensor):
+        rows, columns = (_magnification(zoom, size).to(x.dtype) for size in x.shape[2:])
+    else:
+        rows, columns = (_constant_magnification(zoom, size, x.dtype, x.device) for size in x.shape[2:])
     pixels = x.permute(0, 2, 3, 1)
     pixels = torch.matmul(rows, pixels.flatten(2)).view_as(pixels)
     return torch.matmul(columns[:, None], pixels).permute(0, 3, 1, 2)
@@ -233,6 +237,11 @@ def _magnification(zoom: Tensor, size: int) -> Tensor:
     centre = (size - 1) / 2
     read = (centre + (places - centre) * torch.exp(-zoom)[:, None]).clamp(0, size - 1)
     return F.relu(1 - (read[:, :, None] - places).abs())
+
+
+@cache
+def _constant_magnification(zoom: float, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _magnification(torch.tensor([zoom], dtype=dtype, device=device), size)
 
 
 def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:

@@ -147,8 +147,7 @@ class Factory:
         noise, parts = self.silence(), []
         batch = max(1, min(_BATCH, _PIXELS // self.card.parameters.network.image_size**2))
         for part in styles.split(batch):
-            of_part = None if self.generator.zoom is None else part.new_full((len(part),), zoom)
-            parts.append(self.generator.synthesise(part, noise, zoom=of_part))
+            parts.append(self.generator.synthesise(part, noise, zoom=None if self.generator.zoom is None else zoom))
         return torch.cat(parts)[:, 0].clamp(-1, 1).cpu().numpy()
 
     def show(self, z: Tensor, client: str, positions: Tensor) -> np.ndarray:
@@ -164,7 +163,7 @@ class Factory:
 
         Renderings of one z show the same anatomy, each in its client's field of view; this puts them over each other.
         """
-        zoom = torch.full((len(images),), self.zoom(other) - self.zoom(client))
+        zoom = self.zoom(other) - self.zoom(client)
         return magnify(torch.from_numpy(images)[:, None], zoom)[:, 0].numpy()
 
     def silence(self) -> list[Tensor] | None:

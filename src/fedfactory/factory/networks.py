@@ -139,7 +139,7 @@ class Generator(nn.Module):
         noise: Sequence[Tensor] | None = None,
         features: bool = False,
         edit: Callable[[int, Tensor], Tensor] | None = None,
-        zoom: Tensor | None = None,
+        zoom: Tensor | float | None = None,
     ) -> Any:
         """Render styles.
 
@@ -148,7 +148,8 @@ class Generator(nn.Module):
             noise: for each styled convolution (batch or 1, 1, height, width); otherwise torch's global generator draws.
             features: whether to return the feature maps too.
             edit: receives the index of a styled convolution and its feature maps, returns what replaces them.
-            zoom: (batch,), of the client (:meth:`zoom_of`): magnifies what is shared before the client's own layers.
+            zoom: of the client, (batch,) as by :meth:`zoom_of`, or one for all: magnifies what is shared before the
+                client's own layers.
 
         Returns:
             Images (batch, 1, image_size, image_size), about in [-1, 1]. With ``features`` also a list of the (edited)

@@ -137,7 +137,7 @@ def _validation_dice(model: Model, validation: Sequence[Volume], device: str, mi
     if not validation:
         return None
     segment = make_segmenter(model, device, mirroring)
-    return mean_validation_dice(segment, [(v.images, v.labels) for v in validation], len(model.card["classes"]))
+    return mean_validation_dice(((segment(v.images), v.labels) for v in validation), len(model.card["classes"]))
 
 
 def _best(scores: Sequence[float | None]) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from functools import reduce
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,12 +46,9 @@ class SegmentationBranch(nn.Module):
         Returns:
             Logits (batch, classes + 1, size, size).
         """
-        sums: dict[int, Any] = defaultdict(int)
+        sums: dict[int, Tensor] = {}
         for layer, x in zip(self.layers, maps, strict=True):
-            sums[x.shape[-1]] = sums[x.shape[-1]] + layer(x)
-        total: Any = 0
-        for edge, x in sums.items():
-            total = total + (
-                x if edge == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
-            )
-        return self.classifier(total)
+            edge, own = x.shape[-1], layer(x)
+            sums[edge] = sums[edge].add_(own) if edge in sums else own
+        enlarged = (x if edge == size else F.interpolate(x, (size, size), mode="bilinear") for edge, x in sums.items())
+        return self.classifier(reduce(Tensor.add_, enlarged))

@@ -68,7 +68,7 @@ class FieldOfView:
         """Bring probabilities (count, classes + 1, S, S) back; what the frame does not show is background."""
         if self.zoom == 0:
             return probabilities
-        moved = magnify(probabilities, probabilities.new_full((len(probabilities),), -self.zoom))
+        moved = magnify(probabilities, -self.zoom)
         if self.zoom < 0:
             return moved
         size = moved.shape[-1]
@@ -80,4 +80,4 @@ class FieldOfView:
         return torch.where(inside, moved, background)
 
     def _moved(self, x: Tensor) -> Tensor:
-        return x if self.zoom == 0 else magnify(x, x.new_full((len(x),), self.zoom)).contiguous()
+        return x if self.zoom == 0 else magnify(x, self.zoom).contiguous()

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedfactory.data.deformation import deformed
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.training.batches import resize
 
@@ -82,8 +81,6 @@ def slices_of(
     classes: int,
     frame: FieldOfView,
     size: int,
-    copies: int,
-    seed: int,
     device: str,
 ) -> Samples:
     """Prepare slices of a client.
@@ -94,12 +91,8 @@ def slices_of(
         classes: foreground classes.
         frame: to the source's field of view.
         size: edge that the encoder reads.
-        copies: how often each slice occurs: as it is, and smoothly deformed together with its labels.
-        seed: of the deformations.
         device: where the samples go.
     """
-    if copies > 1:
-        images, labels = deformed(images, copies, seed, labels)
     moved = frame.images(torch.from_numpy(np.array(images, dtype=np.float32))[:, None], size)
     masks = None
     if labels is not None:

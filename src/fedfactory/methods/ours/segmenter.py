@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.data.store import Volume
+from fedfactory.evaluation.dice import mean_foreground_dice, mean_validation_dice
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
@@ -35,27 +36,53 @@ class BranchSegmenter:
     domain: int
     frame: FieldOfView
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
-        return self.probabilities(images).argmax(1).astype(np.uint8)
-
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Mean probabilities of the branches, (n, classes + 1, S, S) float32, in the images' own field of view."""
         return mean_of(self.by_branch(images), tuple(self.branches))
 
-    @torch.no_grad()
     def by_branch(self, images: np.ndarray) -> dict[int, np.ndarray]:
         """Each branch's probabilities, (n, classes + 1, S, S) float32, in the images' own field of view."""
+        parts = list(self._parts(images))
+        return {label: np.concatenate([part[label] for part in parts]) for label in self.branches}
+
+    def validation_dice(
+        self, volumes: Sequence[Volume], ways: Mapping[str, Sequence[int]], classes: int
+    ) -> dict[str, float]:
+        """Mean over labelled volumes, whose slices share batches, of the mean foreground Dice.
+
+        Args:
+            volumes: images and labels.
+            ways: names of ways to read the branches -> labels of those whose mean probabilities count.
+            classes: foreground classes.
+
+        Returns:
+            Of each way; nothing if no volume shows any class.
+        """
+        masks: dict[str, list[np.ndarray]] = {way: [] for way in ways}
+        for part in self._parts(np.concatenate([volume.images for volume in volumes])):
+            for way, labels in ways.items():
+                masks[way].append(mean_of(part, labels).argmax(1))
+        ends = np.cumsum([len(volume.images) for volume in volumes])[:-1]
+        dice = {}
+        for way, found in masks.items():
+            pairs = zip(np.split(np.concatenate(found), ends), (volume.labels for volume in volumes), strict=True)
+            dice[way] = mean_validation_dice(pairs, classes)
+        return {way: value for way, value in dice.items() if value is not None}
+
+    @torch.no_grad()
+    def _parts(self, images: np.ndarray) -> Iterator[dict[int, np.ndarray]]:
+        """Each branch's probabilities of a batch of slices after the other."""
         self._evaluate()
-        parts: dict[int, list[np.ndarray]] = {label: [] for label in self.branches}
         # Copied: a store's arrays are memory-mapped and read-only.
         for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
             size = batch.shape[-1]
             encoding = self.translator.encode(self._read(batch), self.domain)
-            for label, branch in self.branches.items():
-                logits = branch(self.translator.decode(encoding, label).maps, size)
-                parts[label].append(self.frame.back(logits.softmax(1))[:count].cpu().numpy())
-        return {label: np.concatenate(found) for label, found in parts.items()}
+            yield {
+                label: self.frame.back(branch(self.translator.decode(encoding, label).maps, size).softmax(1))[:count]
+                .cpu()
+                .numpy()
+                for label, branch in self.branches.items()
+            }
 
     @torch.no_grad()
     def render(self, images: np.ndarray) -> dict[int, Tensor]:

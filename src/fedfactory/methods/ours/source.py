@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from fedfactory.data.deformation import deformed
 from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.factory.model import Factory
 from fedfactory.methods.ours.architecture import Architecture
 from fedfactory.methods.ours.branch import SegmentationBranch
@@ -89,8 +89,8 @@ def train_source(
     translator.means.copy_(look.mean(factory))
     classes = len(architecture.classes)
     images, labels = stack(v.images for v in train), stack(v.labels for v in train)
-    copies = derive_seed("copies", seed)
-    samples = slices_of(images, labels, classes, _STILL, p.encoder.image_size, p.copies, copies, factory.device)
+    copies = deformed(images, p.copies, derive_seed("copies", seed), labels)
+    samples = slices_of(*copies, classes, _STILL, p.encoder.image_size, factory.device)
     size = images.shape[-1]
     segment = BranchSegmenter(translator, {SOURCE: branch}, SOURCE, _STILL)
 
@@ -99,8 +99,7 @@ def train_source(
         return source_losses(translator, branch, samples, p, perceptual, size, ramp, stream)
 
     def validate() -> dict[str, float]:
-        found = mean_validation_dice(segment, [(v.images, v.labels) for v in validation], classes)
-        return {} if found is None else {"source": found}
+        return segment.validation_dice(validation, {"source": (SOURCE,)}, classes)
 
     encoder, rates = translator.encoder, p.schedule
     ranger = Ranger([x for x in encoder.parameters() if x.requires_grad], rates.encoder_rate, rates.beta2)

@@ -6,8 +6,6 @@ from and whether short trials change the recipe is in :mod:`fedfactory.methods.o
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Runs
 from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.samples import jittered, moved_by, symmetry_of
-from fedfactory.methods.ours.segmenter import BranchSegmenter, mean_of
+from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.methods.ours.translator import Rendering, Translator
 from fedfactory.orchestration.progress import Progress
@@ -138,17 +135,10 @@ class Validation:
 
     def __call__(self) -> dict[str, float]:
         """Of the networks as they are; nothing if no volume shows any class."""
-        ways = tuple(BRANCHES) if self.p.branches == "best" else (self.p.branches,)
+        names = tuple(BRANCHES) if self.p.branches == "best" else (self.p.branches,)
         segment = BranchSegmenter(self.translator, dict(self.branches), TARGET, self.data.frame)
-        dice: dict[str, list[float]] = {way: [] for way in ways}
-        for volume in self.data.validation:
-            found = segment.by_branch(volume.images)
-            for way in ways:
-                mask = mean_of(found, BRANCHES[way]).argmax(1)
-                value = mean_foreground_dice(mask, volume.labels, self.data.classes)
-                # A volume without any class, on either side, says nothing.
-                dice[way] += [] if math.isnan(value) else [value]
-        return {way: statistics.fmean(values) for way, values in dice.items() if values}
+        ways = {name: BRANCHES[name] for name in names}
+        return segment.validation_dice(self.data.validation, ways, self.data.classes)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from fedfactory.data.deformation import deformed
 from fedfactory.data.store import ClientView, Volume
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.ours.branch import SegmentationBranch
@@ -100,12 +101,12 @@ class TargetClient:
         unlabelled = stack(volume.images for volume in self.view.unlabelled_images("train"))
         labelled = None
         if p.labelled_slices != 0:
-            labelled = slices_of(*self.few_shot, classes, frame, size, p.copies, self.seed, device)
+            labelled = slices_of(*self._copies, classes, frame, size, device)
         return TargetData(
             source=self._source_samples,
             pairs=self._counterparts if pairs and p.batch.pairs else None,
             labelled=labelled,
-            unlabelled=slices_of(unlabelled, None, classes, frame, size, 1, 0, device),
+            unlabelled=slices_of(unlabelled, None, classes, frame, size, device),
             validation=self._validation,
             frame=frame,
             size=unlabelled.shape[-1],
@@ -142,6 +143,12 @@ class TargetClient:
             )
         return images, labels
 
+    @cached_property
+    def _copies(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """M_t as it is and deformed."""
+        images, labels = self.few_shot
+        return deformed(images, self.p.copies, self.seed, labels)
+
     def _zoom_by_labels(self) -> float | None:
         """Magnification that makes the labels of M_t as large as the synthetic ones at the same slice positions."""
         positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])[: self.p.labelled_slices]
@@ -161,7 +168,7 @@ class TargetClient:
             return rendered(self.synthetic.images, self.synthetic.labels, size, device)
         volumes = self.centralised.labelled_volumes("train")
         images, labels = stack(v.images for v in volumes), stack(v.labels for v in volumes)
-        return slices_of(images, labels, classes, FieldOfView(0.0), size, 1, 0, device)
+        return slices_of(images, labels, classes, FieldOfView(0.0), size, device)
 
     @cached_property
     def _counterparts(self) -> Samples:

@@ -80,7 +80,7 @@ class Translator(nn.Module):
         """
         generator = self._generator[0]
         styles = self.means[label] + encoding.latents * self.encoder.label[label][..., None, :]
-        zoom = None if self._zoom is None else styles.new_full((len(styles),), self._zoom)
+        zoom = self._zoom
 
         def edit(i: int, x: Tensor) -> Tensor:
             edge = self._entries.get(i)

@@ -128,11 +128,8 @@ def tune(
         return {"segmentation": segmentation_loss(logits, wanted[chosen], 1.0, 1.0)}
 
     def validate() -> dict[str, float]:
-        if prompt == ORACLE:
-            volumes = [((volume.images, volume.labels), volume.labels) for volume in validation]
-            found = mean_validation_dice(lambda both: segment.by_oracle(*both), volumes, classes)
-        else:
-            found = mean_validation_dice(segment, [(volume.images, volume.labels) for volume in validation], classes)
+        masks = (segment.by_oracle(v.images, v.labels) if prompt == ORACLE else segment(v.images) for v in validation)
+        found = mean_validation_dice(zip(masks, (v.labels for v in validation), strict=True), classes)
         return {} if found is None else {"mask": found}
 
     training = Training(

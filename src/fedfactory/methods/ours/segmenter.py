@@ -61,7 +61,7 @@ class BranchSegmenter:
         masks: dict[str, list[np.ndarray]] = {way: [] for way in ways}
         for part in self._parts(np.concatenate([volume.images for volume in volumes])):
             for way, labels in ways.items():
-                masks[way].append(mean_of(part, labels).argmax(1))
+                masks[way].append(mean_of(part, labels).argmax(1).astype(np.uint8))
         ends = np.cumsum([len(volume.images) for volume in volumes])[:-1]
         dice = {}
         for way, found in masks.items():

@@ -2,8 +2,6 @@
 
 - `python -m benchmarks.adaptation speed --out docs/benchmarks`: steps per second and peak memory with the demo's
   parameters of every setup; `... speed --paper --out ...`: one step of each kind at 512 pixels.
-- `python -m benchmarks.adaptation before --checkout OLD --out docs/benchmarks`: images a second, here and in a clone of
-  an older commit, in turns.
 - `python -m benchmarks.adaptation parts --out docs/benchmarks`: where a step's time goes.
 - `python -m benchmarks.adaptation textbook --out docs/benchmarks`: the same step written the straightforward way, with
   the same weights and, as is checked, the same losses and gradients.
@@ -16,7 +14,6 @@ other work on the machine hardly adds to those; whatever is compared takes turns
 import argparse
 import dataclasses
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -32,7 +29,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.adaptation_cases import PAPER, ROOT, STEPS, TARGET_STEPS, Case, Scale, scale_of
+from benchmarks.adaptation_cases import PAPER, STEPS, TARGET_STEPS, Case, Scale, scale_of
 from benchmarks.tables import write
 from benchmarks.textbook_adaptation import TOLERANCE, VARIANTS, Variant, VariantCase, difference
 from fedfactory.factory.layers import magnify
@@ -42,7 +39,6 @@ from fedfactory.methods.ours.losses import reconstruction_loss
 from fedfactory.training.devices import prepare
 from fedfactory.training.losses import segmentation_loss
 
-_TURNS = 3
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
 
@@ -73,45 +69,16 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
     for setup in [PAPER] if arguments.paper else arguments.setups:
         scale = scale_of(setup)
         for step in arguments.steps:
-            found = measured(ROOT, setup, step, arguments)
+            command = [sys.executable, "-m", "benchmarks.adaptation", "measure", "--setup", setup, "--step", step]
+            command += ["--threads", str(arguments.threads), "--clock", arguments.clock]
+            command += ["--repetitions", str(1 if arguments.paper else arguments.repetitions)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found = json.loads(done.stdout.splitlines()[-1])
             rows.append(
                 {"setup": setup, "factory px": scale.factory.network.image_size, "labels px": scale.size, "step": step}
             )
             rows[-1] |= {"images": images_of(scale, step), "s per step": found["s"], "steps per s": 1 / found["s"]}
             rows[-1] |= {"peak MB": round(found["peak"]), "of the step MB": round(found["peak"] - found["before"])}
-    return rows
-
-
-def measured(checkout: Path, setup: str, step: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """What a kind of step takes with the code and the configuration of a checkout, in a process of its own."""
-    command = ["-m", "benchmarks.adaptation", "measure", "--setup", setup, "--step", step]
-    command += ["--threads", str(arguments.threads), "--clock", arguments.clock]
-    return in_checkout(checkout, *command, "--repetitions", str(1 if setup == PAPER else arguments.repetitions))
-
-
-def in_checkout(checkout: Path, *command: str) -> Any:
-    """What Python prints as JSON with the code of a checkout."""
-    # In older commits the benchmarks are no package: they import one another by name.
-    path = os.pathsep.join(str(checkout / part) for part in ("src", "", "benchmarks"))
-    environment = os.environ | {"PYTHONPATH": path}
-    command = (sys.executable, *command)
-    done = subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def before(arguments: argparse.Namespace) -> list[dict[str, str | float]]:
-    """Images a second of every kind of step here and in an older checkout, in turns, one row each."""
-    rows, checkouts = [], (arguments.checkout.resolve(), ROOT)
-    for setup in arguments.setups:
-        for step in arguments.steps:
-            count = f"from benchmarks.adaptation import *; print(images_of(scale_of({setup!r}), {step!r}))"
-            images = [in_checkout(checkout, "-c", count) for checkout in checkouts]
-            turns = [[measured(checkout, setup, step, arguments)["s"] for checkout in checkouts] for _ in range(_TURNS)]
-            rates = [[n / s for n, s in zip(images, turn, strict=True)] for turn in turns]
-            old, now = (statistics.median(values) for values in zip(*rates, strict=True))
-            rows.append({"setup": setup, "step": step, "images before": images[0], "images now": images[1]})
-            rows[-1] |= {"images per s before": old, "images per s now": now}
-            rows[-1] |= {"ratio": statistics.median(turn[1] / turn[0] for turn in rates)}
     return rows
 
 
@@ -273,7 +240,7 @@ def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="part", required=True)
-    for part in ("speed", "before", "parts", "textbook", "measure"):
+    for part in ("speed", "parts", "textbook", "measure"):
         sub = commands.add_parser(part)
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--repetitions", type=int, default=10)
@@ -286,8 +253,6 @@ def main() -> None:
         sub.add_argument("--setups", nargs="+", default=["mm"] if part == "textbook" else ["ms", "mm", "mo"])
         if part != "textbook":
             sub.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
-        if part == "before":
-            sub.add_argument("--checkout", type=Path, required=True, help="clone of the older commit")
         if part == "speed":
             sub.add_argument("--paper", action="store_true", help="one step at the paper's scale instead")
     arguments = parser.parse_args()
@@ -296,7 +261,7 @@ def main() -> None:
     if arguments.part == "measure":
         measure(arguments)
     else:
-        rows = {"speed": speed, "before": before, "parts": parts, "textbook": textbook}[arguments.part](arguments)
+        rows = {"speed": speed, "parts": parts, "textbook": textbook}[arguments.part](arguments)
         paper = arguments.part == "speed" and arguments.paper
         write(rows, arguments.out, f"adaptation_{arguments.part}{'_paper' if paper else ''}")
 

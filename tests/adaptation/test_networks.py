@@ -12,6 +12,7 @@ from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import SOURCE, TARGET, ContentGate, DomainNorm
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.losses import reconstruction_loss
+from fedfactory.methods.ours.pointwise import Pointwise, with_pointwise
 from fedfactory.training.losses import one_hot, segmentation_loss
 from tests.adaptation.conftest import PlainDistance, write_factory_folder
 
@@ -223,3 +224,15 @@ def test_both_domains_in_one_batch_are_encoded_as_each_alone(networks):
         torch.testing.assert_close(content, expected, rtol=1e-4, atol=1e-5)
     for name, value in translator.state_dict().items():
         torch.testing.assert_close(value, apart[name], rtol=1e-4, atol=1e-6, msg=f"{name}: statistics of each domain")
+
+
+def test_pointwise_convolutions_are_torchs():
+    network = torch.nn.Sequential(torch.nn.Conv2d(5, 4, 1), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 3, padding=1))
+    network.append(torch.nn.Conv2d(3, 2, 1, stride=2, bias=False)).double()
+    own, x = with_pointwise(network), torch.randn(3, 5, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert [type(layer) is Pointwise for layer in own] == [True, False, False, False], "a stride leaves pixels out"
+    assert own.state_dict().keys() == network.state_dict().keys() and type(network[0]) is torch.nn.Conv2d
+    weight = torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    found, wanted = (torch.autograd.grad((each(x) * weight).sum(), [x, *each.parameters()]) for each in (own, network))
+    torch.testing.assert_close(own(x), network(x))
+    torch.testing.assert_close(found, wanted)

@@ -110,6 +110,12 @@ def test_what_does_not_fit_together(values, change, message):
         methods()["ours"].open(loaded(values), ROOT)
 
 
+def test_a_message_names_the_setup_whose_own_value_is_wrong(values):
+    values["methods"]["ours"]["parameters"]["setups"]["mo"]["target"]["copies"] = 0
+    with pytest.raises(FedFactoryError, match="setup mo: key 'methods.ours.parameters.target.copies': must be at"):
+        methods()["ours"].open(loaded(values), ROOT)
+
+
 def test_a_setup_may_differ(values):
     parameters = values["methods"]["ours"]["parameters"]
     parameters["setups"] = {"mo": {"source": {"schedule": {"steps": 11}}}}
@@ -146,9 +152,8 @@ def test_every_job_gets_what_the_source_shares_and_its_own(values):
 
 
 def test_only_a_declared_control_gets_the_sources_store(values):
-    control = copy.deepcopy(values["methods"]["ours_paired"])
-    control["parameters"]["target"].update(source_samples="real", pairs_by_trial=False)
-    control["parameters"]["target"]["batch"]["pairs"] = 0
+    own = {"source_samples": "real", "pairs_by_trial": False, "batch": {"pairs": 0}}
+    control = {**values["methods"]["ours_paired"], "parameters": {"like": "ours_paired", "target": own}}
     values["methods"]["upper"] = {**control, "centralised": True}
     cells = methods()["ours"].open(loaded(values), ROOT)
     assert cells.centralised(wild("upper", "ct")) == ["results/demo/mm/pdw/data"]

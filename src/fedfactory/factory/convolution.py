@@ -6,6 +6,7 @@ that every pass runs on the fast kernels. The blur and its transpose form a seco
 channels-last order, which is what these kernels like best.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -36,7 +37,14 @@ def conv(
     Returns:
         (batch, outputs, h, w), or (batch, inputs, height, width) if transposed.
     """
+    # With a constant weight no second derivative is ever asked for, and torch's first one is as fast.
+    if not weight.requires_grad:
+        return _function(transposed)(x, weight, bias, stride, padding)
     return _Conv.apply(x, weight, bias, stride, padding, transposed)
+
+
+def _function(transposed: bool) -> Callable[..., Tensor]:
+    return F.conv_transpose2d if transposed else F.conv2d
 
 
 def blur(x: Tensor, padding: int) -> Tensor:
@@ -71,8 +79,7 @@ class _Conv(Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.form = (stride, padding, transposed)
-        function = F.conv_transpose2d if transposed else F.conv2d
-        return function(x, weight, bias, stride, padding)
+        return _function(transposed)(x, weight, bias, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -121,9 +128,9 @@ def _kernel(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _filtered(x: Tensor, stride: int, padding: int, transposed: bool = False) -> Tensor:
-    function = F.conv_transpose2d if transposed else F.conv2d
     channels = x.shape[1]
-    return function(x, _kernel(channels, x.dtype, x.device), stride=stride, padding=padding, groups=channels)
+    kernel = _kernel(channels, x.dtype, x.device)
+    return _function(transposed)(x, kernel, stride=stride, padding=padding, groups=channels)
 
 
 class _Blur(Function):

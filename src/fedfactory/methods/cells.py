@@ -75,10 +75,11 @@ class Cells:
         return self.values(wildcards)
 
     def _read(self, method: str, setup: str) -> Any:
-        """Read the parameters of a row for one setup."""
+        """Read the parameters of a row for one setup; a message names the setup where setups differ."""
         values, key = self._values(method, setup), key_of(method)
         if self.declared.parameters:
-            return read(load(self.declared.parameters), values, key)
+            same = all(self._values(method, other) == values for other in self._config.setups)
+            return read(load(self.declared.parameters), values, key, "" if same else f"setup {setup}")
         if values:
             raise FedFactoryError(f"key '{key}.{next(iter(values))}': this method has no parameters; remove it")
         return None

@@ -8,6 +8,8 @@ from functools import reduce
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fedfactory.methods.ours.pointwise import Pointwise
+
 
 class SegmentationBranch(nn.Module):
     """Classify pixels from feature maps of all resolutions.
@@ -24,16 +26,14 @@ class SegmentationBranch(nn.Module):
 
     def __init__(self, maps: Sequence[int], hidden: Sequence[int], classes: int):
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Conv2d(width, hidden[0], 1, bias=number == 0) for number, width in enumerate(maps)
-        )
+        self.layers = nn.ModuleList(Pointwise(width, hidden[0], bias=number == 0) for number, width in enumerate(maps))
         self.classifier = nn.Sequential(
             nn.ReLU(),
             nn.BatchNorm2d(hidden[0]),
-            nn.Conv2d(hidden[0], hidden[1], 1),
+            Pointwise(hidden[0], hidden[1]),
             nn.ReLU(),
             nn.BatchNorm2d(hidden[1]),
-            nn.Conv2d(hidden[1], classes + 1, 1),
+            Pointwise(hidden[1], classes + 1),
         )
 
     def forward(self, maps: Sequence[Tensor], size: int) -> Tensor:
@@ -49,6 +49,6 @@ class SegmentationBranch(nn.Module):
         sums: dict[int, Tensor] = {}
         for layer, x in zip(self.layers, maps, strict=True):
             edge, own = x.shape[-1], layer(x)
-            sums[edge] = sums[edge].add_(own) if edge in sums else own
+            sums[edge] = sums[edge] + own if edge in sums else own
         enlarged = (x if edge == size else F.interpolate(x, (size, size), mode="bilinear") for edge, x in sums.items())
-        return self.classifier(reduce(Tensor.add_, enlarged))
+        return self.classifier(reduce(Tensor.add, enlarged))

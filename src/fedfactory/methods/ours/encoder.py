@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedfactory.methods.ours.parameters import EncoderNetworkParameters
+from fedfactory.methods.ours.pointwise import Pointwise
 
 SOURCE, TARGET = 0, 1
 DOMAINS = ("source", "target")
@@ -61,7 +62,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False)
         self.last_norm = DomainNorm(outputs)
         self.stride = stride
-        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
+        self.skip = Pointwise(inputs, outputs, bias=False) if inputs != outputs else None
 
     def forward(self, x: Tensor, runs: Runs) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
@@ -81,7 +82,7 @@ class ContentGate(nn.Module):
 
     def __init__(self, features: int, maps: int):
         super().__init__()
-        self.project = nn.Conv2d(features, maps, 1)
+        self.project = Pointwise(features, maps)
         self.gates = nn.Conv2d(2 * maps, 2 * maps, 3, padding=1)
         self.candidate = nn.Conv2d(2 * maps, maps, 3, padding=1)
         assert self.gates.bias is not None
@@ -103,8 +104,7 @@ class ContentGate(nn.Module):
         content = self.project(features)
         reset, mask = self.gates(torch.cat([content, x], 1)).chunk(2, 1)
         candidate = self.candidate(torch.cat([content, torch.sigmoid(reset) * x], 1))
-        mask = F.relu(torch.tanh(mask)) * ramp
-        return x + mask * (candidate - x)
+        return torch.lerp(x, candidate, F.relu(torch.tanh(mask)) * ramp)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.encoder_networks import Encoder, SqueezeNet
+from fedfactory.methods.ours.pointwise import with_pointwise
 from fedfactory.storage.state_dicts import read_state_dict
 
 # The smallest edge of which every network here leaves a pixel at its last tap.
@@ -40,7 +41,7 @@ class Perceptual(nn.Module):
         self, trunk: nn.Module, heads: Sequence[Tensor], mean: Tensor, deviation: Tensor, name: str, digest: str
     ):
         super().__init__()
-        self.trunk, self.name, self.digest = trunk, name, digest
+        self.trunk, self.name, self.digest = with_pointwise(trunk), name, digest
         # No dropout as in lpips, where it is there to train the heads.
         self.heads = nn.ParameterList(head.detach().clone() for head in heads)
         self.mean: Tensor
@@ -77,12 +78,17 @@ class Perceptual(nn.Module):
                 f"W of at least {_SMALLEST}"
             )
         with torch.no_grad():
-            wanted = [lpips.normalize_tensor(features) for features in self.taps(targets)]
+            wanted = [_unit_vectors(features) for features in self.taps(targets)]
         distance: Any = sum(
-            torch.dot((lpips.normalize_tensor(features) - constant).square().mean((0, 2, 3)), head)
+            F.linear((_unit_vectors(features) - constant).square(), head[None]).mean()
             for features, constant, head in zip(self.taps(images), wanted, self.heads, strict=True)
         )
         return distance
+
+
+def _unit_vectors(features: Tensor) -> Tensor:
+    """The features of every pixel, (B, C, H, W), as vectors of length one, (B H W, C): how channels-last maps lie."""
+    return lpips.normalize_tensor(features.permute(0, 2, 3, 1).flatten(0, 2))
 
 
 def alexnet(file: Path, name: str, digest: str) -> Perceptual:
@@ -123,7 +129,7 @@ def squeezenet_of(encoder: Encoder, name: str) -> Perceptual:
     """Build LPIPS's heads on the trained SqueezeNet 1.1 of the key's stand-in encoder.
 
     Args:
-        encoder: whose network is a ``SqueezeNet``; its weights are shared, not copied.
+        encoder: whose network is a ``SqueezeNet``.
         name: of the loss.
     """
     # (x + 1) scale / 2 - mean, divided by the deviation, written with a mean and a deviation for x in [-1, 1].

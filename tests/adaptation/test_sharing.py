@@ -259,7 +259,7 @@ def test_the_radius_of_labels_scales_with_them():
 
 @pytest.mark.parametrize(("worth", "pairs"), [(0.1, True), (0.0, False), (-0.1, False)])
 def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
-    seen = []
+    seen, start = [], -1.0
 
     def adapted(translator, source_branch, branch, data, p, perceptual, seed, checkpoints, progress, until):
         assert until == p.trial
@@ -269,6 +269,8 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
         dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + worth * (p.batch.pairs > 0)
         seen.append(dice)
         checkpoints.save(until, {"dice": dice})
+        begun = start if data.frame.zoom == 0 else -1.0
+        return History([], [(0, "both", begun), (until, "both", dice), (until, "source", dice - 0.1)], None)
 
     def begun(folder="x", **changes):
         parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
@@ -278,18 +280,16 @@ def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
         found = begun(folder, **changes)
         return found.choose(), found.tried
 
-    def judged(translator, branches, data, p):
-        assert data.validation and set(branches) == {SOURCE, TARGET}
-        return lambda: {"both": seen[-1], "source": seen[-1] - 0.1}
-
     monkeypatch.setattr(trials, "adapt", adapted)
-    monkeypatch.setattr(trials, "Validation", judged)
     chosen, tried = run(pairs_by_trial=True)
     assert list(tried.values()) == seen
     assert [recipe.pairs for recipe in tried] == [False, False, False, True], "wrong pairs choose no field of view"
     assert tried[chosen] == max(seen) and chosen.pairs == pairs, "pairs, if they do better"
     chosen_with_pairs, tried_with_pairs = run("y")
     assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
+    start = 0.9
+    chosen_by_start, _ = run("s", pairs_by_trial=True)
+    assert chosen_by_start.frame.zoom == 0 and not chosen_by_start.pairs, "a trial is worth the best state it has seen"
     monkeypatch.setattr(trials, "adapt", None)
     again = begun(pairs_by_trial=True)
     assert again.choose() == chosen and again.tried == tried, "finished trials outlive a kill"

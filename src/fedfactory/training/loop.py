@@ -275,8 +275,8 @@ class Run:
             taken. Without it, the last state is.
         checkpoints: where the training can go on from.
         progress: updated every step.
-        until: a step to stop at for now, if there is one before the last: the networks are left as they are there, and
-            the training can go on from a checkpoint.
+        until: a step to stop at for now, if there is one before the last: the state is validated there, and the
+            training can go on from a checkpoint.
     """
 
     def __init__(
@@ -298,7 +298,8 @@ class Run:
         for name, learner in learners.items():
             self._parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
         count = schedule.validations
-        self._when = {round(i * schedule.steps / count) for i in range(count + 1)} if validate else set()
+        due = {self._until, *(round(i * schedule.steps / count) for i in range(count + 1))}
+        self._when = due if validate else set()
 
     def steps(self) -> range:
         """The steps still to do, after a kill those from the last checkpoint on."""

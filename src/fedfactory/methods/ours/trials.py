@@ -13,10 +13,10 @@ from pathlib import Path
 
 from torch import nn
 
-from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.encoder import SOURCE
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.parameters import TargetParameters
-from fedfactory.methods.ours.target import Validation, adapt
+from fedfactory.methods.ours.target import adapt
 from fedfactory.methods.ours.target_data import TargetClient, target_networks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -109,7 +109,7 @@ class Trials:
         site, p = self._site, recipe.applied_to(self._site.p)
         translator, branch = target_networks(site.source, site.look, p, self._seed)
         source_branch, data = site.source.branches[SOURCE], site.data(recipe.frame, recipe.pairs)
-        adapt(
+        history = adapt(
             translator,
             source_branch,
             branch,
@@ -121,7 +121,6 @@ class Trials:
             self._progress,
             until=p.trial,
         )
-        # Of the weights as they are: a trial is hardly longer than the memory of their average, which would show the
-        # start. And of this state: the one that it started from is the same for all.
-        dice = Validation(translator, {SOURCE: source_branch, TARGET: branch}, data, p)()
-        return max(dice.values(), default=0.0)
+        # A trial is worth its best state, as the adaptation would take it: the start among them, which fields of view
+        # show differently.
+        return max((value for _, _, value in history.validations), default=0.0)

@@ -18,7 +18,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.adaptation import images_of
 from benchmarks.adaptation_cases import METHODS, ROOT, SOURCE, TARGET, Case, scale_of
+from benchmarks.tables import write
 from fedfactory.methods.ours.target import adapt
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -45,9 +47,7 @@ def measure(setup: str, method: str) -> None:
     prepare("cpu")
     pairs = method == METHODS[True]
     case = Case(scale_of(setup))
-    batch = case.scale.targets[pairs].batch
-    # An image of a pair is encoded and rendered as often as any other; there are two of each pair.
-    images = batch.source + batch.labelled + batch.unlabelled + 2 * batch.pairs
+    images = images_of(case.scale, "intra, pairs" if pairs else "intra")
     seconds_of(case, pairs, _FEW)
     few, more = seconds_of(case, pairs, _FEW), seconds_of(case, pairs, _MORE)
     print(json.dumps({"images": images, "rate": images * (_MORE - _FEW) / (more - few)}))
@@ -69,8 +69,6 @@ def main() -> None:
     if sys.argv[1] == "--measure":
         measure(*sys.argv[2:])
         return
-    from benchmarks.tables import write
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path, help="clone of the older commit")
     parser.add_argument("--out", type=Path, required=True, help="folder for the CSV and Markdown tables")
@@ -82,10 +80,11 @@ def main() -> None:
             checkouts = arguments.checkout.resolve(), ROOT
             turns = [[measured(checkout, setup, method) for checkout in checkouts] for _ in range(_TURNS)]
             old, now = (statistics.median(found["rate"] for found in side) for side in zip(*turns, strict=True))
-            before, after = (int(found["images"]) for found in turns[0])
-            rows.append({"setup": setup, "method": method, "images a step before": before, "now": after})
+            images = [int(found["images"]) for found in turns[0]]
+            rows.append({"setup": setup, "method": method})
+            rows[-1] |= {"images a step before": images[0], "images a step now": images[1]}
             rows[-1] |= {"images per s before": old, "images per s now": now}
-            rows[-1] |= {"ratio": statistics.median(after["rate"] / before["rate"] for before, after in turns)}
+            rows[-1] |= {"ratio": statistics.median(own["rate"] / other["rate"] for other, own in turns)}
     write(rows, arguments.out, "adaptation_before")
 
 

@@ -108,17 +108,17 @@ class OneOf:
         return value
 
 
-def read(kind: type[T], values: Any, key: str, place: str = "") -> T:
+def read(kind: type[T], values: Any, key: str, file: str = "") -> T:
     """Build one of these dataclasses from plain data: the one checker of all that a user configures.
 
     Args:
         kind: the dataclass.
         values: mappings, lists, strings and numbers.
         key: where they stand, for messages; empty for a file of its own.
-        place: what stands before the sentence: a file, or a setup.
+        file: in which file, for messages.
 
     Raises:
-        FedFactoryError: a sentence with the place and the key that does not fit.
+        FedFactoryError: a sentence with the file and the key that does not fit.
     """
     asked: Any = kind
     adapter = _adapter(asked)
@@ -127,7 +127,7 @@ def read(kind: type[T], values: Any, key: str, place: str = "") -> T:
         return adapter.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         told = sentence(error, adapter, values, key)
-        raise FedFactoryError(f"{place}: {told}" if place else told) from None
+        raise FedFactoryError(f"{file}: {told}" if file else told) from None
 
 
 @cache

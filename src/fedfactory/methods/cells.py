@@ -78,8 +78,11 @@ class Cells:
         """Read the parameters of a row for one setup; a message names the setup where setups differ."""
         values, key = self._values(method, setup), key_of(method)
         if self.declared.parameters:
-            same = all(self._values(method, other) == values for other in self._config.setups)
-            return read(load(self.declared.parameters), values, key, "" if same else f"setup {setup}")
+            try:
+                return read(load(self.declared.parameters), values, key)
+            except FedFactoryError as error:
+                same = all(self._values(method, other) == values for other in self._config.setups)
+                raise FedFactoryError(f"{error}" if same else f"setup {setup}: {error}") from None
         if values:
             raise FedFactoryError(f"key '{key}.{next(iter(values))}': this method has no parameters; remove it")
         return None

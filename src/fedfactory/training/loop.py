@@ -275,8 +275,8 @@ class Run:
             taken. Without it, the last state is.
         checkpoints: where the training can go on from.
         progress: updated every step.
-        until: a step to stop at for now, if there is one before the last: the state is validated there, and the
-            training can go on from a checkpoint.
+        until: a step to stop at for now, if there is one before the last: the average is validated there, the networks
+            are left as they are, and the training can go on from a checkpoint.
     """
 
     def __init__(

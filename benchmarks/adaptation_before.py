@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.adaptation import images_of
 from benchmarks.adaptation_cases import METHODS, ROOT, SOURCE, TARGET, Case, scale_of
-from benchmarks.tables import write
+from benchmarks.tables import write_beside_other_processors
 from fedfactory.methods.ours.target import adapt
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
@@ -85,7 +85,7 @@ def main() -> None:
             rows[-1] |= {"images a step before": images[0], "images a step now": images[1]}
             rows[-1] |= {"images per s before": old, "images per s now": now}
             rows[-1] |= {"ratio": statistics.median(own["rate"] / other["rate"] for other, own in turns)}
-    write(rows, arguments.out, "adaptation_before")
+    write_beside_other_processors(rows, arguments.out, "adaptation_before")
 
 
 if __name__ == "__main__":

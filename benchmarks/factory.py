@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.tables import write
+from benchmarks.tables import write_beside_other_processors
 from benchmarks.textbook_stylegan2 import TextbookDiscriminator, TextbookModel
 from fedfactory.factory import losses
 from fedfactory.factory.networks import FactoryModel
@@ -242,7 +242,7 @@ def main() -> None:
         peak(arguments)
     else:
         rows = {"speed": speed, "memory": memory}[arguments.part](arguments)
-        write(rows, arguments.out, f"factory_{arguments.part}")
+        write_beside_other_processors(rows, arguments.out, f"factory_{arguments.part}")
 
 
 if __name__ == "__main__":

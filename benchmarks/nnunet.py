@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.tables import write
+from benchmarks.tables import write_beside_other_processors
 from fedfactory.config.parameters import read
 from fedfactory.methods.nnunet.model import adapted
 from fedfactory.methods.nnunet.parameters import NnunetParameters
@@ -90,7 +90,7 @@ def main() -> None:
     for name, runs in found.items():
         wall, cpu = (1000 * (runs[LONG][i] - runs[SHORT][i]) / count for i in (0, 1))
         rows.append({"training": name, "wall ms": wall, "CPU ms": cpu})
-    write(rows, arguments.out, "nnunet_speed")
+    write_beside_other_processors(rows, arguments.out, "nnunet_speed")
 
 
 if __name__ == "__main__":

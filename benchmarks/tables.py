@@ -1,11 +1,15 @@
 """How the benchmarks write what they measured."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fedfactory.provenance.record import machine
 
-def write(rows: Sequence[dict[str, str | float]], folder: Path, name: str, below: str = "") -> None:
+Row = Mapping[str, str | float]
+
+
+def write(rows: Sequence[Row], folder: Path, name: str, below: str = "") -> None:
     """Write rows as CSV and Markdown into a folder and print the table.
 
     Args:
@@ -24,3 +28,26 @@ def write(rows: Sequence[dict[str, str | float]], folder: Path, name: str, below
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
     (folder / f"{name}.md").write_text(f"{text}\n{below}" if below else text)
     print(text)
+
+
+def write_beside_other_processors(rows: Sequence[Row], folder: Path, name: str) -> None:
+    """As `write`, after the rows that a table of the same name holds of other processors than this one."""
+    here, file = machine()["processor"], folder / f"{name}.csv"
+    others: list[Row] = []
+    if file.exists():
+        with file.open(newline="") as stream:
+            others = [
+                {column: _value(text) for column, text in row.items()}
+                for row in csv.DictReader(stream)
+                if row["processor"] != here
+            ]
+    write([*others, *({"processor": here, **row} for row in rows)], folder, name)
+
+
+def _value(text: str) -> str | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

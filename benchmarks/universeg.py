@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.tables import write
+from benchmarks.tables import write_beside_other_processors
 from fedfactory.methods.universeg.network import IMAGE_SIZE, CrossBlock, UniverSeg
 
 TOLERANCE = 1e-3
@@ -60,7 +60,7 @@ def main() -> None:
         split, other = (min(values) for values in seconds.values())
         rows.append({"support": count, "concatenated s": other, "split s": split, "ratio": other / split})
         rows[-1]["relative difference"] = difference / scale
-    write(rows, arguments.out, "universeg_speed")
+    write_beside_other_processors(rows, arguments.out, "universeg_speed")
 
 
 if __name__ == "__main__":

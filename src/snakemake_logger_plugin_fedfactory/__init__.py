@@ -39,13 +39,14 @@ class LogHandler(LogHandlerBase):
         self._start = time.monotonic()
         self._jobs: dict[int, str] = {}
         self._last = ""
-        in_full = settings.verbose or settings.printshellcmds or is_quiet_about(settings.quiet or (), "rules")
-        self._dry_run = DryRun() if settings.dryrun and not in_full else None
+        summed_up = settings.dryrun and not (settings.verbose or settings.printshellcmds)
+        quiet = is_quiet_about(settings.quiet or (), "rules")
+        self._dry_run = DryRun() if summed_up and not quiet else None
         once.look_for_garbage_seldom()
         once.look_at_functions_once()
         once.look_up_outputs_by_name()
-        if settings.dryrun:
-            once.format_commands_once()
+        if summed_up:
+            once.describe_one_job_of_a_rule()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(
             DefaultFilter(

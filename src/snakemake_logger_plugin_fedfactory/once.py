@@ -1,4 +1,4 @@
-"""What Snakemake works out anew for every job, and need not: a quarter of a dry run of 10 000 cells."""
+"""What Snakemake works out anew for every job, and need not: TODO of a dry run of 10 000 cells."""
 
 import gc
 from collections import defaultdict
@@ -6,9 +6,11 @@ from functools import cache
 
 import snakemake.common
 import snakemake.rules
-from snakemake.jobs import Job
+from snakemake.jobs import Job, format_files
+from snakemake.logging import logger
 from snakemake.output_index import OutputIndex
 from snakemake.rules import Rule
+from snakemake_interface_logger_plugins.common import LogEvent
 
 
 def look_for_garbage_seldom() -> None:
@@ -58,15 +60,26 @@ def look_up_outputs_by_name() -> None:
     snakemake.dag.OutputIndex = OutputsByName
 
 
-def format_commands_once() -> None:
-    """A dry run asks three times for the command of a job; only there nothing changes between."""
-    formatted = Job.shellcmd.fget
-    last: tuple[Job | None, str | None] = (None, None)
+def describe_one_job_of_a_rule() -> None:
+    """A dry run writes out every job with inputs, resources and command; its summary shows nothing of that.
 
-    def shellcmd(job: Job) -> str | None:
-        nonlocal last
-        if last[0] is not job:
-            last = (job, formatted(job))
-        return last[1]
+    The first job of a rule is written out still, so that a command that cannot be made stops a dry run as before.
+    """
+    in_full = Job.log_info
+    described: set[Rule] = set()
 
-    Job.shellcmd = property(shellcmd)
+    def log_info(job: Job, indent: bool = False, printshellcmd: bool = True) -> None:
+        if job.rule not in described:
+            described.add(job.rule)
+            in_full(job, indent, printshellcmd)
+            return
+        shown = {
+            "event": LogEvent.JOB_INFO,
+            "rule_name": job.rule.name,
+            "wildcards": job.wildcards_dict,
+            "output": format_files(job.output, as_output=True),
+            "reason": str(job.dag.reason(job)),
+        }
+        logger.info(job.rule.name, extra=shown)
+
+    Job.log_info = log_info

@@ -1,6 +1,7 @@
 """What a dry run prints: few lines, whatever there is to do."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import snakemake.common
@@ -122,18 +123,25 @@ def test_outputs_are_found_by_name_as_snakemake_finds_them():
             assert {rule.name for rule in index.match(target)} == names
 
 
-def test_a_command_is_formatted_once_for_a_job(monkeypatch):
-    class Counting(Job):
-        def __init__(self) -> None:
-            """Not what Snakemake needs."""
+def test_one_job_of_each_rule_is_written_out(monkeypatch):
+    """A command that cannot be made must stop a dry run; the others of its rule are only counted."""
 
-    formatted = []
-    monkeypatch.setattr(Job, "shellcmd", property(lambda job: formatted.append(job) or f"command {len(formatted)}"))
-    once.format_commands_once()
-    first, second = Counting(), Counting()
-    said = [job.shellcmd for job in (first, first, first, second, first)]
-    assert formatted == [first, second, first]
-    assert said == ["command 1"] * 3 + ["command 2", "command 3"]
+    rules = {name: type(name, (), {"name": name}) for name in ("train", "score")}
+
+    class Planned(Job):
+        def __init__(self, rule: str, number: int) -> None:
+            """Not what Snakemake needs."""
+            self.rule, self.output, self.dag = rules[rule], [], SimpleNamespace(reason=lambda job: "new")
+            self.wildcards_dict = {"number": str(number)}
+
+    written, counted = [], []
+    monkeypatch.setattr(Job, "log_info", lambda job, indent, printshellcmd: written.append(job.wildcards_dict))
+    monkeypatch.setattr(once.logger, "info", lambda text, extra: counted.append((extra["rule_name"], extra["reason"])))
+    once.describe_one_job_of_a_rule()
+    for name, number in (("train", 0), ("train", 1), ("score", 2), ("train", 3)):
+        Planned(name, number).log_info()
+    assert written == [{"number": "0"}, {"number": "2"}]
+    assert counted == [("train", "new")] * 2
 
 
 @pytest.mark.workflow

@@ -18,6 +18,8 @@ _UNUSED = (
     *("itk", "IPython", "sklearn", "sklearn.metrics", "ignite", "pandas", "matplotlib", "matplotlib.pyplot"),
     *("torchvision", "jsonschema", "skimage", "scipy.signal"),
 )
+# Distances are float32, and of voxels: a tolerance of one voxel must hold its neighbours.
+_ROUNDING = 1e-4
 
 
 class Outcome(StrEnum):
@@ -61,7 +63,8 @@ class Ruler:
     """How surfaces are measured at one client.
 
     Attributes:
-        tolerance_mm: distance within which a surface counts as found (NSD), in mm; at least 0.
+        tolerance_mm: distance within which a surface counts as found (NSD), in mm; at least 0. A hair (1e-4 of it) more
+            counts as within: distances have the rounding of float32.
         planar: whether the last axis counts flat images with nothing between them (projections): distances are then
             those in each image, and the figures of a case their mean over the images that hold anything.
     """
@@ -74,8 +77,9 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     """Compare one class of one case.
 
     Dice is of voxels; HD95 the larger of the two directed 95th percentiles between surface voxels (Huttenlocher et
-    al., TPAMI 1993); NSD the share of surface voxels within a tolerance of the other surface (Nikolov et al., JMIR
-    2021). Both are MONAI's (``compute_hausdorff_distance``, ``compute_surface_dice``), with the image's spacing.
+    al., TPAMI 1993); NSD the share of both surfaces' area (in a plane: length) within a tolerance of the other surface
+    (Nikolov et al., JMIR 2021). Both are MONAI's (``compute_hausdorff_distance``, ``compute_surface_dice``), with the
+    image's spacing. MONAI counts surface voxels, whatever their area, unless asked for `use_subvoxels`, as here.
 
     Empty masks: a miss and a false alarm have the worst of every figure: Dice and NSD 0, volume error -2 and 2, and
     the worst HD95 that the image allows, its diagonal. A class that neither mask holds has no figure at all.
@@ -134,5 +138,6 @@ def _surfaces(
     steps = [step for axis, step in enumerate(spacing) if axis not in axes]
     common = {"include_background": True, "spacing": steps}
     hd95 = compute_hausdorff_distance(*masks, percentile=95, **common)
-    nsd = compute_surface_dice(*masks, class_thresholds=[tolerance_mm], **common)
+    within = tolerance_mm * (1 + _ROUNDING)
+    nsd = compute_surface_dice(*masks, class_thresholds=[within], use_subvoxels=True, **common)
     return float(hd95), float(nsd)

@@ -23,9 +23,10 @@ rule score:
         # The story of a cell, one of its results, is made of records.
         code=code_digest("score", "fedfactory.provenance.record", "fedfactory.provenance.story"),
         parameters=parameters_from(specification.score),
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
-        " --parameters {params.parameters:q} --out {output.scores} --panel {output.panel} --story {output.story}"
+        " --parameters {params.parameters:q} --labels {params.labels:q} --out {output.scores} --panel {output.panel} --story {output.story}"
         " --code {params.code} --log {log}"
 
 

@@ -20,9 +20,10 @@ def main(arguments: argparse.Namespace) -> None:
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     worse, about_tests = significance(study)
     native = study.native([read_story(file) for file in arguments.stories])
-    grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests, native)
+    counts = {method: study.label_counts(method) for method in study.methods}
+    grid = arrange(table, study.columns, study.rows, spec["caption"], counts, worse, about_tests, native)
     with new_file(arguments.out) as path:
-        write_long(table, study.columns, study.rows, path)
+        write_long(table, study.columns, study.rows, study.labels, path)
     for ending, render in RENDERERS.items():
         with new_file(getattr(arguments, ending.removeprefix("."))) as path:
             path.write_text(render(grid), encoding="utf-8")

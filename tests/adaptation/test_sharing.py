@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
@@ -323,20 +324,20 @@ def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
     index = unlabelled / "index.csv"
     index.write_text(index.read_text().replace("validation,1", "validation,0"))
     with pytest.raises(FedFactoryError, match="has no labelled volume for validation; raise 'split.validation'"):
-        replace(site, view=ClientView(unlabelled))
-    without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
+        replace(site, view=ClientView(unlabelled, site.view.labels))
+    without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0), site.view.labels)
     with pytest.raises(FedFactoryError, match="holds no M_t"):
         replace(site, view=without).data(FieldOfView(0.0))
-    empty = ClientView(write_discs(tmp_path / "b", 0))
+    empty = ClientView(write_discs(tmp_path / "b", 0), site.view.labels)
     labels = np.load(tmp_path / "b" / "labels.npy")
     labels[[row.in_mt for row in empty.rows]] = 0
     np.save(tmp_path / "b" / "labels.npy", labels)
     with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
         replace(site, view=empty).data(FieldOfView(0.0))
-    fine = ClientView(write_discs(tmp_path / "c", 0))
-    with pytest.raises(FedFactoryError, match="M_t has 2 slices, 'labelled_slices' asks for 5"):
-        replace(site, view=fine, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
+    five = ClientView(write_discs(tmp_path / "c", 0), Labels(few_shot=5, validation=True))
+    with pytest.raises(FedFactoryError, match="M_t has 2 slices, the method declares 5"):
+        replace(site, view=five, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
     store = tmp_path / "c" / "store.json"
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):
-        replace(site, view=ClientView(tmp_path / "c"))
+        replace(site, view=ClientView(tmp_path / "c", site.view.labels))

@@ -219,7 +219,7 @@ def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     for i in range(len(images)):
         np.testing.assert_array_equal(segment.probabilities(images[i : i + 1])[0], together[i])
     np.testing.assert_array_equal(segment.probabilities(images[::-1])[::-1], together)
-    labelled, ways = target_view.labelled_volumes("train"), {"S_t": (TARGET,), "both": (SOURCE, TARGET)}
+    labelled, ways = target_view.labelled_volumes("validation"), {"S_t": (TARGET,), "both": (SOURCE, TARGET)}
     dice = segment.validation_dice(labelled, ways, 1)
     for way, labels in ways.items():
         masks = [mean_of(segment.by_branch(volume.images), labels).argmax(1) for volume in labelled]

@@ -9,6 +9,7 @@ import pytest
 from fedfactory.data.adapters import find_cases
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
 from fedfactory.data.splits import SplitFractions
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
@@ -16,6 +17,7 @@ from fedfactory.methods.contract import predict_cases
 from fedfactory.orchestration.progress import Progress
 from tests.conftest import ball_volume, real_head, write_nifti
 
+ALL = Labels(few_shot=None, validation=True, training=True)
 TASK = ClientTask(
     setup="own",
     client="here",
@@ -37,7 +39,7 @@ FOLDERS = {"images": "imagesTr", "labels": "labelsTr"}
 def prepare(root: Path, out: Path, task: ClientTask = TASK, options=FOLDERS) -> ClientView:
     cases = find_cases("generic", root, options, task.where)
     prepare_client(task, cases, out / "data", out / "truth", out / "preview.npz")
-    return ClientView(out / "data")
+    return ClientView(out / "data", ALL)
 
 
 def test_store_holds_what_its_docstring_says(make_site, tmp_path):

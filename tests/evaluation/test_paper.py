@@ -18,12 +18,12 @@ METHODS = list(dict.fromkeys(method for _, _, method in PAPER))
 def study_of(means) -> Study:
     """A study whose subjects scatter by two points around the means."""
     columns = [Column(setup, target, setup.upper(), target, True) for setup, target in TARGETS]
-    rows = [Row(method, method, False, False) for method in METHODS]
+    rows = [Row(method, method, False) for method in METHODS]
     cells = {
         key: [{name: Subject({"dice": mean + shift}, {}) for name, shift in (("a", -2.0), ("b", 0.0), ("c", 2.0))}]
         for key, mean in means.items()
     }
-    return Study(columns, rows, cells)
+    return Study(columns, rows, cells, {})
 
 
 def test_section_4_3_holds_for_the_papers_own_table():

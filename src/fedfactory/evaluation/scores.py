@@ -12,11 +12,11 @@ from fedfactory.data.geometry import Orientation
 from fedfactory.evaluation.case_masks import load_oriented, load_pair
 from fedfactory.evaluation.metrics import Agreement, Ruler, compare
 from fedfactory.evaluation.released_slices import Panel, grey_values, write_panels
-from fedfactory.evaluation.subjects import METRICS
+from fedfactory.evaluation.subjects import LABELS, METRICS
 from fedfactory.storage.files import new_file
 
 COLUMNS = (
-    *("setup", "target", "method", "seed", "subject", "case", "class", "outcome"),
+    *("setup", "target", "method", "seed", *LABELS, "subject", "case", "class", "outcome"),
     *METRICS,
     *("truth_ml", "predicted_ml"),
 )
@@ -34,7 +34,7 @@ def score_cell(
     """Score one cell of the table.
 
     Args:
-        cell: setup, target, method and seed, copied into each row.
+        cell: setup, target, method, seed and the numbers of labelled slices, copied into each row.
         classes: class names; label value v is ``classes[v - 1]``.
         subjects: test case -> subject.
         truth: folder with ``<case>_truth.nii.gz``.

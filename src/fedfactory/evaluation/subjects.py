@@ -12,6 +12,8 @@ from fedfactory.errors import FedFactoryError
 
 METRICS = {"dice": "Dice (%)", "nsd": "NSD (%)", "hd95_mm": "HD95 (mm)", "volume_error": "volume error (%)"}
 """Figures of merit, columns of a score file, and what tables call them; of the volume error its size counts."""
+LABELS = ("labels_train", "labels_choose")
+"""Columns of a score file: labelled slices of the target that train the method, and that choose something."""
 _PERCENT = ("dice", "nsd", "volume_error")
 
 
@@ -56,6 +58,21 @@ def read_subjects(path: Path) -> dict[str, Subject]:
         outcomes = Counter(row["outcome"] for rows in by_case.values() for row in rows)
         subjects[subject] = Subject(figures, {name: outcomes[name] for name in ("found", "miss", "false_alarm")})
     return subjects
+
+
+def read_labels(path: Path) -> tuple[int, int]:
+    """Labelled slices of the target that train a cell's method, and those that choose something.
+
+    Raises:
+        FedFactoryError: a file without these columns.
+    """
+    with path.open(newline="") as file:
+        row = next(csv.DictReader(file), {})
+    missing = [name for name in LABELS if name not in row]
+    if missing:
+        raise FedFactoryError(f"{path}: has no column '{missing[0]}'; score the cell again: snakemake -f {path}")
+    train, choose = (int(row[name]) for name in LABELS)
+    return train, choose
 
 
 def over_seeds(seeds: Sequence[Mapping[str, Subject]], metric: str) -> dict[str, float]:

@@ -75,7 +75,7 @@ def page_data(
         ],
         "methods": [
             {
-                **{"name": row.method, "label": row.label, "uses_mt": row.uses_mt, "note": row.note},
+                **{"name": row.method, "label": row.label, "labels": study.label_counts(row.method), "note": row.note},
                 "marks": marks[row.method],
             }
             for row in study.rows

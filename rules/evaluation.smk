@@ -26,8 +26,8 @@ rule score:
         labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
-        " --parameters {params.parameters:q} --labels {params.labels:q} --out {output.scores} --panel {output.panel} --story {output.story}"
-        " --code {params.code} --log {log}"
+        " --parameters {params.parameters:q} --labels {params.labels:q} --out {output.scores} --panel {output.panel}"
+        " --story {output.story} --code {params.code} --log {log}"
 
 
 rule table1:

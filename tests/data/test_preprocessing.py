@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fedfactory.data.adapters import find_cases
+from fedfactory.data.labels import Labels
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
 from fedfactory.data.splits import SplitFractions
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice

@@ -42,8 +42,6 @@ class Cells:
                 name: {setup: self._read(name, setup) for setup in config.setups} for name in self.entries
             }
             self._check()
-            for name in self.entries:
-                self.labels(name)
         except FedFactoryError as error:
             raise FedFactoryError(f"{config.file}: {error}") from None
 
@@ -106,16 +104,9 @@ class Cells:
             raise FedFactoryError(f"key '{key_of(method)}.{name}': must be the same in all setups")
         return first
 
-    def labels(self, method: str) -> Labels:
-        """Which labelled slices of the target a row sees.
-
-        Raises:
-            FedFactoryError: others in one setup than in another, which no column of the table could say.
-        """
-        first, *others = (self.declared.labels(parameters) for parameters in self.parameters[method].values())
-        if any(other != first for other in others):
-            raise FedFactoryError(f"key '{key_of(method)}': a row must use the same labels of targets in all setups")
-        return first
+    def labels(self, method: str) -> dict[str, Labels]:
+        """Which labelled slices of a target a row sees, by setup."""
+        return {setup: self.declared.labels(parameters) for setup, parameters in self.parameters[method].items()}
 
     def _check(self) -> None:
         """Check what the parameters of rows demand of each other and of the run."""
@@ -141,7 +132,7 @@ class Methods:
 
     Attributes:
         cells: of every method that the run uses, by the method's name.
-        labels: of every row, by its name: which labelled slices of the target it sees.
+        labels: of every row, by its name and setup: which labelled slices of a target it sees.
 
     Raises:
         FedFactoryError: bad parameters of one of them, or a ``gap_method`` that uses M_t.
@@ -152,7 +143,7 @@ class Methods:
         used = dict.fromkeys(sorted(entry.rules for entry in config.methods.values()))
         self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
         self.labels = {name: self.cells[entry.rules].labels(name) for name, entry in config.methods.items()}
-        without = [name for name, labels in self.labels.items() if not labels.of_m_t]
+        without = [name for name, own in self.labels.items() if not any(labels.of_m_t for labels in own.values())]
         if config.gap_method not in without:
             raise FedFactoryError(
                 f"{config.file}: key 'gap_method': '{config.gap_method}' is no method of this run without M_t; known "
@@ -178,7 +169,7 @@ class Methods:
 
     def labels_json(self, wildcards: Any) -> str:
         """Which labelled slices of the target a job of a row sees, for its command line."""
-        return self.labels[wildcards.method].to_json()
+        return self.labels[wildcards.method][wildcards.setup].to_json()
 
     def declared(self, wildcards: Any) -> Declaration:
         """The declaration of a row's method."""

@@ -130,7 +130,7 @@ def check_method(check: Check) -> list[str]:
     found = violations(jobs, check.config.run, [check.method] if method.centralised else [], sources)
     first = check.predict()
     found += _geometry(check)
-    _hide(check, Methods(check.config, check.project).labels[check.method])
+    _hide(check, Methods(check.config, check.project).labels[check.method][check.setup])
     _forget(check)
     second = check.predict()
     different = [name for name in first if second.get(name) != first[name]]

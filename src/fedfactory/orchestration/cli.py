@@ -89,7 +89,15 @@ def _methods(project: Path, arguments: argparse.Namespace) -> int:
     rows: list[tuple[str, ...]] = [("name", "label", "rules", "labels", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.centralised, m.extension))
-        rows.append((m.name, m.label, m.rules, labels[m.name].in_words(), *flags))
+        rows.append(
+            (
+                m.name,
+                m.label,
+                m.rules,
+                "; ".join(dict.fromkeys(own.in_words() for own in labels[m.name].values())),
+                *flags,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

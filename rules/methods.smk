@@ -69,6 +69,7 @@ rule predict:
     shell:
         "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
         " --data {input.data} --labels {params.labels:q} --parameters {params.parameters:q}"
-        " --orientation {params.orientation} --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --orientation {params.orientation} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --write-also {params.write_also:q} --also {output.also} --out {output.predictions}"
         " --code {params.code} --log {log}"

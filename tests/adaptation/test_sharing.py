@@ -15,7 +15,7 @@ from fedfactory.methods.ours import trials
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
 from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
-from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters
+from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.methods.ours.target_data import TargetClient
@@ -226,13 +226,19 @@ def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
     assert [volume.name for volume in data.validation] == ["c3"]
     batch = replace(TARGET_PARAMETERS.batch, pairs=0)
     p = replace(TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=batch)
-    data = replace(site, p=p).data(frame)
+    data = declaring(site, p).data(frame)
     assert (len(data.labelled), data.pairs, data.validation) == (2, None, ())
+
+
+def declaring(site: TargetClient, p: TargetParameters) -> TargetClient:
+    """The site with a view that lets out what the parameters declare, as the job gets it."""
+    labels = Labels(few_shot=p.labelled_slices, validation=p.validation == "full")
+    return replace(site, p=p, view=replace(site.view, labels=labels))
 
 
 def test_fields_of_view_that_are_tried(site):
     def zooms(**changes):
-        return [frame.zoom for frame in replace(site, p=replace(TARGET_PARAMETERS, **changes)).frames()]
+        return [frame.zoom for frame in declaring(site, replace(TARGET_PARAMETERS, **changes)).frames()]
 
     assert zooms(field_of_view="as_is") == [0]
     assert zooms(field_of_view="factory") == zooms(field_of_view="validated", validation="none")

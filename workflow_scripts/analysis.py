@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fedfactory.evaluation import paper
 from fedfactory.evaluation.analysis import (
+    best,
+    best_rows,
     comparison_rows,
     comparisons,
     federation_rows,
@@ -29,6 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
     tests, ranks = comparisons(study), rankings(study)
     tables = {
         "metrics": list(metric_rows(study)),
+        "best": best_rows(study),
         "comparisons": comparison_rows(tests),
         "ranks": rank_rows(ranks),
         "sites": list(site_rows(study)),
@@ -36,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     published = paper.read_paper(arguments.paper)
     compared = paper.beside(study, published, spec["phantom"])
-    sentences = conclude(study, tests, ranks, spec["phantom"])
+    sentences = conclude(study, tests, ranks, best(study), spec["phantom"])
     with new_folder(arguments.out) as folder:
         for name, rows in tables.items():
             write_rows(folder / f"{name}.csv", rows)

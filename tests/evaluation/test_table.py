@@ -11,7 +11,7 @@ from fedfactory.evaluation.figures import draw_grid, save
 from fedfactory.evaluation.released_slices import Panel
 from fedfactory.evaluation.render import RENDERERS, arrange, to_html, to_latex, to_markdown
 from fedfactory.evaluation.subjects import Subject
-from fedfactory.evaluation.table import Cell, Column, Row, best_cells, summarise, write_long
+from fedfactory.evaluation.table import Cell, Column, Row, summarise, write_long
 
 COLUMNS = [
     Column("ms", "siemens", "MS", "Siemens", True),
@@ -19,6 +19,7 @@ COLUMNS = [
     Column("mm", "pet", "MM", "PET", True),
 ]
 ROWS = [Row("nnunet", "nnU-Net", False), Row("tl", "+TL", False), Row("dg", "Fed_DG", True)]
+BEST = {(column.setup, column.target, "dg") for column in COLUMNS}
 LABELS = {"nnunet": "", "tl": "3 + 24–36", "dg": ""}
 TABLE = {
     (column.setup, column.target, row.method): Cell(10.0 * i + j, 1.25, 5, 1, math.nan)
@@ -45,12 +46,6 @@ def test_seeds_are_averaged_within_subjects():
     assert cell.seed_std == pytest.approx(np.std([65, 55], ddof=1))
 
 
-def test_best_of_a_column_is_what_a_reader_sees():
-    table = dict(TABLE)
-    table["ms", "siemens", "tl"] = Cell(20.04, 1, 5, 1, math.nan)
-    assert best_cells(table, COLUMNS[:1], ROWS) == {("ms", "siemens", "tl"), ("ms", "siemens", "dg")}
-
-
 def test_long_form(tmp_path):
     labels = {key: (3, 24) for key in TABLE}
     write_long(TABLE, COLUMNS, ROWS, labels, tmp_path / "t.csv")
@@ -74,7 +69,7 @@ def test_long_form(tmp_path):
 
 
 def grid():
-    return arrange(TABLE, COLUMNS, ROWS, "A <caption> & more.", LABELS)
+    return arrange(TABLE, COLUMNS, ROWS, "A <caption> & more.", LABELS, BEST)
 
 
 def test_markdown():
@@ -141,13 +136,6 @@ def test_notes_of_methods_stand_below_behind_marks():
     assert r"B$^\dagger$\P{}" in to_latex(grid)
 
 
-def test_cells_that_are_significantly_worse_are_marked():
-    grid = arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, {("ms", "siemens", "nnunet")}, "▼ about tests")
-    assert "0.0±1.2▼" in to_markdown(grid) and "▼ about tests" in to_markdown(grid)
-    assert r"$0.0\pm 1.2^{\blacktriangledown}$" in to_latex(grid)
-    assert to_html(grid).count("▼") == 2
-
-
 def test_cells_of_one_processor_are_marked():
     key = ("ms", "siemens", "nnunet")
     grid = arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, native={key})
@@ -155,8 +143,7 @@ def test_cells_of_one_processor_are_marked():
     assert grid.notes[-1].startswith("° Computed by the kernels of one processor")
     assert to_markdown(grid).count("°") == 2
     assert "°" not in to_markdown(arrange(TABLE, COLUMNS, ROWS, "caption", LABELS))
-    both = to_latex(arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, {key}, "about", {key}))
-    assert r"$0.0\pm 1.2^{\blacktriangledown\circ}$" in both
+    assert r"$0.0\pm 1.2^{\circ}$" in to_latex(arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, native={key}))
 
 
 @pytest.mark.skipif(
@@ -171,7 +158,7 @@ def test_latex_compiles(tmp_path):
     table = TABLE | {(c.setup, c.target, m): Cell(50.0, 1.0, 5, 1, math.nan) for c in COLUMNS for m in ("own", "fed")}
     caption = "Dice in percent, mean ± deviation; run 'demo', M_t."
     labels = {row.method: "3 + 24–36" for row in rows}
-    grid = arrange(table, COLUMNS, rows, caption, labels, {("mm", "pet", "own")}, "▼ mark")
+    grid = arrange(table, COLUMNS, rows, caption, labels, {("mm", "pet", "own")}, {("mm", "pet", "fed")})
     (tmp_path / "table.tex").write_text(to_latex(grid))
     (tmp_path / "page.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from fedfactory.evaluation.table import WORSE, Column, Row, Table, best_cells
+from fedfactory.evaluation.table import Column, Row, Table
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
@@ -27,7 +27,7 @@ class Grid:
     Attributes:
         groups: (setup heading, number of columns) from left to right.
         headings: one per target.
-        lines: (method label, column G, cells); a cell is (text, whether it is the best of its column).
+        lines: (method label, column G, cells); a cell is (text, whether it may be the best of its column).
         notes: lines below the table.
     """
 
@@ -43,8 +43,7 @@ def arrange(
     rows: Sequence[Row],
     caption: str,
     labels: Mapping[str, str],
-    worse: Collection[tuple[str, str, str]] = (),
-    about_tests: str = "",
+    best: Collection[tuple[str, str, str]] = (),
     native: Collection[tuple[str, str, str]] = (),
 ) -> Grid:
     """Arrange cells as in the paper: methods down, targets across, grouped by setup.
@@ -55,22 +54,16 @@ def arrange(
         rows: methods.
         caption: first of the notes.
         labels: what column G says of each method.
-        worse: cells that are significantly worse than the best of their column; they get a mark.
-        about_tests: a note on the mark, or on why there is none.
+        best: cells that may be the best of their column; they are bold.
         native: cells whose bytes depend on the processor or the GPU; they get a mark.
     """
-    best = best_cells(table, columns, rows)
     # Rows that have the same to say share a mark; after the last one they begin to double.
     own = list(dict.fromkeys(row.note for row in rows if row.note))
     marks_of = {note: _MARKS[n % len(_MARKS)] * (n // len(_MARKS) + 1) for n, note in enumerate(own)}
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
-        # A cell that prints the best value is not marked as worse, whatever its further digits say.
-        cells = [
-            (table[key].text + WORSE * (key in worse and key not in best) + NATIVE * (key in native), key in best)
-            for key in keys
-        ]
+        cells = [(table[key].text + NATIVE * (key in native), key in best) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append((row.label + marks, labels[row.method], cells))
     notes = [caption]
@@ -82,7 +75,6 @@ def arrange(
         notes.append(DOUBLE_DAGGER_NOTE)
     notes += [f"{mark} {note}" for note, mark in marks_of.items()]
     notes += [NATIVE_NOTE] if native else []
-    notes += [about_tests] if about_tests else []
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
         headings=[column.label + ("" if column.federated else "*") for column in columns],
@@ -179,10 +171,9 @@ def _html_cell(text: str, best: bool) -> str:
 
 
 def _tex_marks(text: str) -> str:
-    """The marks behind a number as one superscript."""
-    number = text.rstrip(WORSE + NATIVE)
-    marks = text[len(number) :].replace(WORSE, r"\blacktriangledown").replace(NATIVE, r"\circ")
-    return f"{number}^{{{marks}}}" if marks else number
+    """The mark behind a number as a superscript."""
+    number = text.removesuffix(NATIVE)
+    return number if number == text else rf"{number}^{{\circ}}"
 
 
 def _tex(text: str) -> str:
@@ -194,7 +185,6 @@ def _tex(text: str) -> str:
         ("§", r"\S{}"),
         ("¶", r"\P{}"),
         ("±", r"$\pm$"),
-        (WORSE, r"$\blacktriangledown$"),
         (NATIVE, r"$^\circ$"),
     )
     for plain, code in marks:

@@ -3,14 +3,11 @@
 import csv
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedfactory.evaluation.subjects import LABELS, Subject, over_seeds, seed_mean
-
-WORSE = "▼"
-"""Mark of a cell that is significantly worse than the best of its column."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +88,6 @@ def summarise(seeds: Sequence[Mapping[str, Subject]]) -> Cell:
         seeds=len(seeds),
         seed_std=statistics.stdev(seed_means) if len(seeds) > 1 else math.nan,
     )
-
-
-def best_cells(table: Table, columns: Iterable[Column], rows: Sequence[Row]) -> set[tuple[str, str, str]]:
-    """The best method or, if they print the same value, methods of each column; none where there is no choice."""
-    if len(rows) < 2:
-        return set()
-    best: set[tuple[str, str, str]] = set()
-    for column in columns:
-        keys = [(column.setup, column.target, row.method) for row in rows]
-        top = max(round(table[key].mean, 1) for key in keys)
-        best |= {key for key in keys if round(table[key].mean, 1) == top}
-    return best
 
 
 def write_long(

@@ -98,6 +98,11 @@ class Study:
         """A cell's subjects in the order of their names, each the mean over seeds."""
         return list(over_seeds(self.cells[column.setup, column.target, method], metric).values())
 
+    def by_seed(self, column: Column, method: str, metric: str = "dice") -> list[list[float]]:
+        """A cell's subjects in the order of their names, for each seed."""
+        seeds = self.cells[column.setup, column.target, method]
+        return [[seed[name].figures[metric] for name in sorted(seed)] for seed in seeds]
+
     def mean(self, column: Column, method: str, metric: str = "dice") -> float:
         """A cell's mean over subjects."""
         return mean(self.values(column, method, metric))

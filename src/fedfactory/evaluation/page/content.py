@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ def page_data(
     analysis: Path,
     stories: Mapping[Key, Mapping[str, Any]],
     paper: Mapping[Key, tuple[float, float]],
-    worse: Collection[Key],
     spec: Mapping[str, Any],
     folders: Mapping[Key, Path],
     root: Path,
@@ -35,12 +34,18 @@ def page_data(
         analysis: folder made by the rule ``analysis``.
         stories: ``cell.json`` of each cell's first seed.
         paper: the paper's table.
-        worse: cells that are significantly worse than the best of their column.
         spec: of the table, with ``slices`` and ``classes`` (setup -> class names).
         folders: each cell's folder.
         root: folder of the page, from which links go out.
     """
     metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
+    best = {
+        (row["setup"], row["target"], row["method"]): {
+            "p_best": float(row["p_best"]),
+            "may_be_best": row["may_be_best"] == "1",
+        }
+        for row in _rows(analysis / "best.csv")
+    }
     tests = _tests(study, _rows(analysis / "comparisons.csv"))
     marks = {row.method: line[0].removeprefix(row.label) for row, line in zip(study.rows, grid.lines, strict=True)}
     cells = {}
@@ -50,7 +55,7 @@ def page_data(
             cells["/".join(key)] = {
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
-                **{"paper": paper.get(key), "tests": tests.get(key, []), "worse": key in worse},
+                **{"paper": paper.get(key), "tests": tests.get(key, []), **best[key]},
                 **_story(stories[key], folders[key], root),
             }
     return {
@@ -62,7 +67,8 @@ def page_data(
                 "higher": name not in _LOWER,
                 "caption": f"{label}, mean over test subjects, {'higher' if name not in _LOWER else 'lower'} is better;"
                 " below it the 95 % bootstrap interval over subjects, which is too narrow for few of them and does not"
-                " cover other training seeds. Bold: best of its column.",
+                " cover other training seeds. Bold: "
+                + ("may be the best of its column (95 %)." if name == "dice" else "best of its column."),
             }
             for name, label in METRICS.items()
         },

@@ -34,20 +34,23 @@ function fillTable() {
     best[target.key] = Math.max(...values.filter((v) => v !== null).map((v) => sign * Number(v.toFixed(1))));
   }
   for (const button of document.querySelectorAll("#table1 td button")) {
-    const cell = data.cells[button.dataset.cell].metrics[metric];
+    const whole = data.cells[button.dataset.cell];
+    const cell = whole.metrics[metric];
     const interval = cell.low === null ? "" : `${format(metric, cell.low)} to ${format(metric, cell.high)}`;
     button.replaceChildren(format(metric, cell.mean));
-    if (metric === "dice" && data.cells[button.dataset.cell].worse) button.append("▼");
     const small = document.createElement("span");
     small.className = "interval";
     small.textContent = interval;
     button.append(small);
-    const isBest = cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
+    const isBest =
+      metric === "dice"
+        ? whole.may_be_best
+        : cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
     button.parentElement.classList.toggle("best", isBest);
     button.setAttribute(
       "aria-label",
       `${button.dataset.title}: ${data.metrics[metric].label} ${format(metric, cell.mean)}` +
-        (interval ? `, interval ${interval}` : "") + (isBest ? ", best of its column" : "") + ". Open the cell."
+        (interval ? `, interval ${interval}` : "") + (isBest ? (metric === "dice" ? ", may be the best of its column" : ", best of its column") : "") + ". Open the cell."
     );
   }
 }
@@ -96,6 +99,7 @@ function showCell(key) {
     const interval = m.low === null ? "" : ` (95 % interval ${format(name, m.low)} to ${format(name, m.high)})`;
     figures.append(element("dt", about.label), element("dd", format(name, m.mean) + interval));
   }
+  figures.append(element("dt", "best of its column"), element("dd", `with probability ${cell.p_best.toFixed(2)}`));
   figures.append(
     element("dt", "classes missed"), element("dd", `${cell.missed} of ${cell.present}; claimed where they are not: ${cell.false_alarms}`)
   );

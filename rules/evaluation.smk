@@ -77,12 +77,14 @@ rule analysis:
         runtime=60,
     params:
         code=code_digest("analysis"),
-        read=content_digest(PAPER),
+        read=content_digest(PAPER, PAPER_SUBJECTS),
         paper=PAPER,
+        subjects=PAPER_SUBJECTS,
         parameters=json.dumps(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
-        " --paper $SCRIPTS/../{params.paper} --out {output} --code {params.code} --log {log}"
+        " --paper $SCRIPTS/../{params.paper}"
+        " --paper-subjects $SCRIPTS/../{params.subjects} --out {output} --code {params.code} --log {log}"
 
 
 use rule table1 as gap with:

@@ -51,7 +51,9 @@ def main(arguments: argparse.Namespace) -> None:
         # A table of other setups or methods has nothing beside it.
         if compared:
             write_rows(folder / "beside_paper.csv", compared)
-            text = paper.to_page(study, published, compared, spec["phantom"])
+            of_paper = paper.best_of_paper(published, paper.read_test_subjects(arguments.paper_subjects))
+            write_rows(folder / "best_of_paper.csv", of_paper)
+            text = paper.to_page(study, published, of_paper, compared, spec["phantom"])
             (folder / "beside_paper.md").write_text(text, encoding="utf-8")
 
 
@@ -60,5 +62,6 @@ if __name__ == "__main__":
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
     parser.add_argument("--parameters", required=True, help="seeds, columns, rows and caption as JSON")
     parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
+    parser.add_argument("--paper-subjects", type=Path, required=True, help="numbers of its test cases")
     parser.add_argument("--out", type=Path, required=True, help="folder of the analysis")
     run_script(parser, main)

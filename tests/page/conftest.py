@@ -18,6 +18,7 @@ from tests.conftest import ROOT, ball_volume, write_nifti
 
 SUBJECTS = 5
 PAPER = f"--paper={ROOT / 'config/table1_paper.csv'}"
+PAPER_SUBJECTS = f"--paper-subjects={ROOT / 'config/table1_paper_subjects.csv'}"
 
 
 def write_scores(file: Path, level: float, seed: int) -> None:
@@ -88,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     charts = inputs.chart_files(config).items()
     pictures = [part for name, file in charts for part in (f"--{name.replace('_', '-')}", file)]
     analysis = f"{run}/table1_analysis"
-    script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER)
+    script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER, PAPER_SUBJECTS)
     script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
     shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
     script(folder, "page", specification.page(config), *scores, *stories, *shown, PAPER)

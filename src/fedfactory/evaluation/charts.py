@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
+from fedfactory.evaluation.statistics import Comparison, Ranking
 from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
 

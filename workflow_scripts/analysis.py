@@ -8,6 +8,7 @@ from fedfactory.evaluation import paper
 from fedfactory.evaluation.analysis import (
     best,
     best_rows,
+    class_rows,
     comparison_rows,
     comparisons,
     federation_rows,
@@ -31,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
     tests, ranks = comparisons(study), rankings(study)
     tables = {
         "metrics": list(metric_rows(study)),
+        "classes": list(class_rows(study)),
         "best": best_rows(study),
         "comparisons": comparison_rows(tests),
         "ranks": rank_rows(ranks),

@@ -18,7 +18,16 @@ def main(arguments: argparse.Namespace) -> None:
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
     ruler = Ruler(p["tolerance"], p["planar"])
     counts = dict(zip(LABELS, Labels.from_json(arguments.labels).count(view.rows), strict=True))
-    score_cell(p["cell"] | counts, view.classes, subjects, arguments.truth, arguments.predictions, ruler, arguments.out)
+    score_cell(
+        p["cell"] | counts,
+        view.classes,
+        subjects,
+        arguments.truth,
+        arguments.predictions,
+        ruler,
+        p["orientation"],
+        arguments.out,
+    )
     # The first test case by name: chosen by nobody's eye.
     write_panel(min(subjects), arguments.truth, arguments.predictions, p["orientation"], arguments.panel)
 

@@ -30,7 +30,7 @@ def write_scores(file: Path, level: float, seed: int) -> None:
         for subject in range(SUBJECTS):
             dice = float(np.clip(level + rng.normal(0, 0.05), 0, 1))
             outcome = "found" if dice else "miss"
-            figures = [f"{value:.6f}" for value in (dice, dice, 50 * (1 - dice), dice - 1, 10, 10 * dice)]
+            figures = [f"{value:.6f}" for value in (dice, dice, 50 * (1 - dice), dice - 1, 10, 10 * dice, dice, 1, 8)]
             writer.writerow(["s", "t", "m", 0, 3, 24, f"subject<{subject}>", f"case{subject}", "c", outcome, *figures])
 
 

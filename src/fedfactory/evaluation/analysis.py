@@ -14,7 +14,7 @@ from fedfactory.evaluation.statistics import (
     confidence_interval,
     rank,
 )
-from fedfactory.evaluation.subjects import METRICS, mean
+from fedfactory.evaluation.subjects import METRICS, REACH, mean
 from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.training.seeds import derive_seed
@@ -44,6 +44,23 @@ def metric_rows(study: Study) -> Iterator[dict[str, Any]]:
                     f"{metric}_high": high,
                 }
             yield found
+
+
+def class_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """One row for each cell and class: means over subjects, each the mean over seeds and cases; nan where unknown."""
+    for row in study.rows:
+        for column in study.columns:
+            seeds = study.cells[column.setup, column.target, row.method]
+            for name in next(iter(seeds[0].values())).classes:
+                yield {
+                    **{"setup": column.setup, "target": column.target, "method": row.method, "class": name},
+                    **{
+                        figure: mean(
+                            [mean([seed[subject].classes[name][figure] for seed in seeds]) for subject in seeds[0]]
+                        )
+                        for figure in (*METRICS, *REACH)
+                    },
+                }
 
 
 def comparisons(study: Study) -> dict[str, list[Comparison]]:

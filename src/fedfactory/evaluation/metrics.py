@@ -116,6 +116,43 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     return Agreement(outcome, dice(prediction, truth), hd95, nsd, volume_error, truth_ml, predicted_ml)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """A prediction and the slices between the first and the last that hold the class in truth; nan without truth.
+
+    Attributes:
+        dice_inside: Dice coefficient within these slices, in [0, 1].
+        slices_beyond: number of slices before or after them that hold the class in the prediction.
+        mm_beyond: how far the furthest of them lies from them, in mm; 0 for none.
+    """
+
+    dice_inside: float
+    slices_beyond: float
+    mm_beyond: float
+
+
+def reach(prediction: np.ndarray, truth: np.ndarray, step_mm: float) -> Reach:
+    """How a prediction does where the class is, and how far it goes on where it is not.
+
+    Args:
+        prediction: boolean, (X, Y, slices).
+        truth: boolean, same shape.
+        step_mm: distance of two slices in mm.
+    """
+    held = np.flatnonzero(truth.any(axis=(0, 1)))
+    if not len(held):
+        return Reach(math.nan, math.nan, math.nan)
+    first, last = held[0], held[-1]
+    claimed = np.flatnonzero(prediction.any(axis=(0, 1)))
+    beyond = np.maximum(first - claimed, claimed - last)
+    inside = slice(first, last + 1)
+    return Reach(
+        dice(prediction[..., inside], truth[..., inside]),
+        float((beyond > 0).sum()),
+        step_mm * float(max(0, beyond.max(initial=0))),
+    )
+
+
 def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
     """Length of an image's diagonal in mm: no two of its points are further apart."""
     return math.hypot(*(n * step for n, step in zip(shape, spacing, strict=True)))

@@ -5,7 +5,8 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
@@ -14,7 +15,13 @@ METRICS = {"dice": "Dice (%)", "nsd": "NSD (%)", "hd95_mm": "HD95 (mm)", "volume
 """Figures of merit, columns of a score file, and what tables call them; of the volume error its size counts."""
 LABELS = ("labels_train", "labels_choose")
 """Columns of a score file: labelled slices of the target that train the method, and that choose something."""
-_PERCENT = ("dice", "nsd", "volume_error")
+REACH = {
+    "dice_inside": "Dice between first and last slice (%)",
+    "slices_beyond": "slices beyond",
+    "mm_beyond": "furthest beyond (mm)",
+}
+"""Columns of a score file on the slices that hold a class in truth (:class:`fedfactory.evaluation.metrics.Reach`)."""
+_PERCENT = ("dice", "nsd", "volume_error", "dice_inside")
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,12 @@ class Subject:
     Attributes:
         figures: metric -> mean over cases of the mean over classes; percentages and mm; nan where nothing is known.
         outcomes: how often a class of a case was ``found``, a ``miss`` or a ``false_alarm``.
+        classes: class -> metric or column of :data:`REACH` -> its mean over cases.
     """
 
     figures: Mapping[str, float]
     outcomes: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def read_subjects(path: Path) -> dict[str, Subject]:
@@ -42,7 +51,7 @@ def read_subjects(path: Path) -> dict[str, Subject]:
     cases: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        missing = {*METRICS, "outcome"} - set(reader.fieldnames or ())
+        missing = {*METRICS, *REACH, "outcome"} - set(reader.fieldnames or ())
         if missing:
             raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
         for row in reader:
@@ -56,7 +65,15 @@ def read_subjects(path: Path) -> dict[str, Subject]:
                 )
         figures = {name: mean([_case_figure(rows, name) for rows in by_case.values()]) for name in METRICS}
         outcomes = Counter(row["outcome"] for rows in by_case.values() for row in rows)
-        subjects[subject] = Subject(figures, {name: outcomes[name] for name in ("found", "miss", "false_alarm")})
+        rows_of: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+        for found in chain.from_iterable(by_case.values()):
+            rows_of[found["class"]].append(found)
+        classes = {
+            name: {figure: _case_figure(rows, figure) for figure in (*METRICS, *REACH)}
+            for name, rows in rows_of.items()
+        }
+        counted = {name: outcomes[name] for name in ("found", "miss", "false_alarm")}
+        subjects[subject] = Subject(figures, counted, classes)
     return subjects
 
 

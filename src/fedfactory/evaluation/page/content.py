@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.evaluation.render import Grid
-from fedfactory.evaluation.subjects import METRICS, over_seeds
+from fedfactory.evaluation.subjects import METRICS, REACH, over_seeds
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.provenance.story import NOT_MEASURED, below_run
 
@@ -39,6 +39,7 @@ def page_data(
         root: folder of the page, from which links go out.
     """
     metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
+    classes = _classes(_rows(analysis / "classes.csv"))
     best = {
         (row["setup"], row["target"], row["method"]): {
             "p_best": float(row["p_best"]),
@@ -56,6 +57,7 @@ def page_data(
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
                 **{"paper": paper.get(key), "tests": tests.get(key, []), **best[key]},
+                **{"classes": classes[key], "labels": study.labels[key]},
                 **_story(stories[key], folders[key], root),
             }
     return {
@@ -72,6 +74,7 @@ def page_data(
             }
             for name, label in METRICS.items()
         },
+        "columns_of_classes": {**METRICS, **REACH},
         "targets": [
             {
                 **{"key": f"{c.setup}/{c.target}", "setup_label": c.setup_label, "label": c.label},
@@ -104,7 +107,7 @@ def render(data: Mapping[str, Any], **values: Any) -> str:
     embedded = Markup(json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
     style, script = (Markup((here / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     return environment.get_template("page.html.j2").render(
-        **{key: data[key] for key in ("metrics", "targets", "methods", "cells", "phantom")},
+        **{key: data[key] for key in ("metrics", "columns_of_classes", "targets", "methods", "cells", "phantom")},
         data=embedded,
         style=style,
         script=script,
@@ -191,6 +194,15 @@ def _tests(study: Study, rows: Sequence[Mapping[str, str]]) -> dict[Key, list[st
                 f"{labels[row['first']]}, the best here, is {float(row['difference']):.1f} points better: {verdict} "
                 f"(p = {float(row['p_holm']):.2g} after correction, {row['n']} subjects)"
             )
+    return found
+
+
+def _classes(rows: Sequence[Mapping[str, str]]) -> dict[Key, list[dict[str, Any]]]:
+    """Each cell's figures by class."""
+    found: dict[Key, list[dict[str, Any]]] = {}
+    for row in rows:
+        shown = {name: float(row[name]) if row[name] else None for name in (*METRICS, *REACH)}
+        found.setdefault((row["setup"], row["target"], row["method"]), []).append({"class": row["class"], **shown})
     return found
 
 

@@ -99,6 +99,11 @@ function showCell(key) {
     const interval = m.low === null ? "" : ` (95 % interval ${format(name, m.low)} to ${format(name, m.high)})`;
     figures.append(element("dt", about.label), element("dd", format(name, m.mean) + interval));
   }
+  const [train, choose] = cell.labels;
+  figures.append(
+    element("dt", "labelled slices of the target"),
+    element("dd", train || choose ? `${train} train it, ${choose} choose something of it` : "none")
+  );
   figures.append(element("dt", "best of its column"), element("dd", `with probability ${cell.p_best.toFixed(2)}`));
   figures.append(
     element("dt", "classes missed"), element("dd", `${cell.missed} of ${cell.present}; claimed where they are not: ${cell.false_alarms}`)
@@ -107,6 +112,7 @@ function showCell(key) {
     figures.append(element("dt", "in the paper"), element("dd", `Dice ${cell.paper[0].toFixed(1)}±${cell.paper[1].toFixed(1)}` + (data.phantom ? " (patients; here are phantoms)" : "")));
   }
   for (const line of cell.tests) figures.append(element("dt", "test"), element("dd", line));
+  fillClasses(cell);
   fillSubjects(cell);
   fillStory(cell);
   byId("command").textContent = cell.command;
@@ -116,6 +122,17 @@ function showCell(key) {
   if (data.slices) load(cell.target).then((cases) => open.target === cell.target && showViewer(cases));
   if (!dialog.open) dialog.showModal();
   history.replaceState(null, "", `#${key}`);
+}
+
+function fillClasses(cell) {
+  const body = byId("classes");
+  body.replaceChildren();
+  for (const figures of cell.classes) {
+    const row = element("tr", null);
+    row.append(element("th", figures.class, { scope: "row" }));
+    for (const name of Object.keys(data.columns_of_classes)) row.append(element("td", format(name, figures[name])));
+    body.append(row);
+  }
 }
 
 function fillSubjects(cell) {

@@ -87,16 +87,16 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Split:
-    """Fractions of the labelled subjects, rounded down; the rest trains.
+    """How many labelled subjects are set aside; the rest trains.
 
     Attributes:
-        validation: for validation.
-        test: for testing. At 0.15 a client needs seven labelled subjects to have one for it.
+        validation: for validation: a fraction of them, rounded down, or their number.
+        test: for testing, likewise. At 0.15 a client needs seven labelled subjects to have one for it.
     """
 
     __pydantic_config__ = STRICT
-    validation: Part
-    test: Part
+    validation: Part | Count
+    test: Part | Count
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.cells import CONFIG, ROOT, Values, cell, rows
 from fedfactory.config.run import Config, load_config, read_yaml
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation import specification
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell
+from fedfactory.evaluation.subjects import LABELS
 from fedfactory.methods.contract import Segmenter, predict_cases
 from fedfactory.orchestration.progress import Progress
 
@@ -40,13 +42,15 @@ def trivial(view: ClientView) -> Segmenter:
 
 def scored(config: Config, client: Path, target: tuple[str, str], folder: Path) -> list[float] | None:
     """Dice of the trivial predictor at a target, in percent."""
-    view = ClientView(client / "data")
+    view = ClientView(client / "data", Labels(few_shot=None))
     predict_cases(view, trivial(view), folder / "predictions", Progress(NAME))
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
     p = specification.score(config, {"setup": target[0], "client": target[1], "method": NAME, "seed": "0"})
     ruler, out = Ruler(p["tolerance"], p["planar"]), folder / "seed0" / "scores.csv"
     out.parent.mkdir()
-    score_cell(p["cell"], view.classes, subjects, client / "truth", folder / "predictions", ruler, out)
+    counts = dict(zip(LABELS, view.labels.count(view.rows), strict=True))
+    truth, predicted = client / "truth", folder / "predictions"
+    score_cell(p["cell"] | counts, view.classes, subjects, truth, predicted, ruler, p["orientation"], out)
     return cell(folder, [0], agreement=False)
 
 

@@ -91,6 +91,7 @@ LAYOUT = CONFIG.layout
 ENVIRONMENT = f"{FOLDER}/envs/fedfactory.yaml"
 # The paper's own figures, for the tables beside it.
 PAPER = "config/table1_paper.csv"
+PAPER_SUBJECTS = "config/table1_paper_subjects.csv"
 SOURCES = any_of({setup.source for setup in CONFIG.setups.values()})
 # MB of a client's store, where real releases say how large it becomes: (setup, client).
 STORE_MB = partial(store_mb, RELEASES, CONFIG)

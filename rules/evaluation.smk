@@ -23,10 +23,11 @@ rule score:
         # The story of a cell, one of its results, is made of records.
         code=code_digest("score", "fedfactory.provenance.record", "fedfactory.provenance.story"),
         parameters=parameters_from(specification.score),
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
-        " --parameters {params.parameters:q} --out {output.scores} --panel {output.panel} --story {output.story}"
-        " --code {params.code} --log {log}"
+        " --parameters {params.parameters:q} --labels {params.labels:q} --out {output.scores} --panel {output.panel}"
+        " --story {output.story} --code {params.code} --log {log}"
 
 
 rule table1:
@@ -76,12 +77,14 @@ rule analysis:
         runtime=60,
     params:
         code=code_digest("analysis"),
-        read=content_digest(PAPER),
+        read=content_digest(PAPER, PAPER_SUBJECTS),
         paper=PAPER,
+        subjects=PAPER_SUBJECTS,
         parameters=json.dumps(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
-        " --paper $SCRIPTS/../{params.paper} --out {output} --code {params.code} --log {log}"
+        " --paper $SCRIPTS/../{params.paper}"
+        " --paper-subjects $SCRIPTS/../{params.subjects} --out {output} --code {params.code} --log {log}"
 
 
 use rule table1 as gap with:

@@ -29,8 +29,10 @@ rule fit:
         device=CONFIG.device,
         fit=lambda wildcards: METHODS.declared(wildcards).fit,
         parameters=METHODS.values,
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/fit.py --fit {params.fit} --data {input.data}"
+        " --labels {params.labels:q}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --seed {wildcards.seed} --out {output} --log {log}"
@@ -62,10 +64,12 @@ rule predict:
         segmenter=lambda wildcards: METHODS.declared(wildcards).segmenter,
         write_also=lambda wildcards: METHODS.declared(wildcards).also,
         parameters=METHODS.prediction,
+        labels=METHODS.labels_json,
         orientation=lambda wildcards: CONFIG.setups[wildcards.setup].orientation,
     shell:
         "python $SCRIPTS/predict.py --segmenter {params.segmenter} --model {input.model} --others {input.others}"
-        " --data {input.data} --parameters {params.parameters:q} --orientation {params.orientation}"
-        " --device {params.device} --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
+        " --data {input.data} --labels {params.labels:q} --parameters {params.parameters:q}"
+        " --orientation {params.orientation} --device {params.device}"
+        " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --write-also {params.write_also:q} --also {output.also} --out {output.predictions}"
         " --code {params.code} --log {log}"

@@ -102,12 +102,10 @@ def test_ablations_lie_over_the_demo(name):
         ),
         ({"setups": ["../ms.yaml"]}, "'../ms.yaml' leaves its folder"),
         ({"setups": ["config/setups/xx.yaml"]}, "config/setups/xx.yaml: cannot be read"),
-        ({"gap_method": "vnet"}, "'vnet' is no method of this run without M_t; known are nnunet, nnunet_daug"),
         ({"seeds": [1.0]}, "key 'seeds.0': must be a whole number, not 1.0"),
         ({"split": {"validation": float("nan"), "test": 0.1}}, "key 'split.validation': must be"),
         ({"data": None}, "key 'data': must be a mapping of keys to values, not None"),
         ({"data": {"root": "x"}}, "key 'data.source': is missing"),
-        ({"gap_method": "nnunet_tl"}, "'nnunet_tl' is no method of this run without M_t"),
         ({"run": "../demo"}, "key 'run': '../demo' is no valid name"),
     ],
 )

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from fedfactory.evaluation import paper
 from fedfactory.evaluation.analysis import (
+    best,
+    best_rows,
+    class_rows,
     comparison_rows,
     comparisons,
     federation_rows,
@@ -29,6 +32,8 @@ def main(arguments: argparse.Namespace) -> None:
     tests, ranks = comparisons(study), rankings(study)
     tables = {
         "metrics": list(metric_rows(study)),
+        "classes": list(class_rows(study)),
+        "best": best_rows(study),
         "comparisons": comparison_rows(tests),
         "ranks": rank_rows(ranks),
         "sites": list(site_rows(study)),
@@ -36,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     published = paper.read_paper(arguments.paper)
     compared = paper.beside(study, published, spec["phantom"])
-    sentences = conclude(study, tests, ranks, spec["phantom"])
+    sentences = conclude(study, tests, ranks, best(study), spec["phantom"])
     with new_folder(arguments.out) as folder:
         for name, rows in tables.items():
             write_rows(folder / f"{name}.csv", rows)
@@ -48,7 +53,9 @@ def main(arguments: argparse.Namespace) -> None:
         # A table of other setups or methods has nothing beside it.
         if compared:
             write_rows(folder / "beside_paper.csv", compared)
-            text = paper.to_page(study, published, compared, spec["phantom"])
+            of_paper = paper.best_of_paper(published, paper.read_test_subjects(arguments.paper_subjects))
+            write_rows(folder / "best_of_paper.csv", of_paper)
+            text = paper.to_page(study, published, of_paper, compared, spec["phantom"])
             (folder / "beside_paper.md").write_text(text, encoding="utf-8")
 
 
@@ -57,5 +64,6 @@ if __name__ == "__main__":
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
     parser.add_argument("--parameters", required=True, help="seeds, columns, rows and caption as JSON")
     parser.add_argument("--paper", type=Path, required=True, help="the paper's table")
+    parser.add_argument("--paper-subjects", type=Path, required=True, help="numbers of its test cases")
     parser.add_argument("--out", type=Path, required=True, help="folder of the analysis")
     run_script(parser, main)

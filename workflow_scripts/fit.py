@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Fit
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
@@ -19,7 +20,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Fit one cell, or go on with it."""
     checkpoints = checkpoints_of(arguments, "", [arguments.data])
     task = Fit(
-        ClientView(arguments.data),
+        ClientView(arguments.data, Labels.from_json(arguments.labels)),
         json.loads(arguments.parameters),
         training_seed(arguments),
         resolve(arguments.device),
@@ -35,5 +36,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", required=True, help="function of the method's declaration, as module:name")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
     add_training_arguments(parser)
     run_script(parser, main)

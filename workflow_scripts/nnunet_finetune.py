@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.config.parameters import read
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.methods.nnunet.finetuning import finetune
 from fedfactory.methods.nnunet.parameters import NnunetParameters
@@ -18,7 +19,7 @@ from fedfactory.training.devices import resolve
 def main(arguments: argparse.Namespace) -> None:
     """Fine-tune one model on the target's own data."""
     checkpoints = checkpoints_of(arguments, "", [arguments.source_model, arguments.data])
-    view = ClientView(arguments.data)
+    view = ClientView(arguments.data, Labels.from_json(arguments.labels))
     finetune(
         arguments.source_model,
         view.few_shot(),
@@ -37,5 +38,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source-model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
     add_training_arguments(parser)
     run_script(parser, main)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.planning import plan
@@ -11,7 +12,7 @@ from fedfactory.orchestration.job import run_script
 
 def main(arguments: argparse.Namespace) -> None:
     """Give nnU-Net the source's training and validation volumes."""
-    view = ClientView(arguments.data)
+    view = ClientView(arguments.data, SOURCE)
     train, validation = view.labelled_volumes("train"), view.labelled_volumes("validation")
     if not validation:
         raise FedFactoryError(

@@ -4,7 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.analysis import significance
 from fedfactory.evaluation.page.content import page_data, render
 from fedfactory.evaluation.page.sections import tables
 from fedfactory.evaluation.paper import beside, read_paper
@@ -20,15 +19,15 @@ def main(arguments: argparse.Namespace) -> None:
     """Put the page together from what other rules made."""
     spec = json.loads(arguments.parameters)
     study, root = Study.read(spec, arguments.scores), arguments.out.parent
-    worse, about_tests = significance(study)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     told = [read_story(file) for file in arguments.stories]
-    grid = arrange(table, study.columns, study.rows, "", worse, about_tests, study.native(told))
+    counts = {method: study.label_counts(method) for method in study.methods}
+    grid = arrange(table, study.columns, study.rows, "", counts, native=study.native(told))
     # A cell that opens shows its first seed.
     stories = {key: seeds[0] for key, seeds in study.by_cell(told).items()}
     folders = {key: files[0].parent for key, files in study.by_cell(arguments.stories).items()}
     paper = read_paper(arguments.paper)
-    data = page_data(study, grid, arguments.analysis, stories, paper, worse, spec, folders, root)
+    data = page_data(study, grid, arguments.analysis, stories, paper, spec, folders, root)
     files = iter(arguments.pictures)
     galleries = [
         {

@@ -4,9 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell, write_panel
+from fedfactory.evaluation.subjects import LABELS
 from fedfactory.orchestration.job import run_script
 
 
@@ -15,7 +17,17 @@ def main(arguments: argparse.Namespace) -> None:
     p, view = json.loads(arguments.parameters), ClientView(arguments.data)
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
     ruler = Ruler(p["tolerance"], p["planar"])
-    score_cell(p["cell"], view.classes, subjects, arguments.truth, arguments.predictions, ruler, arguments.out)
+    counts = dict(zip(LABELS, Labels.from_json(arguments.labels).count(view.rows), strict=True))
+    score_cell(
+        p["cell"] | counts,
+        view.classes,
+        subjects,
+        arguments.truth,
+        arguments.predictions,
+        ruler,
+        p["orientation"],
+        arguments.out,
+    )
     # The first test case by name: chosen by nobody's eye.
     write_panel(min(subjects), arguments.truth, arguments.predictions, p["orientation"], arguments.panel)
 
@@ -23,6 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parameters", required=True, help="cell, orientation, tolerance in mm and planar as JSON")
+    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--truth", type=Path, required=True, help="truth of the target's test cases")
     parser.add_argument("--predictions", type=Path, required=True)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.config.parameters import read
+from fedfactory.data.labels import SOURCE as WITH_LABELS
 from fedfactory.data.store import ClientView
 from fedfactory.methods.ours.parameters import SourceParameters
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
@@ -26,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.ours.source import train_source
 
     p = read(SourceParameters, json.loads(arguments.parameters), "source")
-    view, seed = ClientView(arguments.data), training_seed(arguments)
+    view, seed = ClientView(arguments.data, WITH_LABELS), training_seed(arguments)
     factory = open_factory(arguments.factory, p.factory, device)
     look, perceptual = own_look(factory, arguments.client), load_perceptual(p.perceptual, device)
     architecture = Architecture(p.encoder, p.hidden, view.classes, p.factory, factory.digest, look.zoom)

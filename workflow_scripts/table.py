@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.analysis import significance
+from fedfactory.evaluation.analysis import bold
 from fedfactory.evaluation.render import RENDERERS, arrange
 from fedfactory.evaluation.table import summarise, write_long
 from fedfactory.evaluation.table_cells import Study
@@ -18,11 +18,11 @@ def main(arguments: argparse.Namespace) -> None:
     spec = json.loads(arguments.parameters)
     study = Study.read(spec, arguments.scores)
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
-    worse, about_tests = significance(study)
     native = study.native([read_story(file) for file in arguments.stories])
-    grid = arrange(table, study.columns, study.rows, spec["caption"], worse, about_tests, native)
+    counts = {method: study.label_counts(method) for method in study.methods}
+    grid = arrange(table, study.columns, study.rows, spec["caption"], counts, bold(study), native)
     with new_file(arguments.out) as path:
-        write_long(table, study.columns, study.rows, path)
+        write_long(table, study.columns, study.rows, study.labels, path)
     for ending, render in RENDERERS.items():
         with new_file(getattr(arguments, ending.removeprefix("."))) as path:
             path.write_text(render(grid), encoding="utf-8")

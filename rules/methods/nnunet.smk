@@ -78,8 +78,9 @@ rule nnunet_finetune:
         code=code_digest("nnunet_finetune"),
         device=CONFIG.device,
         parameters=METHODS.values,
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/nnunet_finetune.py --source-model {input.model} --data {input.data}"
-        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --labels {params.labels:q} --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --seed {wildcards.seed} --out {output} --log {log}"

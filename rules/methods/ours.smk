@@ -140,10 +140,11 @@ rule adapt:
         device=CONFIG.device,
         seed_name=OURS.seed_name,
         parameters=OURS.target_json,
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/adapt.py --factory {input.factory} --branch {input.branch} --synthetic {input.synthetic}"
-        " --data {input.data} --client {wildcards.client} --look {input.look} --centralised {input.centralised}"
-        " --parameters {params.parameters:q} --device {params.device}"
+        " --data {input.data} --labels {params.labels:q} --client {wildcards.client} --look {input.look}"
+        " --centralised {input.centralised} --parameters {params.parameters:q} --device {params.device}"
         " --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{params.seed_name}"
         " --seed {wildcards.seed} --out {output} --log {log}"

@@ -54,9 +54,10 @@ rule sam_tune:
         code=code_digest("sam_tune"),
         device=CONFIG.device,
         parameters=METHODS.values,
+        labels=METHODS.labels_json,
     shell:
         "python $SCRIPTS/sam_tune.py --weights {input.weights} --record {input.record} --data {input.data}"
-        " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
+        " --labels {params.labels:q} --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --seed {wildcards.seed} --out {output} --log {log}"
 

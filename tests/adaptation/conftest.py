@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.data.labels import SOURCE, Labels
 from fedfactory.data.store import ClientView, SliceRow
 from fedfactory.factory.model import Card, Factory, snapshot_name, write_factory
 from fedfactory.factory.networks import Generator
@@ -130,7 +131,10 @@ def architecture(factory: Factory) -> Architecture:
 
 @pytest.fixture
 def source_view(tmp_path: Path) -> ClientView:
-    return ClientView(write_discs(tmp_path / "near", 0))
+    return ClientView(write_discs(tmp_path / "near", 0), SOURCE)
+
+
+TARGET_LABELS = Labels(few_shot=None, validation=True)
 
 
 @pytest.fixture
@@ -141,4 +145,4 @@ def bright() -> bool:
 
 @pytest.fixture
 def target_view(tmp_path: Path, bright: bool) -> ClientView:
-    return ClientView(write_discs(tmp_path / "mid", 1, bright))
+    return ClientView(write_discs(tmp_path / "mid", 1, bright), TARGET_LABELS)

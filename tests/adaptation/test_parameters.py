@@ -87,7 +87,6 @@ def test_bad_parameters_name_their_key(values, change, message):
     [
         (lambda v: v["methods"]["ours_paired"]["parameters"].update(base="nnunet"), "'nnunet' is no adaptation method"),
         (lambda v: v["methods"]["ours"].update(centralised=True), "centralised if, and only if"),
-        (lambda v: v["methods"]["ours"].update(uses_mt=False), "uses M_t unless 'labelled_slices' is 0"),
         (lambda v: v["methods"]["ours"]["parameters"].update(setups={"mx": {}}), "setups.mx': there is no such setup"),
         (
             lambda v: v["methods"]["ours"]["parameters"].update(setups=None),

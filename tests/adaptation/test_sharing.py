@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
@@ -14,7 +15,7 @@ from fedfactory.methods.ours import trials
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
 from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
-from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters
+from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.methods.ours.target_data import TargetClient
@@ -225,13 +226,19 @@ def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
     assert [volume.name for volume in data.validation] == ["c3"]
     batch = replace(TARGET_PARAMETERS.batch, pairs=0)
     p = replace(TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=batch)
-    data = replace(site, p=p).data(frame)
+    data = declaring(site, p).data(frame)
     assert (len(data.labelled), data.pairs, data.validation) == (2, None, ())
+
+
+def declaring(site: TargetClient, p: TargetParameters) -> TargetClient:
+    """The site with a view that lets out what the parameters declare, as the job gets it."""
+    labels = Labels(few_shot=p.labelled_slices, validation=p.validation == "full")
+    return replace(site, p=p, view=replace(site.view, labels=labels))
 
 
 def test_fields_of_view_that_are_tried(site):
     def zooms(**changes):
-        return [frame.zoom for frame in replace(site, p=replace(TARGET_PARAMETERS, **changes)).frames()]
+        return [frame.zoom for frame in declaring(site, replace(TARGET_PARAMETERS, **changes)).frames()]
 
     assert zooms(field_of_view="as_is") == [0]
     assert zooms(field_of_view="factory") == zooms(field_of_view="validated", validation="none")
@@ -323,20 +330,20 @@ def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
     index = unlabelled / "index.csv"
     index.write_text(index.read_text().replace("validation,1", "validation,0"))
     with pytest.raises(FedFactoryError, match="has no labelled volume for validation; raise 'split.validation'"):
-        replace(site, view=ClientView(unlabelled))
-    without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0))
+        replace(site, view=ClientView(unlabelled, site.view.labels))
+    without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0), site.view.labels)
     with pytest.raises(FedFactoryError, match="holds no M_t"):
         replace(site, view=without).data(FieldOfView(0.0))
-    empty = ClientView(write_discs(tmp_path / "b", 0))
+    empty = ClientView(write_discs(tmp_path / "b", 0), site.view.labels)
     labels = np.load(tmp_path / "b" / "labels.npy")
     labels[[row.in_mt for row in empty.rows]] = 0
     np.save(tmp_path / "b" / "labels.npy", labels)
     with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
         replace(site, view=empty).data(FieldOfView(0.0))
-    fine = ClientView(write_discs(tmp_path / "c", 0))
-    with pytest.raises(FedFactoryError, match="M_t has 2 slices, 'labelled_slices' asks for 5"):
-        replace(site, view=fine, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
+    five = ClientView(write_discs(tmp_path / "c", 0), Labels(few_shot=5, validation=True))
+    with pytest.raises(FedFactoryError, match="M_t has 2 slices, the method declares 5"):
+        replace(site, view=five, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
     store = tmp_path / "c" / "store.json"
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):
-        replace(site, view=ClientView(tmp_path / "c"))
+        replace(site, view=ClientView(tmp_path / "c", site.view.labels))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.data.labels import Labels
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
@@ -219,7 +220,8 @@ def test_a_slice_gets_the_same_mask_in_any_batch(stored, target_view):
     for i in range(len(images)):
         np.testing.assert_array_equal(segment.probabilities(images[i : i + 1])[0], together[i])
     np.testing.assert_array_equal(segment.probabilities(images[::-1])[::-1], together)
-    labelled, ways = target_view.labelled_volumes("train"), {"S_t": (TARGET,), "both": (SOURCE, TARGET)}
+    labelled = replace(target_view, labels=Labels(training=True)).labelled_volumes("train")
+    ways = {"S_t": (TARGET,), "both": (SOURCE, TARGET)}
     dice = segment.validation_dice(labelled, ways, 1)
     for way, labels in ways.items():
         masks = [mean_of(segment.by_branch(volume.images), labels).argmax(1) for volume in labelled]

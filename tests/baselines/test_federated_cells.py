@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.ledger import IN, OUT, read_ledger
@@ -79,7 +80,7 @@ def test_shares_of_the_bank_cross_and_stand_in_the_ledger(stores, tmp_path):
         assert not {field for _, field in fields} - {"client", "amplitudes", "others", "weights"}
     card = json.loads((model / "card.json").read_text())
     assert card["clients"] == list(stores)
-    images = ClientView(Path(stores["first"])).labelled_volumes("validation")[0].images
+    images = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0].images
     labels = read_segmenter(model, "cpu")(images)
     assert labels.shape == images.shape and labels.dtype == np.uint8
     np.testing.assert_array_equal(read_segmenter(model, "cpu")(images[1:2])[0], labels[1])
@@ -94,7 +95,7 @@ def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, t
             (OUT, "client"): 1, (IN, "weights"): 3, (OUT, "weights"): 3,
             **{(way, field): 6 for way in (IN, OUT) for field in ("translated", "gradient")},
         }  # fmt: skip
-    images = ClientView(Path(stores["second"])).labelled_volumes("validation")[0].images
+    images = ClientView(Path(stores["second"]), SOURCE).labelled_volumes("validation")[0].images
     segment = TranslatingSegmenter(read_generator(model, "cpu"), lambda slices: (slices > 0).astype(np.uint8), "cpu")
     np.testing.assert_array_equal(segment(images[1:2])[0], segment(images)[1])
 
@@ -104,7 +105,7 @@ def test_a_network_may_read_smaller_images(stores, tmp_path):
     model = run(stores, tmp_path, image_size=16, window=0.1, rounds=1)
     forms = json.loads((model / "sites/first/forms.json").read_text())
     assert forms["amplitudes"][0]["shape"] == [6, 3, 3], "a tenth of 16 pixels, not of 32"
-    images = ClientView(Path(stores["first"])).labelled_volumes("validation")[0].images
+    images = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0].images
     segment = read_segmenter(model, "cpu")
     assert segment.size == 16 and segment(images).shape == images.shape
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fedfactory.data.adapters import find_cases
+from fedfactory.data.labels import Labels
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
-from fedfactory.data.splits import SplitFractions
+from fedfactory.data.splits import SplitSizes
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
@@ -16,6 +17,7 @@ from fedfactory.methods.contract import predict_cases
 from fedfactory.orchestration.progress import Progress
 from tests.conftest import ball_volume, real_head, write_nifti
 
+ALL = Labels(few_shot=None, validation=True, training=True)
 TASK = ClientTask(
     setup="own",
     client="here",
@@ -25,7 +27,7 @@ TASK = ClientTask(
     image_size=32,
     position_bins=29,
     clip_percentiles=(0.1, 99.9),
-    split=SplitFractions(validation=0.2, test=0.3),
+    split=SplitSizes(validation=0.2, test=0.3),
     few_shot=3,
     needs_labels=False,
     scored=True,
@@ -37,7 +39,7 @@ FOLDERS = {"images": "imagesTr", "labels": "labelsTr"}
 def prepare(root: Path, out: Path, task: ClientTask = TASK, options=FOLDERS) -> ClientView:
     cases = find_cases("generic", root, options, task.where)
     prepare_client(task, cases, out / "data", out / "truth", out / "preview.npz")
-    return ClientView(out / "data")
+    return ClientView(out / "data", ALL)
 
 
 def test_store_holds_what_its_docstring_says(make_site, tmp_path):
@@ -137,7 +139,7 @@ def test_unlabelled_subjects_keep_every_slice(make_site, tmp_path):
         f"s{i},imagesTr/case{i:02d}_0000.nii.gz,{f'labelsTr/case{i:02d}.nii.gz' if i < 5 else ''}" for i in range(6)
     ]
     (root / "t.csv").write_text("subject,image,label\n" + "\n".join(rows) + "\n")
-    view = prepare(root, tmp_path / "out", replace(TASK, split=SplitFractions(0.2, 0.2)), {"table": "t.csv"})
+    view = prepare(root, tmp_path / "out", replace(TASK, split=SplitSizes(0.2, 0.2)), {"table": "t.csv"})
     unlabelled = [row for row in view.rows if row.subject == "s5"]
     assert all(row.organ and row.split == "train" and not row.labelled for row in unlabelled)
     assert [row.position_bin for row in unlabelled][0] == 0

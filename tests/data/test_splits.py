@@ -1,13 +1,14 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from fedfactory.data.raw import NiftiSource, RawCase
-from fedfactory.data.splits import SplitFractions, choose_few_shot, split_subjects
+from fedfactory.data.splits import SplitSizes, choose_few_shot, split_subjects
 from fedfactory.errors import FedFactoryError
 
 SOURCE = NiftiSource(Path("x.nii.gz"))
-PAPER = SplitFractions(validation=0.15, test=0.15)
+PAPER = SplitSizes(validation=0.15, test=0.15)
 
 
 def cases(count, unlabelled=0, volumes=2):
@@ -58,3 +59,10 @@ def test_too_few_labelled_training_volumes():
         FedFactoryError, match="client ge of setup ms: M_t needs 3 labelled training subjects, there are 2"
     ):
         choose_few_shot({"a": [("a", 1)], "b": [("b", 1)]}, 3, "ms", "ge", 0)
+
+
+def test_numbers_of_subjects_instead_of_fractions():
+    splits = split_subjects(cases(41), SplitSizes(validation=3, test=30), 0, "x")
+    assert Counter(splits.values()) == {"train": 8, "validation": 3, "test": 30}
+    with pytest.raises(FedFactoryError, match="x: of 33 labelled subjects 'split' sets 3 aside for validation and 30"):
+        split_subjects(cases(33), SplitSizes(validation=3, test=30), 0, "x")

@@ -4,13 +4,23 @@ import math
 
 import pytest
 
-from fedfactory.evaluation.paper import beside, claims, order_agreement, read_paper, repeated, to_page
+from fedfactory.evaluation.paper import (
+    beside,
+    best_of_paper,
+    claims,
+    order_agreement,
+    read_paper,
+    read_test_subjects,
+    repeated,
+    to_page,
+)
 from fedfactory.evaluation.subjects import Subject
 from fedfactory.evaluation.table import Column, Row
 from fedfactory.evaluation.table_cells import Study
 from tests.conftest import ROOT
 
 PAPER = read_paper(ROOT / "config/table1_paper.csv")
+BEST = best_of_paper(PAPER, read_test_subjects(ROOT / "config/table1_paper_subjects.csv"))
 TARGETS = list(dict.fromkeys((setup, target) for setup, target, _ in PAPER))
 METHODS = list(dict.fromkeys(method for _, _, method in PAPER))
 
@@ -18,12 +28,12 @@ METHODS = list(dict.fromkeys(method for _, _, method in PAPER))
 def study_of(means) -> Study:
     """A study whose subjects scatter by two points around the means."""
     columns = [Column(setup, target, setup.upper(), target, True) for setup, target in TARGETS]
-    rows = [Row(method, method, False, False) for method in METHODS]
+    rows = [Row(method, method, False) for method in METHODS]
     cells = {
         key: [{name: Subject({"dice": mean + shift}, {}) for name, shift in (("a", -2.0), ("b", 0.0), ("c", 2.0))}]
         for key, mean in means.items()
     }
-    return Study(columns, rows, cells)
+    return Study(columns, rows, cells, {})
 
 
 def test_section_4_3_holds_for_the_papers_own_table():
@@ -46,7 +56,7 @@ def test_a_copy_of_the_paper_agrees_with_it():
     assert len(rows) == 81
     assert all(abs(row["difference"]) < 1e-9 and row["within"] == 1 for row in rows)
     assert all(tau == pytest.approx(1) and count == 9 for tau, count in order_agreement(rows).values())
-    page = to_page(study, PAPER, rows, phantom=False)
+    page = to_page(study, PAPER, BEST, rows, phantom=False)
     assert "| mean over the cells of MS without Ours | 55.7±34.6 | 55.7±34.6 |" in page
     assert "MS siemens (feddg and universeg), MS ge (feddg and universeg)" in page
     assert "the means become MS 53.2±35.1" in page
@@ -67,7 +77,7 @@ def test_what_is_too_far_away_is_marked_but_not_on_phantoms():
         assert row["within"] == expected
     rows = beside(study_of({**means, key: 0.0}), PAPER, phantom=True)
     assert {row["within"] for row in rows} == {""}
-    page = to_page(study_of(means), PAPER, rows, phantom=True)
+    page = to_page(study_of(means), PAPER, BEST, rows, phantom=True)
     assert "Phantoms are no patients" in page and "(+" not in page
 
 
@@ -80,3 +90,17 @@ def test_a_reversed_order_is_said_to_be():
 def test_other_setups_have_nothing_beside_them():
     study = study_of({("own", "site", "nnunet"): 50.0})
     assert beside(study, PAPER, phantom=False) == []
+
+
+def test_how_sure_the_papers_bold_cells_are():
+    """Of the five on which Ours is best and whose test cases can be counted, two miss 5 %."""
+    rows = {row["target"]: row for row in BEST}
+    assert [(row["setup"], row["target"]) for row in BEST] == TARGETS
+    ours = {target: row for target, row in rows.items() if row["best"] == "ours"}
+    assert [target for target, row in ours.items() if row["holds"] == 0] == ["siemens", "pet"]
+    assert [target for target, row in ours.items() if row["holds"] == 1] == ["ct", "t2w", "octa"]
+    assert rows["siemens"]["p_rival_is_better"] == pytest.approx(0.40, abs=0.005)
+    assert rows["swi"]["holds"] == rows["ixi"]["holds"] == ""
+    study = study_of({key: mean for key, (mean, _) in PAPER.items()})
+    text = to_page(study, PAPER, BEST, beside(study, PAPER, phantom=True), True)
+    assert "3 of 7 bold cells that can be tested hold at 5 %" in text and text.count("not testable") == 2

@@ -64,7 +64,7 @@ def test_a_table_wants_a_file_of_each_cell_and_seed(tmp_path):
     spec = {
         "seeds": [0, 1],
         "columns": [{**column, "target": name, "label": name} for name in ("swi", "octa")],
-        "rows": [{"method": "ours", "label": "Ours", "uses_mt": True, "centralised": False}],
+        "rows": [{"method": "ours", "label": "Ours", "centralised": False}],
     }
     files = [tmp_path / target / f"seed{seed}/scores.csv" for target in ("swi", "octa") for seed in (0, 1)]
     for number, file in enumerate(files):

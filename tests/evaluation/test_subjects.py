@@ -9,7 +9,7 @@ from fedfactory.evaluation.subjects import over_seeds, read_subjects
 def scores(path, rows):
     """Rows (subject, case, class, outcome, dice, HD95, NSD, volume error)."""
     head = "setup,target,method,seed,subject,case,class,outcome,dice,hd95_mm,nsd,volume_error,truth_ml,predicted_ml"
-    lines = [head, *(f"ms,ge,m,0,{row},1,1" for row in rows)]
+    lines = [f"{head},dice_inside,slices_beyond,mm_beyond", *(f"ms,ge,m,0,{row},1,1,,," for row in rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -56,7 +56,7 @@ def test_case_without_any_value(tmp_path):
 
 def test_scores_of_an_older_version(tmp_path):
     (tmp_path / "s.csv").write_text("subject,case,class,dice\na,a,LV,0.5\n")
-    with pytest.raises(FedFactoryError, match="has no column 'hd95_mm'; score the cell again: snakemake -f"):
+    with pytest.raises(FedFactoryError, match="has no column 'dice_inside'; score the cell again: snakemake -f"):
         read_subjects(tmp_path / "s.csv")
 
 

@@ -11,14 +11,16 @@ from fedfactory.evaluation.figures import draw_grid, save
 from fedfactory.evaluation.released_slices import Panel
 from fedfactory.evaluation.render import RENDERERS, arrange, to_html, to_latex, to_markdown
 from fedfactory.evaluation.subjects import Subject
-from fedfactory.evaluation.table import Cell, Column, Row, best_cells, summarise, write_long
+from fedfactory.evaluation.table import Cell, Column, Row, summarise, write_long
 
 COLUMNS = [
     Column("ms", "siemens", "MS", "Siemens", True),
     Column("ms", "canon", "MS", "Canon", False),
     Column("mm", "pet", "MM", "PET", True),
 ]
-ROWS = [Row("nnunet", "nnU-Net", False, False), Row("tl", "+TL", True, False), Row("dg", "Fed_DG", False, True)]
+ROWS = [Row("nnunet", "nnU-Net", False), Row("tl", "+TL", False), Row("dg", "Fed_DG", True)]
+BEST = {(column.setup, column.target, "dg") for column in COLUMNS}
+LABELS = {"nnunet": "", "tl": "3 + 24–36", "dg": ""}
 TABLE = {
     (column.setup, column.target, row.method): Cell(10.0 * i + j, 1.25, 5, 1, math.nan)
     for i, row in enumerate(ROWS)
@@ -44,14 +46,9 @@ def test_seeds_are_averaged_within_subjects():
     assert cell.seed_std == pytest.approx(np.std([65, 55], ddof=1))
 
 
-def test_best_of_a_column_is_what_a_reader_sees():
-    table = dict(TABLE)
-    table["ms", "siemens", "tl"] = Cell(20.04, 1, 5, 1, math.nan)
-    assert best_cells(table, COLUMNS[:1], ROWS) == {("ms", "siemens", "tl"), ("ms", "siemens", "dg")}
-
-
 def test_long_form(tmp_path):
-    write_long(TABLE, COLUMNS, ROWS, tmp_path / "t.csv")
+    labels = {key: (3, 24) for key in TABLE}
+    write_long(TABLE, COLUMNS, ROWS, labels, tmp_path / "t.csv")
     with (tmp_path / "t.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 9
@@ -60,7 +57,8 @@ def test_long_form(tmp_path):
         "target": "canon",
         "in_federation": "0",
         "method": "tl",
-        "uses_target_labels": "1",
+        "labels_train": "3",
+        "labels_choose": "24",
         "centralised": "0",
         "dice_mean": "11.0000",
         "dice_std": "1.2500",
@@ -71,13 +69,13 @@ def test_long_form(tmp_path):
 
 
 def grid():
-    return arrange(TABLE, COLUMNS, ROWS, "A <caption> & more.")
+    return arrange(TABLE, COLUMNS, ROWS, "A <caption> & more.", LABELS, BEST)
 
 
 def test_markdown():
     text = to_markdown(grid())
     assert "| MS<br>Siemens | MS<br>Canon* | MM<br>PET |" in text
-    assert "| +TL | ✓ | 10.0±1.2 | 11.0±1.2 | 12.0±1.2 |" in text
+    assert "| +TL | 3 + 24–36 | 10.0±1.2 | 11.0±1.2 | 12.0±1.2 |" in text
     assert "| Fed_DG† |  | **20.0±1.2** | **21.0±1.2** | **22.0±1.2** |" in text
     assert "\\* Only used for domain adaptation" in text
 
@@ -126,34 +124,26 @@ def test_figure_gives_the_same_bytes(tmp_path, kind):
 def test_notes_of_methods_stand_below_behind_marks():
     first, second = "Sees labels of others.", "Translated images leave."
     rows = [
-        Row("a", "A", False, False, note=first), Row("b", "B", False, True, note=second),
-        Row("c", "C", False, False), Row("d", "D", False, False, note=first),
-        Row("e", "E", False, False, note="Third."),
+        Row("a", "A", False, note=first), Row("b", "B", True, note=second),
+        Row("c", "C", False), Row("d", "D", False, note=first),
+        Row("e", "E", False, note="Third."),
     ]  # fmt: skip
     cell = Cell(1.0, 0.0, 5, 1, math.nan)
     table = {(column.setup, column.target, row.method): cell for row in rows for column in COLUMNS}
-    grid = arrange(table, COLUMNS, rows, "Caption.")
+    grid = arrange(table, COLUMNS, rows, "Caption.", dict.fromkeys("abcde", ""))
     assert [label for label, _, _ in grid.lines] == ["A§", "B†¶", "C", "D§", "E§§"]
     assert grid.notes[-3:] == [f"§ {first}", f"¶ {second}", "§§ Third."]
     assert r"B$^\dagger$\P{}" in to_latex(grid)
 
 
-def test_cells_that_are_significantly_worse_are_marked():
-    grid = arrange(TABLE, COLUMNS, ROWS, "caption", {("ms", "siemens", "nnunet")}, "▼ about tests")
-    assert "0.0±1.2▼" in to_markdown(grid) and "▼ about tests" in to_markdown(grid)
-    assert r"$0.0\pm 1.2^{\blacktriangledown}$" in to_latex(grid)
-    assert to_html(grid).count("▼") == 2
-
-
 def test_cells_of_one_processor_are_marked():
     key = ("ms", "siemens", "nnunet")
-    grid = arrange(TABLE, COLUMNS, ROWS, "caption", native={key})
+    grid = arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, native={key})
     assert "0.0±1.2°" in to_markdown(grid)
     assert grid.notes[-1].startswith("° Computed by the kernels of one processor")
     assert to_markdown(grid).count("°") == 2
-    assert "°" not in to_markdown(arrange(TABLE, COLUMNS, ROWS, "caption"))
-    both = to_latex(arrange(TABLE, COLUMNS, ROWS, "caption", {key}, "about", {key}))
-    assert r"$0.0\pm 1.2^{\blacktriangledown\circ}$" in both
+    assert "°" not in to_markdown(arrange(TABLE, COLUMNS, ROWS, "caption", LABELS))
+    assert r"$0.0\pm 1.2^{\circ}$" in to_latex(arrange(TABLE, COLUMNS, ROWS, "caption", LABELS, native={key}))
 
 
 @pytest.mark.skipif(
@@ -162,13 +152,13 @@ def test_cells_of_one_processor_are_marked():
 def test_latex_compiles(tmp_path):
     rows = [
         *ROWS,
-        Row("own", "Ours, 100 % & paired_#1", True, False, True, "A note, 5 % of all."),
-        Row("fed", "FedMed-GAN", False, False, False, "Another note."),
+        Row("own", "Ours, 100 % & paired_#1", False, True, "A note, 5 % of all."),
+        Row("fed", "FedMed-GAN", False, False, "Another note."),
     ]
     table = TABLE | {(c.setup, c.target, m): Cell(50.0, 1.0, 5, 1, math.nan) for c in COLUMNS for m in ("own", "fed")}
-    grid = arrange(
-        table, COLUMNS, rows, "Dice in percent, mean ± deviation; run 'demo', M_t.", {("mm", "pet", "own")}, "▼ mark"
-    )
+    caption = "Dice in percent, mean ± deviation; run 'demo', M_t."
+    labels = {row.method: "3 + 24–36" for row in rows}
+    grid = arrange(table, COLUMNS, rows, caption, labels, {("mm", "pet", "own")}, {("mm", "pet", "fed")})
     (tmp_path / "table.tex").write_text(to_latex(grid))
     (tmp_path / "page.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"

@@ -18,6 +18,7 @@ from tests.conftest import ROOT, ball_volume, write_nifti
 
 SUBJECTS = 5
 PAPER = f"--paper={ROOT / 'config/table1_paper.csv'}"
+PAPER_SUBJECTS = f"--paper-subjects={ROOT / 'config/table1_paper_subjects.csv'}"
 
 
 def write_scores(file: Path, level: float, seed: int) -> None:
@@ -29,8 +30,8 @@ def write_scores(file: Path, level: float, seed: int) -> None:
         for subject in range(SUBJECTS):
             dice = float(np.clip(level + rng.normal(0, 0.05), 0, 1))
             outcome = "found" if dice else "miss"
-            figures = [f"{value:.6f}" for value in (dice, dice, 50 * (1 - dice), dice - 1, 10, 10 * dice)]
-            writer.writerow(["s", "t", "m", 0, f"subject<{subject}>", f"case{subject}", "c", outcome, *figures])
+            figures = [f"{value:.6f}" for value in (dice, dice, 50 * (1 - dice), dice - 1, 10, 10 * dice, dice, 1, 8)]
+            writer.writerow(["s", "t", "m", 0, 3, 24, f"subject<{subject}>", f"case{subject}", "c", outcome, *figures])
 
 
 def story(cell: tuple[str, str, str]) -> dict:
@@ -88,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     charts = inputs.chart_files(config).items()
     pictures = [part for name, file in charts for part in (f"--{name.replace('_', '-')}", file)]
     analysis = f"{run}/table1_analysis"
-    script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER)
+    script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER, PAPER_SUBJECTS)
     script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
     shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
     script(folder, "page", specification.page(config), *scores, *stories, *shown, PAPER)

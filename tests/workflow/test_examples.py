@@ -54,11 +54,18 @@ def test_a_method_that_does_not_run_is_told_why(fresh: Project):
 
 
 def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
-    """The method reads M_t, and its entry says that it does not."""
-    broken(fresh, "config/nearest_grey.yaml", "uses_mt: true", "uses_mt: false")
+    """The method reads M_t, and its declaration says that it does not; nor does a way round the view help."""
+    broken(fresh, DECLARATION, "few_shot=None", "few_shot=0")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
-    assert "it sees labels that its entry does not declare" in checked.stdout
+    assert "this job asks for slices of M_t, which its method does not declare" in checked.stdout + checked.stderr
+    view = "ClientView(task.view.folder, Labels(few_shot=None))"
+    broken(fresh, MODULE, "task.view.few_shot()", f"{view}.few_shot()")
+    imports = "from fedfactory.data.labels import Labels\nfrom fedfactory.data.store import ClientView\n"
+    broken(fresh, MODULE, "from fedfactory.methods.contract", f"{imports}from fedfactory.methods.contract")
+    checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
+    assert checked.returncode == 1
+    assert "it sees labels that its method does not declare" in checked.stdout
 
 
 def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):

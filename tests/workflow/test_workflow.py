@@ -25,7 +25,6 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
     control = """  upper:
     label: Real source
     rules: ours
-    uses_mt: true
     centralised: true
     parameters: {like: ours, base: ours, target: {source_samples: real}}
 
@@ -36,8 +35,8 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
     both = [job for job in jobs if job.rule == "adapt" and "/upper/" in job.outputs[0]]
     assert len(both) == 6 and all(len(job.private_of("test")) == 2 for job in both)
     assert len(violations(jobs, "test", [], SOURCES)) == len(both)
-    edit(path, "label: Real source\n    rules: ours\n    uses_mt: true\n    centralised: true",
-         "label: Real source\n    rules: ours\n    uses_mt: true\n    centralised: false")  # fmt: skip
+    edit(path, "label: Real source\n    rules: ours\n    centralised: true",
+         "label: Real source\n    rules: ours\n    centralised: false")  # fmt: skip
     result = fresh.snakemake("--dry-run", *TINY, check=False)
     assert "centralised if, and only if, its source samples are 'real'" in result.stderr
 

@@ -87,16 +87,16 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Split:
-    """Fractions of the labelled subjects, rounded down; the rest trains.
+    """How many labelled subjects are set aside; the rest trains.
 
     Attributes:
-        validation: for validation.
-        test: for testing. At 0.15 a client needs seven labelled subjects to have one for it.
+        validation: for validation: a fraction of them, rounded down, or their number.
+        test: for testing, likewise. At 0.15 a client needs seven labelled subjects to have one for it.
     """
 
     __pydantic_config__ = STRICT
-    validation: Part
-    test: Part
+    validation: Part | Count
+    test: Part | Count
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,6 @@ class MethodEntry:
     Attributes:
         label: what the table prints.
         rules: the method that makes its predictions, by the name in its declaration.
-        uses_mt: whether it uses M_t (column G).
         centralised: whether it takes data of several clients to one place; the table marks it.
         parameters: the method's own parameters: see below.
         extension: whether it is this project's own, not one of the paper's; the table marks it.
@@ -128,7 +127,6 @@ class MethodEntry:
     __pydantic_config__ = STRICT
     label: str
     rules: Name
-    uses_mt: bool
     centralised: bool
     parameters: dict[str, Any]
     extension: bool = False
@@ -192,10 +190,6 @@ class RunFile:
         for name in _reserved():
             if name in self.methods:
                 raise Misfit(f"methods.{name}", "the name is reserved for a folder of the results; choose another")
-        without = [name for name, method in self.methods.items() if not method.uses_mt]
-        if self.gap_method not in without:
-            known = ", ".join(without)
-            raise Misfit("gap_method", f"'{self.gap_method}' is no method of this run without M_t; known are {known}")
 
 
 @dataclass(frozen=True)

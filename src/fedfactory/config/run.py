@@ -84,7 +84,6 @@ class Method:
         name: name in paths.
         label: what the table prints.
         rules: method that makes its predictions, by the name that it declares.
-        uses_mt: whether it uses M_t.
         centralised: whether it takes data of several clients to one place.
         parameters: the method's own parameters, checked by its module.
         extension: whether it is this project's own, not one of the paper's.
@@ -94,7 +93,6 @@ class Method:
     name: str
     label: str
     rules: str
-    uses_mt: bool
     centralised: bool
     parameters: Mapping[str, Any]
     extension: bool = False

@@ -14,7 +14,7 @@ import numpy as np
 
 from fedfactory.data.geometry import Box, Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
 from fedfactory.data.raw import RawCase, RawVolume, read_case
-from fedfactory.data.splits import SplitFractions, choose_few_shot, split_subjects
+from fedfactory.data.splits import SplitSizes, choose_few_shot, split_subjects
 from fedfactory.data.store import SliceRow, StoreWriter
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
@@ -56,7 +56,7 @@ class ClientTask:
     image_size: int
     position_bins: int
     clip_percentiles: tuple[float, float]
-    split: SplitFractions
+    split: SplitSizes
     few_shot: int
     needs_labels: bool
     scored: bool
@@ -71,7 +71,7 @@ class ClientTask:
                 "classes": tuple(data["classes"]),
                 "label_values": {int(key): value for key, value in data["label_values"].items()},
                 "clip_percentiles": tuple(data["clip_percentiles"]),
-                "split": SplitFractions(**data["split"]),
+                "split": SplitSizes(**data["split"]),
             }
         )
 

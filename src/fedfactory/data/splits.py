@@ -13,34 +13,53 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class SplitFractions:
-    """Fractions of the labelled subjects that are set aside, each rounded down; the rest trains."""
+class SplitSizes:
+    """How many labelled subjects are set aside; the rest trains.
+
+    Attributes:
+        validation: a fraction below 1 of the labelled subjects, rounded down, or a number of subjects.
+        test: likewise.
+    """
 
     validation: float
     test: float
 
+    def of(self, labelled: int, where: str) -> tuple[int, int]:
+        """Numbers of validation and of test subjects among so many labelled ones.
 
-def split_subjects(cases: Sequence[RawCase], fractions: SplitFractions | None, seed: int, where: str) -> dict[str, str]:
+        Raises:
+            FedFactoryError: none would be left for training.
+        """
+        validation, test = (math.floor(n * labelled if n < 1 else n) for n in (self.validation, self.test))
+        if labelled and validation + test >= labelled:
+            raise FedFactoryError(
+                f"{where}: of {labelled} labelled subjects 'split' sets {validation} aside for validation and {test} "
+                "for testing, and none is left for training; lower them, or label more"
+            )
+        return validation, test
+
+
+def split_subjects(cases: Sequence[RawCase], sizes: SplitSizes | None, seed: int, where: str) -> dict[str, str]:
     """Assign every subject of a client to one split.
 
     Labelled subjects are drawn at random from ``seed``; unlabelled ones train. Where the data name a split themselves
-    (a table with a column ``split``), that is used for all. Without ``fractions`` (a client that is not scored) all
+    (a table with a column ``split``), that is used for all. Without ``sizes`` (a client that is not scored) all
     subjects train.
 
     Returns:
         ``{subject: "train" | "validation" | "test"}``.
 
     Raises:
-        FedFactoryError: a subject in two splits, splits given for some cases only, no test subject.
+        FedFactoryError: a subject in two splits, splits given for some cases only, no test subject, none for training.
     """
-    if fractions is None:
+    if sizes is None:
         return {case.subject: "train" for case in cases}
     if any(case.split is not None for case in cases):
         splits = _given_splits(cases, where)
     else:
         labelled = sorted({case.subject for case in cases if case.label is not None})
         random.Random(seed).shuffle(labelled)
-        tests, validations = (math.floor(f * len(labelled)) for f in (fractions.test, fractions.validation))
+        validations, tests = sizes.of(len(labelled), where)
         splits = {case.subject: "train" for case in cases}
         splits |= dict.fromkeys(labelled[:tests], "test")
         splits |= dict.fromkeys(labelled[tests : tests + validations], "validation")

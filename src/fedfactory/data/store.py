@@ -20,11 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from fedfactory.data.geometry import Geometry
+from fedfactory.data.labels import NONE, Labels
 from fedfactory.errors import FedFactoryError
 
 
@@ -138,9 +139,11 @@ class ClientView:
 
     Attributes:
         folder: the store.
+        labels: which labels it lets out; asking for others is an error.
     """
 
     folder: Path
+    labels: Labels = NONE
 
     def __post_init__(self) -> None:
         """Refuse a folder that is no store."""
@@ -179,9 +182,15 @@ class ClientView:
         return Geometry.from_json(self._json["geometry"][case])
 
     def labelled_volumes(self, split: str) -> list[Volume]:
-        """Volumes of a split with their labels: for the source, or a target's validation."""
+        """Volumes of a split with their labels: for the source, or a target's validation.
+
+        Raises:
+            FedFactoryError: the job may not see them.
+        """
         if split == "test":
             raise ValueError("the truth of the test set is not in the store")
+        if not {"train": self.labels.training, "validation": self.labels.validation}[split]:
+            self._refuse(f"labels of {split} volumes")
         return list(self._volumes(split, labels=True))
 
     def unlabelled_images(self, split: str = "train") -> Iterator[Volume]:
@@ -194,11 +203,28 @@ class ClientView:
         return (volume for volume in self._volumes("test", labels=False) if volume.name in truth)
 
     def few_shot(self) -> Volume:
-        """M_t: the target's labelled slices (|M_t|, size, size), in the order of the index."""
-        chosen = [number for number, row in enumerate(self.rows) if row.in_mt]
-        if not chosen:
+        """M_t: the target's labelled slices (|M_t|, size, size), as many as may be seen, in the order of the index.
+
+        Raises:
+            FedFactoryError: the job may see none, or there are fewer.
+        """
+        if not self.labels.of_m_t:
+            self._refuse("slices of M_t")
+        wanted, m_t = self.labels.few_shot, [number for number, row in enumerate(self.rows) if row.in_mt]
+        if not m_t:
             raise FedFactoryError(f"{self.folder} holds no M_t; only targets of a setup have one")
+        if wanted is not None and wanted > len(m_t):
+            raise FedFactoryError(
+                f"{self.folder}: M_t has {len(m_t)} slices, the method declares {wanted}; raise 'few_shot.slices'"
+            )
+        chosen = m_t[:wanted]
         return Volume("few_shot", self._images[chosen], self._labels[chosen])
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise FedFactoryError(
+            f"{self.folder}: this job asks for {what}, which its method does not declare; declare them ('labels' in "
+            "its declaration), so that the table counts them"
+        )
 
     def _volumes(self, split: str, *, labels: bool) -> Iterator[Volume]:
         numbers: dict[str, list[int]] = {}

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fedfactory.evaluation.best import chances, may_be_best
 from fedfactory.evaluation.statistics import (
     Comparison,
     Ranking,
     compare_pairs,
     confidence_interval,
     rank,
-    too_few,
 )
-from fedfactory.evaluation.subjects import METRICS, mean
-from fedfactory.evaluation.table import WORSE, Column
+from fedfactory.evaluation.subjects import METRICS, REACH, mean
+from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.training.seeds import derive_seed
 
@@ -46,6 +46,23 @@ def metric_rows(study: Study) -> Iterator[dict[str, Any]]:
             yield found
 
 
+def class_rows(study: Study) -> Iterator[dict[str, Any]]:
+    """One row for each cell and class: means over subjects, each the mean over seeds and cases; nan where unknown."""
+    for row in study.rows:
+        for column in study.columns:
+            seeds = study.cells[column.setup, column.target, row.method]
+            for name in next(iter(seeds[0].values())).classes:
+                yield {
+                    **{"setup": column.setup, "target": column.target, "method": row.method, "class": name},
+                    **{
+                        figure: mean(
+                            [mean([seed[subject].classes[name][figure] for seed in seeds]) for subject in seeds[0]]
+                        )
+                        for figure in (*METRICS, *REACH)
+                    },
+                }
+
+
 def comparisons(study: Study) -> dict[str, list[Comparison]]:
     """Paired tests of Dice: all pairs over the subjects of a setup, and the best of each target with all others.
 
@@ -71,28 +88,38 @@ def compare_with_best(study: Study, column: Column) -> list[Comparison]:
     return [pair if pair.first == best else pair.turned() for pair in pairs]
 
 
-def significance(study: Study) -> tuple[set[Key], str]:
-    """Cells that are significantly worse than the best of their column, and a note for below the table."""
-    tests = {column: compare_with_best(study, column) for column in study.columns}
+def best(study: Study) -> dict[Key, float]:
+    """Probability of each cell that it is truly the best of its column (:mod:`fedfactory.evaluation.best`)."""
+    found: dict[Key, float] = {}
+    for column in study.columns:
+        place = column.setup, column.target
+        values = {method: study.by_seed(column, method) for method in study.methods}
+        own = chances(values, derive_seed("best", *place))
+        found |= {(*place, method): chance for method, chance in own.items()}
+    return found
+
+
+def bold(study: Study) -> set[Key]:
+    """Cells that may be the best of their column; none where there is no choice."""
     if len(study.rows) < 2:
-        return set(), ""
-    small = [column for column, pairs in tests.items() if too_few(pairs)]
-    if len(small) == len(tests):
-        return set(), (
-            "No difference within a column can be significant with so few test subjects; the analysis tests them over "
-            "all subjects of a setup."
-        )
-    worse = {
-        (column.setup, column.target, pair.second)
-        for column, pairs in tests.items()
-        for pair in pairs
-        if pair.significant
-    }
-    note = f"{WORSE} Significantly worse than the best of its column (Wilcoxon, corrected by Holm over all pairs, 5 %)."
-    if small:
-        names = ", ".join(f"{column.setup_label} {column.label}" for column in small)
-        note += f" Too few test subjects for that in {names}."
-    return worse, note
+        return set()
+    found, cells = best(study), set[Key]()
+    for column in study.columns:
+        place = column.setup, column.target
+        cells |= {(*place, method) for method in may_be_best({m: found[*place, m] for m in study.methods})}
+    return cells
+
+
+def best_rows(study: Study) -> list[dict[str, Any]]:
+    """What :func:`best` and :func:`bold` find, as rows."""
+    chosen = bold(study)
+    return [
+        {
+            **dict(zip(("setup", "target", "method"), key, strict=True)),
+            **{"p_best": chance, "p_another_is_better": 1 - chance, "may_be_best": int(key in chosen)},
+        }
+        for key, chance in best(study).items()
+    ]
 
 
 def rankings(study: Study) -> dict[str, Ranking]:

@@ -13,7 +13,7 @@ _NOTES = {
     "dice": "Higher is better.",
     "nsd": "Share of the surface within the tolerance of the configuration (`nsd_tolerance_mm`). Higher is better.",
     "hd95_mm": "Lower is better; a class that is missed, or claimed where it is not, counts as the image's diagonal.",
-    "volume_error": "Size of the error, whatever its sign. Lower is better; a miss is 100 %.",
+    "volume_error": "Size of the error, whatever its sign. Lower is better; a miss is 200 %.",
 }
 
 

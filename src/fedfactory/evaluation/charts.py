@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
+from fedfactory.evaluation.statistics import Comparison, Ranking
 from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
 
@@ -61,35 +61,57 @@ def heat_map(study: Study) -> Figure:
 
 
 def rank_diagram(study: Study, ranks: Mapping[str, Ranking], tests: Mapping[str, Sequence[Comparison]]) -> Figure:
-    """Mean ranks of each setup; a bar joins methods of which no difference is shown (critical-difference plot).
+    """Mean ranks of each setup; a bar joins neighbours of which no two differ (critical-difference plot).
 
     Demsar (JMLR 2006) draws the bars by Nemenyi's test; here by the paired tests with correction that the analysis
     reports, as Benavoli et al. (JMLR 2016) advise.
     """
-    import pandas
-    from scikit_posthocs import critical_difference_diagram
-
     labels = {row.method: row.label for row in study.rows}
     figure, axes = plt.subplots(
+        1,
         len(study.setups),
-        figsize=(8, (0.24 * len(labels) + 0.9) * len(study.setups)),
+        figsize=(4.2 * len(study.setups), 0.28 * len(labels) + 1.2),
         squeeze=False,
         layout="constrained",
     )
-    for axis, (setup, columns) in zip(axes[:, 0], study.setups.items(), strict=True):
+    for axis, (setup, columns) in zip(axes[0], study.setups.items(), strict=True):
+        mean_ranks = ranks[setup].mean_ranks
+        order = sorted(mean_ranks, key=mean_ranks.__getitem__)
+        axis.plot([mean_ranks[method] for method in order], range(len(order)), "o", color=_COLOURS(0))
+        for number, (first, last) in enumerate(alike(order, tests[setup])):
+            axis.plot([len(order) + 0.6 + 0.4 * number] * 2, [first, last], color="black", linewidth=3)
+        axis.set_yticks(range(len(order)), [labels[method] for method in order], fontsize=8)
+        axis.set_xticks(range(1, len(order) + 1))
+        axis.tick_params(axis="x", labelsize=8)
+        axis.set_xlim(left=0.5)
+        axis.margins(y=0.08)
+        axis.invert_yaxis()
+        axis.grid(axis="x", alpha=0.3)
         axis.set_title(f"{columns[0].setup_label}: mean rank over {ranks[setup].n} subjects, 1 is best", fontsize=9)
-        if len(labels) < 2:
-            axis.set_axis_off()
-            continue
-        matrix = pandas.DataFrame(1.0, index=list(labels.values()), columns=list(labels.values()))
-        for pair in tests[setup]:
-            first, second = labels[pair.first], labels[pair.second]
-            matrix.loc[first, second] = matrix.loc[second, first] = pair.p_holm
-        mean_ranks = {labels[method]: value for method, value in ranks[setup].mean_ranks.items()}
-        critical_difference_diagram(
-            mean_ranks, matrix, ax=axis, alpha=1 - LEVEL, label_props={"fontsize": 8}, text_h_margin=0.02
-        )
     return figure
+
+
+def alike(order: Sequence[str], pairs: Sequence[Comparison]) -> list[tuple[int, int]]:
+    """Longest runs of neighbours of which no two differ significantly, as (first, last) of two or more.
+
+    A pair that is significant lies in no run together. One that is not may lie in none either, where a method between
+    the two differs from one of them.
+
+    Args:
+        order: methods by rank.
+        pairs: comparisons of all pairs.
+    """
+    differ = {frozenset((pair.first, pair.second)) for pair in pairs if pair.significant}
+    runs: list[tuple[int, int]] = []
+    for first in range(len(order)):
+        last = first
+        while last + 1 < len(order) and not any(
+            frozenset((order[last + 1], method)) in differ for method in order[first : last + 1]
+        ):
+            last += 1
+        if last > first and not (runs and runs[-1][1] >= last):
+            runs.append((first, last))
+    return runs
 
 
 def cost_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figure:

@@ -3,17 +3,22 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+from fedfactory.evaluation.best import may_be_best
 from fedfactory.evaluation.paper import FAILED
-from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking, too_few
+from fedfactory.evaluation.statistics import LEVEL, Comparison, Ranking
 from fedfactory.evaluation.subjects import seed_mean
-from fedfactory.evaluation.table_cells import Study
+from fedfactory.evaluation.table_cells import Key, Study
 
 # More failed cells than these are counted, not named.
 _NAMED = 20
 
 
 def conclude(
-    study: Study, tests: Mapping[str, Sequence[Comparison]], ranks: Mapping[str, Ranking], phantom: bool
+    study: Study,
+    tests: Mapping[str, Sequence[Comparison]],
+    ranks: Mapping[str, Ranking],
+    chances: Mapping[Key, float],
+    phantom: bool,
 ) -> list[str]:
     """Sentences for the report, one a list item.
 
@@ -21,14 +26,16 @@ def conclude(
         study: the table.
         tests: of :func:`fedfactory.evaluation.analysis.comparisons`.
         ranks: of :func:`fedfactory.evaluation.analysis.rankings`.
+        chances: of :func:`fedfactory.evaluation.analysis.best`.
         phantom: whether the data are phantoms.
     """
     labels = {row.method: row.label for row in study.rows}
     sentences = []
     for setup, columns in study.setups.items():
         sentences.append(_of_setup(columns[0].setup_label, labels, tests[setup], ranks[setup]))
-        sentences += _of_targets(study, setup, labels, tests)
-    sentences += [_small_targets(study, tests), _failures(study, labels), _worst_sites(study, labels), _seeds(study)]
+        if len(study.rows) > 1:
+            sentences += _of_targets(study, setup, labels, chances)
+    sentences += [_failures(study, labels), _worst_sites(study, labels), _seeds(study)]
     sentences.append(
         "Subjects of one site resemble each other: what holds for the subjects of these sites need not hold for a "
         "site that is not in the table."
@@ -57,31 +64,15 @@ def _of_setup(label: str, labels: Mapping[str, str], pairs: Sequence[Comparison]
     return f"{head}{tail}{rest} (Wilcoxon, corrected by Holm over all pairs)."
 
 
-def _of_targets(
-    study: Study, setup: str, labels: Mapping[str, str], tests: Mapping[str, Sequence[Comparison]]
-) -> list[str]:
+def _of_targets(study: Study, setup: str, labels: Mapping[str, str], chances: Mapping[Key, float]) -> list[str]:
     sentences = []
     for column in study.setups[setup]:
-        pairs = tests[f"{setup}/{column.target}"]
-        if not pairs or too_few(pairs):
-            continue
-        worse = [labels[pair.second] for pair in pairs if pair.significant]
-        alike = [labels[pair.second] for pair in pairs if not pair.significant]
-        beaten = f"significantly better than {_and(worse)}" if worse else "not significantly better than any other"
-        rest = f"; no difference is shown to {_and(alike)}" if worse and alike else ""
-        sentences.append(f"{column.setup_label} {column.label}: {labels[pairs[0].first]} is best, {beaten}{rest}.")
+        found = {method: chances[setup, column.target, method] for method in study.methods}
+        first, *others = sorted(may_be_best(found), key=lambda method: -found[method])
+        own = f"{column.setup_label} {column.label}: {labels[first]} is best with probability {found[first]:.2f}"
+        named = [f"{labels[method]} ({found[method]:.2f})" for method in others]
+        sentences.append(f"{own}; it may be {' or '.join(named)} instead." if named else f"{own}.")
     return sentences
-
-
-def _small_targets(study: Study, tests: Mapping[str, Sequence[Comparison]]) -> str:
-    found = {column: tests[f"{column.setup}/{column.target}"] for column in study.columns}
-    small = [f"{c.setup_label} {c.label} ({pairs[0].n})" for c, pairs in found.items() if pairs and too_few(pairs)]
-    if not small:
-        return ""
-    return (
-        "Too few test subjects for any significant difference within one target, whatever the figures: "
-        f"{_and(small)}. Their order may be chance."
-    )
 
 
 def _failures(study: Study, labels: Mapping[str, str]) -> str:

@@ -18,6 +18,8 @@ _UNUSED = (
     *("itk", "IPython", "sklearn", "sklearn.metrics", "ignite", "pandas", "matplotlib", "matplotlib.pyplot"),
     *("torchvision", "jsonschema", "skimage", "scipy.signal"),
 )
+# Distances are float32, and of voxels: a tolerance of one voxel must hold its neighbours.
+_ROUNDING = 1e-4
 
 
 class Outcome(StrEnum):
@@ -61,7 +63,8 @@ class Ruler:
     """How surfaces are measured at one client.
 
     Attributes:
-        tolerance_mm: distance within which a surface counts as found (NSD), in mm; at least 0.
+        tolerance_mm: distance within which a surface counts as found (NSD), in mm; at least 0. A hair (1e-4 of it) more
+            counts as within: distances have the rounding of float32.
         planar: whether the last axis counts flat images with nothing between them (projections): distances are then
             those in each image, and the figures of a case their mean over the images that hold anything.
     """
@@ -74,8 +77,9 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     """Compare one class of one case.
 
     Dice is of voxels; HD95 the larger of the two directed 95th percentiles between surface voxels (Huttenlocher et
-    al., TPAMI 1993); NSD the share of surface voxels within a tolerance of the other surface (Nikolov et al., JMIR
-    2021). Both are MONAI's (``compute_hausdorff_distance``, ``compute_surface_dice``), with the image's spacing.
+    al., TPAMI 1993); NSD the share of both surfaces' area (in a plane: length) within a tolerance of the other surface
+    (Nikolov et al., JMIR 2021). Both are MONAI's (``compute_hausdorff_distance``, ``compute_surface_dice``), with the
+    image's spacing. MONAI counts surface voxels, whatever their area, unless asked for `use_subvoxels`, as here.
 
     Empty masks: a miss and a false alarm have the worst of every figure: Dice and NSD 0, volume error -2 and 2, and
     the worst HD95 that the image allows, its diagonal. A class that neither mask holds has no figure at all.
@@ -112,6 +116,43 @@ def compare(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float],
     return Agreement(outcome, dice(prediction, truth), hd95, nsd, volume_error, truth_ml, predicted_ml)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """A prediction and the slices between the first and the last that hold the class in truth; nan without truth.
+
+    Attributes:
+        dice_inside: Dice coefficient within these slices, in [0, 1].
+        slices_beyond: number of slices before or after them that hold the class in the prediction.
+        mm_beyond: how far the furthest of them lies from them, in mm; 0 for none.
+    """
+
+    dice_inside: float
+    slices_beyond: float
+    mm_beyond: float
+
+
+def reach(prediction: np.ndarray, truth: np.ndarray, step_mm: float) -> Reach:
+    """How a prediction does where the class is, and how far it goes on where it is not.
+
+    Args:
+        prediction: boolean, (X, Y, slices).
+        truth: boolean, same shape.
+        step_mm: distance of two slices in mm.
+    """
+    held = np.flatnonzero(truth.any(axis=(0, 1)))
+    if not len(held):
+        return Reach(math.nan, math.nan, math.nan)
+    first, last = held[0], held[-1]
+    claimed = np.flatnonzero(prediction.any(axis=(0, 1)))
+    beyond = np.maximum(first - claimed, claimed - last)
+    inside = slice(first, last + 1)
+    return Reach(
+        dice(prediction[..., inside], truth[..., inside]),
+        float((beyond > 0).sum()),
+        step_mm * float(max(0, beyond.max(initial=0))),
+    )
+
+
 def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
     """Length of an image's diagonal in mm: no two of its points are further apart."""
     return math.hypot(*(n * step for n, step in zip(shape, spacing, strict=True)))
@@ -134,5 +175,6 @@ def _surfaces(
     steps = [step for axis, step in enumerate(spacing) if axis not in axes]
     common = {"include_background": True, "spacing": steps}
     hd95 = compute_hausdorff_distance(*masks, percentile=95, **common)
-    nsd = compute_surface_dice(*masks, class_thresholds=[tolerance_mm], **common)
+    within = tolerance_mm * (1 + _ROUNDING)
+    nsd = compute_surface_dice(*masks, class_thresholds=[within], use_subvoxels=True, **common)
     return float(hd95), float(nsd)

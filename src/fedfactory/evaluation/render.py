@@ -1,11 +1,11 @@
 """Table 1 in the paper's arrangement: Markdown, LaTeX and HTML from one grid."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from fedfactory.evaluation.table import WORSE, Column, Row, Table, best_cells
+from fedfactory.evaluation.table import Column, Row, Table
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
@@ -27,13 +27,13 @@ class Grid:
     Attributes:
         groups: (setup heading, number of columns) from left to right.
         headings: one per target.
-        lines: (method label, G mark, cells); a cell is (text, whether it is the best of its column).
+        lines: (method label, column G, cells); a cell is (text, whether it may be the best of its column).
         notes: lines below the table.
     """
 
     groups: list[tuple[str, int]]
     headings: list[str]
-    lines: list[tuple[str, bool, list[tuple[str, bool]]]]
+    lines: list[tuple[str, str, list[tuple[str, bool]]]]
     notes: list[str]
 
 
@@ -42,8 +42,8 @@ def arrange(
     columns: Sequence[Column],
     rows: Sequence[Row],
     caption: str,
-    worse: Collection[tuple[str, str, str]] = (),
-    about_tests: str = "",
+    labels: Mapping[str, str],
+    best: Collection[tuple[str, str, str]] = (),
     native: Collection[tuple[str, str, str]] = (),
 ) -> Grid:
     """Arrange cells as in the paper: methods down, targets across, grouped by setup.
@@ -53,24 +53,19 @@ def arrange(
         columns: targets.
         rows: methods.
         caption: first of the notes.
-        worse: cells that are significantly worse than the best of their column; they get a mark.
-        about_tests: a note on the mark, or on why there is none.
+        labels: what column G says of each method.
+        best: cells that may be the best of their column; they are bold.
         native: cells whose bytes depend on the processor or the GPU; they get a mark.
     """
-    best = best_cells(table, columns, rows)
     # Rows that have the same to say share a mark; after the last one they begin to double.
     own = list(dict.fromkeys(row.note for row in rows if row.note))
     marks_of = {note: _MARKS[n % len(_MARKS)] * (n // len(_MARKS) + 1) for n, note in enumerate(own)}
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
-        # A cell that prints the best value is not marked as worse, whatever its further digits say.
-        cells = [
-            (table[key].text + WORSE * (key in worse and key not in best) + NATIVE * (key in native), key in best)
-            for key in keys
-        ]
+        cells = [(table[key].text + NATIVE * (key in native), key in best) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
-        lines.append((row.label + marks, row.uses_mt, cells))
+        lines.append((row.label + marks, labels[row.method], cells))
     notes = [caption]
     if not all(column.federated for column in columns):
         notes.append(ASTERISK_NOTE)
@@ -80,7 +75,6 @@ def arrange(
         notes.append(DOUBLE_DAGGER_NOTE)
     notes += [f"{mark} {note}" for note, mark in marks_of.items()]
     notes += [NATIVE_NOTE] if native else []
-    notes += [about_tests] if about_tests else []
     return Grid(
         groups=[(label, len(list(group))) for label, group in groupby(columns, key=lambda column: column.setup_label)],
         headings=[column.label + ("" if column.federated else "*") for column in columns],
@@ -94,8 +88,8 @@ def to_markdown(grid: Grid) -> str:
     setups = [label for label, count in grid.groups for _ in range(count)]
     header = ["", "G", *(f"{setup}<br>{name}" for setup, name in zip(setups, grid.headings, strict=True))]
     lines = [_pipe(header), _pipe(["---", ":-:", *["--:"] * len(setups)])]
-    for label, uses_mt, cells in grid.lines:
-        lines.append(_pipe([label, "✓" if uses_mt else "", *(f"**{t}**" if best else t for t, best in cells)]))
+    for label, counts, cells in grid.lines:
+        lines.append(_pipe([label, counts, *(f"**{t}**" if best else t for t, best in cells)]))
     return "\n".join(lines) + "\n\n" + "\n".join(f"{_markdown_note(note)}  " for note in grid.notes) + "\n"
 
 
@@ -110,12 +104,12 @@ def to_latex(grid: Grid) -> str:
         " & & " + " & ".join(_tex(heading) for heading in grid.headings) + r" \\",
         r"\midrule",
     ]
-    for label, uses_mt, cells in grid.lines:
+    for label, counts, cells in grid.lines:
         texts = [_tex_marks(text.replace("±", "\\pm ")) for text, _ in cells]
         marked = [
             rf"$\mathbf{{{text}}}$" if best else f"${text}$" for text, (_, best) in zip(texts, cells, strict=True)
         ]
-        lines.append(" & ".join([_tex(label), r"$\checkmark$" if uses_mt else "", *marked]) + r" \\")
+        lines.append(" & ".join([_tex(label), counts.replace("–", "--"), *marked]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {_tex(note)}" for note in grid.notes]
     return "\n".join(lines) + "\n"
@@ -126,9 +120,9 @@ def to_html(grid: Grid) -> str:
     groups = "".join(f'<th colspan="{count}" scope="colgroup">{escape(label)}</th>' for label, count in grid.groups)
     headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
     body = ""
-    for label, uses_mt, cells in grid.lines:
+    for label, counts, cells in grid.lines:
         marked = "".join(f"<td>{_html_cell(text, best)}</td>" for text, best in cells)
-        body += f'<tr><th scope="row">{escape(label)}</th><td>{"✓" if uses_mt else ""}</td>{marked}</tr>\n'
+        body += f'<tr><th scope="row">{escape(label)}</th><td>{counts}</td>{marked}</tr>\n'
     notes = "".join(f"<p>{escape(note)}</p>\n" for note in grid.notes)
     return f"""<!doctype html>
 <html lang="en">
@@ -177,10 +171,9 @@ def _html_cell(text: str, best: bool) -> str:
 
 
 def _tex_marks(text: str) -> str:
-    """The marks behind a number as one superscript."""
-    number = text.rstrip(WORSE + NATIVE)
-    marks = text[len(number) :].replace(WORSE, r"\blacktriangledown").replace(NATIVE, r"\circ")
-    return f"{number}^{{{marks}}}" if marks else number
+    """The mark behind a number as a superscript."""
+    number = text.removesuffix(NATIVE)
+    return number if number == text else rf"{number}^{{\circ}}"
 
 
 def _tex(text: str) -> str:
@@ -192,7 +185,6 @@ def _tex(text: str) -> str:
         ("§", r"\S{}"),
         ("¶", r"\P{}"),
         ("±", r"$\pm$"),
-        (WORSE, r"$\blacktriangledown$"),
         (NATIVE, r"$^\circ$"),
     )
     for plain, code in marks:

@@ -8,17 +8,18 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from fedfactory.data.geometry import Orientation
+from fedfactory.data.geometry import Orientation, orient, oriented_spacing
 from fedfactory.evaluation.case_masks import load_oriented, load_pair
-from fedfactory.evaluation.metrics import Agreement, Ruler, compare
+from fedfactory.evaluation.metrics import Agreement, Reach, Ruler, compare, reach
 from fedfactory.evaluation.released_slices import Panel, grey_values, write_panels
-from fedfactory.evaluation.subjects import METRICS
+from fedfactory.evaluation.subjects import LABELS, METRICS, REACH
 from fedfactory.storage.files import new_file
 
 COLUMNS = (
-    *("setup", "target", "method", "seed", "subject", "case", "class", "outcome"),
+    *("setup", "target", "method", "seed", *LABELS, "subject", "case", "class", "outcome"),
     *METRICS,
     *("truth_ml", "predicted_ml"),
+    *REACH,
 )
 
 
@@ -29,17 +30,19 @@ def score_cell(
     truth: Path,
     predictions: Path,
     ruler: Ruler,
+    orientation: Orientation,
     out: Path,
 ) -> None:
     """Score one cell of the table.
 
     Args:
-        cell: setup, target, method and seed, copied into each row.
+        cell: setup, target, method, seed and the numbers of labelled slices, copied into each row.
         classes: class names; label value v is ``classes[v - 1]``.
         subjects: test case -> subject.
         truth: folder with ``<case>_truth.nii.gz``.
         predictions: folder with ``<case>.nii.gz``.
         ruler: how surfaces are measured at this target.
+        orientation: of the setup: which axis the slices are counted along.
         out: CSV with one row per case and class, columns :data:`COLUMNS`, six digits (empty: nan).
 
     Raises:
@@ -49,9 +52,12 @@ def score_cell(
     for case, subject in sorted(subjects.items()):
         target, predicted, affine = load_pair(truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz")
         spacing = nibabel.affines.voxel_sizes(affine)
+        turned = [orient(mask, affine, orientation) for mask in (predicted, target)]
+        step = oriented_spacing(affine, orientation)[2]
         for value, name in enumerate(classes, start=1):
             found = compare(predicted == value, target == value, spacing, ruler)
-            rows.append({**cell, "subject": subject, "case": case, "class": name, **_texts(found)})
+            range_of_class = reach(turned[0] == value, turned[1] == value, step)
+            rows.append({**cell, "subject": subject, "case": case, "class": name, **_texts(found, range_of_class)})
     with new_file(out) as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -71,7 +77,8 @@ def write_panel(case: str, truth: Path, predictions: Path, orientation: Orientat
         write_panels({case: Panel(grey_values(stack.image[middle]), *planes, stack.aspect)}, path)
 
 
-def _texts(found: Agreement) -> dict[str, str]:
+def _texts(found: Agreement, range_of_class: Reach) -> dict[str, str]:
     figures = {name: getattr(found, name) for name in COLUMNS if name in METRICS or name.endswith("_ml")}
+    figures |= {name: getattr(range_of_class, name) for name in REACH}
     texts = {name: "" if math.isnan(value) else f"{value:.6f}" for name, value in figures.items()}
     return {"outcome": str(found.outcome), **texts}

@@ -12,6 +12,8 @@ from fedfactory.config.run import Config, Method, Setup
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.orchestration.declared import methods as declarations
 
+_G = "labelled slices of the target that train a method + that choose something of it (state, schedule, field of view)"
+
 
 def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
     """One cell: whose it is, and how surfaces are measured at its client."""
@@ -28,8 +30,8 @@ def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
 def table1(config: Config) -> dict[str, Any]:
     """Table 1: columns, rows, seeds and caption."""
     caption = (
-        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} "
-        "G: methods that use the few labelled slices M_t of the target."
+        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} G: {_G}. "
+        f"{_bold(config)}"
     )
     return _table(config, list(config.methods), lambda setup: setup.targets, caption)
 
@@ -54,7 +56,7 @@ def page(config: Config) -> dict[str, Any]:
         **table1(config),
         "run": config.run,
         "table": config.table,
-        "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: uses the labelled slices of the target.",
+        "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: {_G}.",
         "slices": config.slices,
         "classes": {setup.name: setup.classes for setup in config.setups.values()},
         "galleries": galleries(config),
@@ -152,7 +154,6 @@ def _table(
             {
                 "method": m.name,
                 "label": m.label,
-                "uses_mt": m.uses_mt,
                 "centralised": m.centralised,
                 "extension": m.extension,
                 "note": " ".join(filter(None, (m.note, _declared_note(m)))),
@@ -178,6 +179,11 @@ def _column(setup: Setup, name: str) -> dict[str, Any]:
         "label": client.label,
         "federated": client.federated,
     }
+
+
+def _bold(config: Config) -> str:
+    drawn = "subjects and seeds" if len(config.seeds) > 1 else "subjects; what another seed would change is not in it"
+    return f"Bold: the rows of which one is the best of its column with a probability of 95 % (bootstrap over {drawn})."
 
 
 def _seeds(config: Config) -> str:

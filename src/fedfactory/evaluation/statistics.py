@@ -145,21 +145,6 @@ def _signed_ranks(differences: np.ndarray) -> tuple[float, float]:
     return float(ranks.sum()), float(tested.pvalue)
 
 
-def smallest_p(n: int) -> float:
-    """The smallest p that the two-sided signed-rank test can give for n subjects: all differ in one direction."""
-    return min(1.0, 2 / 2**n)
-
-
-def too_few(pairs: Sequence[Comparison]) -> bool:
-    """Whether no figures at all could make a comparison of one method with all others significant.
-
-    Args:
-        pairs: one for each other method; the family that was corrected holds all pairs.
-    """
-    family = len(pairs) * (len(pairs) + 1) // 2
-    return bool(pairs) and smallest_p(pairs[0].n) * family >= 1 - LEVEL
-
-
 def rank(values: Mapping[str, Sequence[float]]) -> Ranking:
     """Rank methods within each subject, the highest value first (Demsar, JMLR 2006).
 

@@ -5,14 +5,23 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
 
 METRICS = {"dice": "Dice (%)", "nsd": "NSD (%)", "hd95_mm": "HD95 (mm)", "volume_error": "volume error (%)"}
 """Figures of merit, columns of a score file, and what tables call them; of the volume error its size counts."""
-_PERCENT = ("dice", "nsd", "volume_error")
+LABELS = ("labels_train", "labels_choose")
+"""Columns of a score file: labelled slices of the target that train the method, and that choose something."""
+REACH = {
+    "dice_inside": "Dice between first and last slice (%)",
+    "slices_beyond": "slices beyond",
+    "mm_beyond": "furthest beyond (mm)",
+}
+"""Columns of a score file on the slices that hold a class in truth (:class:`fedfactory.evaluation.metrics.Reach`)."""
+_PERCENT = ("dice", "nsd", "volume_error", "dice_inside")
 
 
 @dataclass(frozen=True)
@@ -22,10 +31,12 @@ class Subject:
     Attributes:
         figures: metric -> mean over cases of the mean over classes; percentages and mm; nan where nothing is known.
         outcomes: how often a class of a case was ``found``, a ``miss`` or a ``false_alarm``.
+        classes: class -> metric or column of :data:`REACH` -> its mean over cases.
     """
 
     figures: Mapping[str, float]
     outcomes: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def read_subjects(path: Path) -> dict[str, Subject]:
@@ -40,7 +51,7 @@ def read_subjects(path: Path) -> dict[str, Subject]:
     cases: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        missing = {*METRICS, "outcome"} - set(reader.fieldnames or ())
+        missing = {*METRICS, *REACH, "outcome"} - set(reader.fieldnames or ())
         if missing:
             raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
         for row in reader:
@@ -54,8 +65,31 @@ def read_subjects(path: Path) -> dict[str, Subject]:
                 )
         figures = {name: mean([_case_figure(rows, name) for rows in by_case.values()]) for name in METRICS}
         outcomes = Counter(row["outcome"] for rows in by_case.values() for row in rows)
-        subjects[subject] = Subject(figures, {name: outcomes[name] for name in ("found", "miss", "false_alarm")})
+        rows_of: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+        for found in chain.from_iterable(by_case.values()):
+            rows_of[found["class"]].append(found)
+        classes = {
+            name: {figure: _case_figure(rows, figure) for figure in (*METRICS, *REACH)}
+            for name, rows in rows_of.items()
+        }
+        counted = {name: outcomes[name] for name in ("found", "miss", "false_alarm")}
+        subjects[subject] = Subject(figures, counted, classes)
     return subjects
+
+
+def read_labels(path: Path) -> tuple[int, int]:
+    """Labelled slices of the target that train a cell's method, and those that choose something.
+
+    Raises:
+        FedFactoryError: a file without these columns.
+    """
+    with path.open(newline="") as file:
+        row = next(csv.DictReader(file), {})
+    missing = [name for name in LABELS if name not in row]
+    if missing:
+        raise FedFactoryError(f"{path}: has no column '{missing[0]}'; score the cell again: snakemake -f {path}")
+    train, choose = (int(row[name]) for name in LABELS)
+    return train, choose
 
 
 def over_seeds(seeds: Sequence[Mapping[str, Subject]], metric: str) -> dict[str, float]:

@@ -3,14 +3,11 @@
 import csv
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
-
-WORSE = "▼"
-"""Mark of a cell that is significantly worse than the best of its column."""
+from fedfactory.evaluation.subjects import LABELS, Subject, over_seeds, seed_mean
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,6 @@ class Row:
     Attributes:
         method: name of the method.
         label: what the table prints.
-        uses_mt: whether it needs M_t (column G).
         centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
         extension: whether it is this project's own, not one of the paper's; marked with a double dagger.
         note: what else has to be said of it, below the table; empty for nothing.
@@ -48,7 +44,6 @@ class Row:
 
     method: str
     label: str
-    uses_mt: bool
     centralised: bool
     extension: bool = False
     note: str = ""
@@ -95,31 +90,26 @@ def summarise(seeds: Sequence[Mapping[str, Subject]]) -> Cell:
     )
 
 
-def best_cells(table: Table, columns: Iterable[Column], rows: Sequence[Row]) -> set[tuple[str, str, str]]:
-    """The best method or, if they print the same value, methods of each column; none where there is no choice."""
-    if len(rows) < 2:
-        return set()
-    best: set[tuple[str, str, str]] = set()
-    for column in columns:
-        keys = [(column.setup, column.target, row.method) for row in rows]
-        top = max(round(table[key].mean, 1) for key in keys)
-        best |= {key for key in keys if round(table[key].mean, 1) == top}
-    return best
-
-
-def write_long(table: Table, columns: Sequence[Column], rows: Sequence[Row], path: Path) -> None:
+def write_long(
+    table: Table,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    labels: Mapping[tuple[str, str, str], tuple[int, int]],
+    path: Path,
+) -> None:
     """Write one line per cell; percentages with four digits."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["setup", "target", "in_federation", "method", "uses_target_labels", "centralised"]
+            ["setup", "target", "in_federation", "method", *LABELS, "centralised"]
             + ["dice_mean", "dice_std", "n", "seeds", "seed_std"]
         )
         for row in rows:
             for column in columns:
-                cell = table[column.setup, column.target, row.method]
+                key = column.setup, column.target, row.method
+                cell = table[key]
                 seed_std = "" if math.isnan(cell.seed_std) else f"{cell.seed_std:.4f}"
                 writer.writerow(
-                    [column.setup, column.target, int(column.federated), row.method, int(row.uses_mt)]
+                    [column.setup, column.target, int(column.federated), row.method, *labels[key]]
                     + [int(row.centralised), f"{cell.mean:.4f}", f"{cell.std:.4f}", cell.n, cell.seeds, seed_std]
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_subjects
+from fedfactory.evaluation.subjects import Subject, mean, over_seeds, read_labels, read_subjects
 from fedfactory.evaluation.table import Column, Row
 
 T = TypeVar("T")
@@ -23,11 +23,13 @@ class Study:
         columns: the targets.
         rows: the methods.
         cells: (setup, target, method) -> for each seed, subject -> its figures.
+        labels: the same -> labelled slices of the target that train the method, and those that choose something.
     """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
     cells: Mapping[Key, Sequence[Mapping[str, Subject]]]
+    labels: Mapping[Key, tuple[int, int]]
 
     @classmethod
     def read(cls, spec: Mapping[str, Any], scores: Sequence[Path]) -> Self:
@@ -60,7 +62,8 @@ class Study:
                         f"{column.setup}/{column.target}: {row.method} was scored on other test subjects than "
                         f"{own[0][0].method}; score the target's cells again"
                     )
-        return cls(columns, rows, cells)
+        labels = {key: read_labels(scores[number * seeds]) for number, key in enumerate(keys)}
+        return cls(columns, rows, cells, labels)
 
     def by_cell(self, values: Sequence[T]) -> dict[Key, Sequence[T]]:
         """What belongs to each cell: one value for each seed, given in the order of the scores."""
@@ -71,6 +74,12 @@ class Study:
         """Cells whose bytes depend on processor or GPU, by the stories of all, in the order of the scores."""
         portable = self.by_cell([story["portable"] for story in stories])
         return {key for key, seeds in portable.items() if not all(seeds)}
+
+    def label_counts(self, method: str) -> str:
+        """Column G of a row: labelled slices of a target that train + that choose, least to most; empty for none."""
+        counts = [self.labels[column.setup, column.target, method] for column in self.columns]
+        train, choose = (_span(own) for own in zip(*counts, strict=True))
+        return f"{train or 0} + {choose}" if choose else train
 
     @property
     def methods(self) -> list[str]:
@@ -89,6 +98,11 @@ class Study:
         """A cell's subjects in the order of their names, each the mean over seeds."""
         return list(over_seeds(self.cells[column.setup, column.target, method], metric).values())
 
+    def by_seed(self, column: Column, method: str, metric: str = "dice") -> list[list[float]]:
+        """A cell's subjects in the order of their names, for each seed."""
+        seeds = self.cells[column.setup, column.target, method]
+        return [[seed[name].figures[metric] for name in sorted(seed)] for seed in seeds]
+
     def mean(self, column: Column, method: str, metric: str = "dice") -> float:
         """A cell's mean over subjects."""
         return mean(self.values(column, method, metric))
@@ -97,3 +111,9 @@ class Study:
         """Method -> the subjects of all targets of a setup, in one order."""
         columns = self.setups[setup]
         return {m: [value for column in columns for value in self.values(column, m, metric)] for m in self.methods}
+
+
+def _span(counts: Sequence[int]) -> str:
+    """From the least to the most; empty if all are 0."""
+    low, high = min(counts), max(counts)
+    return "" if not high else f"{low}" if low == high else f"{low}–{high}"

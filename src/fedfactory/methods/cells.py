@@ -9,6 +9,7 @@ from typing import Any
 
 from fedfactory.config.parameters import check_setups, for_setup, read
 from fedfactory.config.run import Config, Method
+from fedfactory.data.labels import Labels
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import Method as Declaration
 from fedfactory.orchestration.declared import Rule, load, methods
@@ -103,6 +104,10 @@ class Cells:
             raise FedFactoryError(f"key '{key_of(method)}.{name}': must be the same in all setups")
         return first
 
+    def labels(self, method: str) -> dict[str, Labels]:
+        """Which labelled slices of a target a row sees, by setup."""
+        return {setup: self.declared.labels(parameters) for setup, parameters in self.parameters[method].items()}
+
     def _check(self) -> None:
         """Check what the parameters of rows demand of each other and of the run."""
 
@@ -127,15 +132,23 @@ class Methods:
 
     Attributes:
         cells: of every method that the run uses, by the method's name.
+        labels: of every row, by its name and setup: which labelled slices of a target it sees.
 
     Raises:
-        FedFactoryError: bad parameters of one of them.
+        FedFactoryError: bad parameters of one of them, or a ``gap_method`` that uses M_t.
     """
 
     def __init__(self, config: Config, project: Path) -> None:
         self._config, self._project = config, project
         used = dict.fromkeys(sorted(entry.rules for entry in config.methods.values()))
         self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
+        self.labels = {name: self.cells[entry.rules].labels(name) for name, entry in config.methods.items()}
+        without = [name for name, own in self.labels.items() if not any(labels.of_m_t for labels in own.values())]
+        if config.gap_method not in without:
+            raise FedFactoryError(
+                f"{config.file}: key 'gap_method': '{config.gap_method}' is no method of this run without M_t; known "
+                f"are {', '.join(without)}"
+            )
 
     def rule_files(self) -> list[str]:
         """Rule files of the methods that have rules of their own, relative to the project."""
@@ -153,6 +166,10 @@ class Methods:
     def of(self, wildcards: Any) -> Cells:
         """What makes a row."""
         return self.cells[self._config.methods[wildcards.method].rules]
+
+    def labels_json(self, wildcards: Any) -> str:
+        """Which labelled slices of the target a job of a row sees, for its command line."""
+        return self.labels[wildcards.method][wildcards.setup].to_json()
 
     def declared(self, wildcards: Any) -> Declaration:
         """The declaration of a row's method."""

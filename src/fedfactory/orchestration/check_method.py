@@ -1,7 +1,7 @@
 """Check a method against the contract, on a tiny target that is made for it.
 
 The method runs twice by the workflow's own rules, on phantom sites. The second time all that it may not see of the
-target is different: the truth of the test volumes, and labels beyond those that its entry declares. Its predictions
+target is different: the truth of the test volumes, and labels beyond those that it declares. Its predictions
 must be the same bytes, which shows at once that it is deterministic. What it reads of other clients is seen in the plan
 of its jobs.
 """
@@ -22,8 +22,10 @@ import numpy as np
 import yaml
 
 from fedfactory.config.run import Config, load_config
+from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.audit import planned, violations
 from fedfactory.orchestration.declared import methods as declared_methods
 from fedfactory.storage.weights_table import FOLDER as WEIGHTS
@@ -128,14 +130,14 @@ def check_method(check: Check) -> list[str]:
     found = violations(jobs, check.config.run, [check.method] if method.centralised else [], sources)
     first = check.predict()
     found += _geometry(check)
-    _hide(check, method.uses_mt)
+    _hide(check, Methods(check.config, check.project).labels[check.method][check.setup])
     _forget(check)
     second = check.predict()
     different = [name for name in first if second.get(name) != first[name]]
     if different:
         found.append(
             f"the predictions of {', '.join(different)} are others in a second run, in which nothing that the method "
-            "may see had changed: it is not deterministic, or it sees labels that its entry does not declare"
+            "may see had changed: it is not deterministic, or it sees labels that its method does not declare"
         )
     return found
 
@@ -177,12 +179,11 @@ def _geometry(check: Check) -> list[str]:
     return found
 
 
-def _hide(check: Check, uses_mt: bool) -> None:
+def _hide(check: Check, declared: Labels) -> None:
     """Change what the method may not see: labels of the target that it does not declare, and truth."""
     view = ClientView(check.store)
     labels = np.load(check.store / "labels.npy", allow_pickle=False)
-    seen = [uses_mt and (row.in_mt or row.split == "validation") for row in view.rows]
-    labels[~np.array(seen)] = 0
+    labels[~declared.seen(view.rows)] = 0
     np.save(check.store / "labels.npy", labels)
     truth = check.folder / check.config.layout.client(check.setup, check.target, "truth")
     for file in truth.rglob("*.nii.gz"):

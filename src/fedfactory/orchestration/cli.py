@@ -81,13 +81,23 @@ def _anywhere(commands: Any, name: str, work: Callable[..., int], help_: str) ->
 
 
 def _methods(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.methods.cells import Methods
     from fedfactory.orchestration.declared import methods
 
     config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
-    rows: list[tuple[str, ...]] = [("name", "label", "rules", "M_t", "centralised", "own extension")]
+    labels = Methods(config, project).labels
+    rows: list[tuple[str, ...]] = [("name", "label", "rules", "labels", "centralised", "own extension")]
     for m in config.methods.values():
-        flags = ("yes" if flag else "" for flag in (m.uses_mt, m.centralised, m.extension))
-        rows.append((m.name, m.label, m.rules, *flags))
+        flags = ("yes" if flag else "" for flag in (m.centralised, m.extension))
+        rows.append(
+            (
+                m.name,
+                m.label,
+                m.rules,
+                "; ".join(dict.fromkeys(own.in_words() for own in labels[m.name].values())),
+                *flags,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fedfactory.data.labels import NONE, Labels
+
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -83,6 +85,11 @@ class Stage:
         return load(self.plan)(config).parameters[wildcards["setup"]]
 
 
+def no_labels(parameters: Any) -> Labels:
+    """What a method sees that says nothing of the target's labels."""
+    return NONE
+
+
 @dataclass(frozen=True)
 class Method:
     """A method of the benchmark; references to code are ``module:name``.
@@ -94,6 +101,8 @@ class Method:
         rules: its rules, :data:`FIT` and :data:`PREDICT` among them where it takes those.
         parameters: its parameters, a dataclass for :func:`fedfactory.config.parameters.read`; empty if it has none.
         cells: what its rules ask for files; a class like :class:`fedfactory.methods.cells.Cells`, which is the default.
+        labels: which labelled slices of the target its jobs see, from its checked parameters. They see no others, and
+            the table counts them.
         fit: for :data:`FIT`, a function that takes a :class:`fedfactory.methods.contract.Fit`.
         segmenter: a function from a :class:`fedfactory.methods.contract.Trained` to a segmenter.
         also: for a rule of its own that has more outputs than the masks, a function that writes them: it takes the
@@ -109,6 +118,7 @@ class Method:
     rules: tuple[Rule, ...]
     parameters: str = ""
     cells: str = "fedfactory.methods.cells:Cells"
+    labels: Callable[[Any], Labels] = no_labels
     fit: str = ""
     segmenter: str = ""
     also: str = ""

@@ -42,7 +42,7 @@ NAME = ".record.json"
 _PACKAGES = (
     *("torch", "numpy", "scipy", "nibabel", "scikit-image", "simpleitk", "pillow", "nnunetv2", "batchgeneratorsv2"),
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "fedbiomed", "statsmodels"),
-    *("scikit-posthocs", "pandas", "matplotlib", "snakemake"),
+    *("pandas", "matplotlib", "snakemake"),
 )
 ASIDE = ("logs", "benchmarks")
 """Folders of a run that say when and at what cost its results were made, and are none; runs of before have both."""

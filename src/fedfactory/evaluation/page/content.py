@@ -3,12 +3,12 @@
 import csv
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fedfactory.evaluation.render import Grid
-from fedfactory.evaluation.subjects import METRICS, over_seeds
+from fedfactory.evaluation.subjects import METRICS, REACH, over_seeds
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.provenance.story import NOT_MEASURED, below_run
 
@@ -22,7 +22,6 @@ def page_data(
     analysis: Path,
     stories: Mapping[Key, Mapping[str, Any]],
     paper: Mapping[Key, tuple[float, float]],
-    worse: Collection[Key],
     spec: Mapping[str, Any],
     folders: Mapping[Key, Path],
     root: Path,
@@ -35,12 +34,19 @@ def page_data(
         analysis: folder made by the rule ``analysis``.
         stories: ``cell.json`` of each cell's first seed.
         paper: the paper's table.
-        worse: cells that are significantly worse than the best of their column.
         spec: of the table, with ``slices`` and ``classes`` (setup -> class names).
         folders: each cell's folder.
         root: folder of the page, from which links go out.
     """
     metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
+    classes = _classes(_rows(analysis / "classes.csv"))
+    best = {
+        (row["setup"], row["target"], row["method"]): {
+            "p_best": float(row["p_best"]),
+            "may_be_best": row["may_be_best"] == "1",
+        }
+        for row in _rows(analysis / "best.csv")
+    }
     tests = _tests(study, _rows(analysis / "comparisons.csv"))
     marks = {row.method: line[0].removeprefix(row.label) for row, line in zip(study.rows, grid.lines, strict=True)}
     cells = {}
@@ -50,7 +56,8 @@ def page_data(
             cells["/".join(key)] = {
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
-                **{"paper": paper.get(key), "tests": tests.get(key, []), "worse": key in worse},
+                **{"paper": paper.get(key), "tests": tests.get(key, []), **best[key]},
+                **{"classes": classes[key], "labels": study.labels[key]},
                 **_story(stories[key], folders[key], root),
             }
     return {
@@ -62,10 +69,12 @@ def page_data(
                 "higher": name not in _LOWER,
                 "caption": f"{label}, mean over test subjects, {'higher' if name not in _LOWER else 'lower'} is better;"
                 " below it the 95 % bootstrap interval over subjects, which is too narrow for few of them and does not"
-                " cover other training seeds. Bold: best of its column.",
+                " cover other training seeds. Bold: "
+                + ("may be the best of its column (95 %)." if name == "dice" else "best of its column."),
             }
             for name, label in METRICS.items()
         },
+        "columns_of_classes": {**METRICS, **REACH},
         "targets": [
             {
                 **{"key": f"{c.setup}/{c.target}", "setup_label": c.setup_label, "label": c.label},
@@ -75,7 +84,7 @@ def page_data(
         ],
         "methods": [
             {
-                **{"name": row.method, "label": row.label, "uses_mt": row.uses_mt, "note": row.note},
+                **{"name": row.method, "label": row.label, "labels": study.label_counts(row.method), "note": row.note},
                 "marks": marks[row.method],
             }
             for row in study.rows
@@ -98,7 +107,7 @@ def render(data: Mapping[str, Any], **values: Any) -> str:
     embedded = Markup(json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c"))
     style, script = (Markup((here / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     return environment.get_template("page.html.j2").render(
-        **{key: data[key] for key in ("metrics", "targets", "methods", "cells", "phantom")},
+        **{key: data[key] for key in ("metrics", "columns_of_classes", "targets", "methods", "cells", "phantom")},
         data=embedded,
         style=style,
         script=script,
@@ -185,6 +194,15 @@ def _tests(study: Study, rows: Sequence[Mapping[str, str]]) -> dict[Key, list[st
                 f"{labels[row['first']]}, the best here, is {float(row['difference']):.1f} points better: {verdict} "
                 f"(p = {float(row['p_holm']):.2g} after correction, {row['n']} subjects)"
             )
+    return found
+
+
+def _classes(rows: Sequence[Mapping[str, str]]) -> dict[Key, list[dict[str, Any]]]:
+    """Each cell's figures by class."""
+    found: dict[Key, list[dict[str, Any]]] = {}
+    for row in rows:
+        shown = {name: float(row[name]) if row[name] else None for name in (*METRICS, *REACH)}
+        found.setdefault((row["setup"], row["target"], row["method"]), []).append({"class": row["class"], **shown})
     return found
 
 

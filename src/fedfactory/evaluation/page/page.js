@@ -34,20 +34,23 @@ function fillTable() {
     best[target.key] = Math.max(...values.filter((v) => v !== null).map((v) => sign * Number(v.toFixed(1))));
   }
   for (const button of document.querySelectorAll("#table1 td button")) {
-    const cell = data.cells[button.dataset.cell].metrics[metric];
+    const whole = data.cells[button.dataset.cell];
+    const cell = whole.metrics[metric];
     const interval = cell.low === null ? "" : `${format(metric, cell.low)} to ${format(metric, cell.high)}`;
     button.replaceChildren(format(metric, cell.mean));
-    if (metric === "dice" && data.cells[button.dataset.cell].worse) button.append("▼");
     const small = document.createElement("span");
     small.className = "interval";
     small.textContent = interval;
     button.append(small);
-    const isBest = cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
+    const isBest =
+      metric === "dice"
+        ? whole.may_be_best
+        : cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
     button.parentElement.classList.toggle("best", isBest);
     button.setAttribute(
       "aria-label",
       `${button.dataset.title}: ${data.metrics[metric].label} ${format(metric, cell.mean)}` +
-        (interval ? `, interval ${interval}` : "") + (isBest ? ", best of its column" : "") + ". Open the cell."
+        (interval ? `, interval ${interval}` : "") + (isBest ? (metric === "dice" ? ", may be the best of its column" : ", best of its column") : "") + ". Open the cell."
     );
   }
 }
@@ -96,6 +99,12 @@ function showCell(key) {
     const interval = m.low === null ? "" : ` (95 % interval ${format(name, m.low)} to ${format(name, m.high)})`;
     figures.append(element("dt", about.label), element("dd", format(name, m.mean) + interval));
   }
+  const [train, choose] = cell.labels;
+  figures.append(
+    element("dt", "labelled slices of the target"),
+    element("dd", train || choose ? `${train} train it, ${choose} choose something of it` : "none")
+  );
+  figures.append(element("dt", "best of its column"), element("dd", `with probability ${cell.p_best.toFixed(2)}`));
   figures.append(
     element("dt", "classes missed"), element("dd", `${cell.missed} of ${cell.present}; claimed where they are not: ${cell.false_alarms}`)
   );
@@ -103,6 +112,7 @@ function showCell(key) {
     figures.append(element("dt", "in the paper"), element("dd", `Dice ${cell.paper[0].toFixed(1)}±${cell.paper[1].toFixed(1)}` + (data.phantom ? " (patients; here are phantoms)" : "")));
   }
   for (const line of cell.tests) figures.append(element("dt", "test"), element("dd", line));
+  fillClasses(cell);
   fillSubjects(cell);
   fillStory(cell);
   byId("command").textContent = cell.command;
@@ -112,6 +122,17 @@ function showCell(key) {
   if (data.slices) load(cell.target).then((cases) => open.target === cell.target && showViewer(cases));
   if (!dialog.open) dialog.showModal();
   history.replaceState(null, "", `#${key}`);
+}
+
+function fillClasses(cell) {
+  const body = byId("classes");
+  body.replaceChildren();
+  for (const figures of cell.classes) {
+    const row = element("tr", null);
+    row.append(element("th", figures.class, { scope: "row" }));
+    for (const name of Object.keys(data.columns_of_classes)) row.append(element("td", format(name, figures[name])));
+    body.append(row);
+  }
 }
 
 function fillSubjects(cell) {

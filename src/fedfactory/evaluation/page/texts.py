@@ -8,7 +8,7 @@ CHARTS = {
     "heat_map": {"alt": "Mean Dice, methods by targets", "caption": "Mean Dice in percent, methods by targets."},
     "ranks": {
         "alt": "Mean rank of each method, a diagram for each setup",
-        "caption": "Mean ranks within subjects; a bar joins methods of which no difference is shown (paired Wilcoxon "
+        "caption": "Mean ranks within subjects; a bar joins neighbours of which no two differ (paired Wilcoxon "
         "tests, corrected by Holm).",
     },
     "cost": {

@@ -21,10 +21,6 @@ class FedDGCells(FederatedCells, Cells):
                         f"key '{key_of(name)}.image_size': {p.image_size} pixels in setup {setup} are more than the "
                         f"{edge} of the stores, or too few for {len(p.features)} resolutions"
                     )
-            if self.entries[name].uses_mt:
-                raise FedFactoryError(
-                    f"key 'methods.{name}.uses_mt': FedDG sees nothing of the target; set it to false"
-                )
 
     def clients(self, setup: str, target: str) -> list[str]:
         """All clients of a setup with labels, but the target."""

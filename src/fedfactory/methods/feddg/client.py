@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fedfactory.config.parameters import read
 from fedfactory.data.deformation import deformed
+from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import TRAIN, Message
@@ -190,7 +191,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
         FedFactoryError: bad data.
     """
     p = read(FedDGParameters, arguments["parameters"], "parameters")
-    view = ClientView(Path(arguments["data"]))
+    view = ClientView(Path(arguments["data"]), SOURCE)
     slices = LabelledSlices.of(view, p.image_size, p.copies, derive_seed("copies", client, seed))
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
     share = share_of(smaller(images, p.image_size), p)

@@ -20,17 +20,13 @@ class FedMedGanCells(FederatedCells, Cells):
         super().__init__(config, project, declared)
 
     def _check(self) -> None:
-        for name, entry in self.entries.items():
-            for p in self.parameters[name].values():
+        for name, own in self.parameters.items():
+            for p in own.values():
                 if p.base not in self._nnunet.scratch:
                     raise FedFactoryError(
                         f"key '{key_of(name)}.base': '{p.base}' is no nnU-Net trained on the source; known are "
                         f"{', '.join(self._nnunet.scratch) or 'none'}"
                     )
-            if entry.uses_mt:
-                raise FedFactoryError(
-                    f"key 'methods.{name}.uses_mt': FedMed-GAN sees no label of the target; set it to false"
-                )
 
     def clients(self, setup: str, target: str) -> list[str]:
         """Both clients, the source first."""

@@ -25,11 +25,6 @@ class NnunetCells(Cells):
                 raise FedFactoryError(
                     f"key '{key_of(name)}.base': '{bases[name]}' is no nnU-Net trained on the source; known are {known}"
                 )
-        for name, entry in self.entries.items():
-            if entry.uses_mt != (name in self.tuned):
-                raise FedFactoryError(
-                    f"key 'methods.{name}.uses_mt': an nnU-Net uses M_t if, and only if, it has a 'base'"
-                )
 
     def validated(self) -> list[str]:
         """Rows that fine-tune choose their schedule by validation."""

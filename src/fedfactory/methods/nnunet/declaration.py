@@ -1,11 +1,17 @@
 """What nnU-Net declares."""
 
+from fedfactory.data.labels import NONE, Labels
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.orchestration.declared import PREDICT, Method, Rule
 
 
 def _finetuning(p: NnunetParameters, clients: int) -> int:
     return sum(schedule.epochs for schedule in p.schedules) * p.iterations_per_epoch
+
+
+def _labels(p: NnunetParameters) -> Labels:
+    """A model that is fine-tuned has a ``base``; validation volumes choose its schedule and its state."""
+    return Labels(few_shot=None, validation=True) if p.base else NONE
 
 
 DECLARATION = Method(
@@ -23,6 +29,7 @@ DECLARATION = Method(
     ),
     parameters="fedfactory.methods.nnunet.parameters:NnunetParameters",
     cells="fedfactory.methods.nnunet.cells:NnunetCells",
+    labels=_labels,
     segmenter="fedfactory.methods.nnunet.inference:segmenter",
     refers=("base",),
     peaks={"nnU-Net's network, a step of 12 slices": lambda p: (p.batch_size or 12) / 12},

@@ -53,8 +53,6 @@ class OursCells(Cells):
                 f"key 'methods.{name}.centralised': an adaptation is centralised if, and only if, its source "
                 "samples are 'real'"
             )
-        if method.uses_mt != (target.labelled_slices != 0):
-            raise FedFactoryError(f"key 'methods.{name}.uses_mt': an adaptation uses M_t unless 'labelled_slices' is 0")
 
     def base(self, method: str) -> str:
         """The method whose source branch a method uses; itself if it has one."""

@@ -1,5 +1,6 @@
 """What ours declares (paper, section 3.2)."""
 
+from fedfactory.data.labels import Labels
 from fedfactory.methods.ours.parameters import OursParameters
 from fedfactory.orchestration.declared import Method, Rule
 
@@ -12,6 +13,10 @@ def _source_batches(p: OursParameters) -> float:
 def _target_batches(p: OursParameters) -> float:
     batch = p.target.batch
     return (batch.source + batch.labelled + batch.unlabelled + batch.pairs) / 4
+
+
+def _labels(p: OursParameters) -> Labels:
+    return Labels(few_shot=p.target.labelled_slices, validation=p.target.validation == "full")
 
 
 DECLARATION = Method(
@@ -30,6 +35,7 @@ DECLARATION = Method(
     ),
     parameters="fedfactory.methods.ours.parameters:OursParameters",
     cells="fedfactory.methods.ours.cells:OursCells",
+    labels=_labels,
     segmenter="fedfactory.methods.ours.prediction:segmenter",
     also="fedfactory.methods.ours.prediction:describe",
     refers=("base", "like"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fedfactory.evaluation.figures import save
@@ -37,10 +36,7 @@ def describe(trained: Trained, segment: Compared, cases: Sequence[str], files: S
         rows = [f"{case},{dice:.6f}\n" for case, dice in zip(cases, segment.agreement, strict=True)]
         path.write_text("".join(["case,dice\n", *rows]))
     # Slices of M_t that were not used are not shown either.
-    slices = next(view.unlabelled_images())
-    if count := stored.card["labelled_slices"]:
-        m_t = view.few_shot()
-        slices = replace(m_t, images=m_t.images[:count], labels=m_t.labels[:count])
+    slices = view.few_shot() if view.labels.of_m_t else next(view.unlabelled_images())
     with new_file(picture) as path:
         save(draw_adaptation(stored, slices, trained.orientation), path, ".png")
     with new_file(curves) as path:

@@ -127,14 +127,9 @@ class TargetClient:
 
     @cached_property
     def few_shot(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of M_t, as many as are used."""
-        volume, count = self.view.few_shot(), self.p.labelled_slices
-        if count is not None and count > len(volume.images):
-            raise FedFactoryError(
-                f"{self.view.folder}: M_t has {len(volume.images)} slices, 'labelled_slices' asks for {count}; raise "
-                "'few_shot.slices'"
-            )
-        images, labels = volume.images[:count], volume.labels[:count]
+        """Images and labels of M_t, as many as the method declares."""
+        volume = self.view.few_shot()
+        images, labels = volume.images, volume.labels
         missing = [name for value, name in enumerate(self.view.classes, start=1) if not (labels == value).any()]
         if missing:
             raise FedFactoryError(

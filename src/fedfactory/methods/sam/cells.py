@@ -26,9 +26,7 @@ class SamCells(FoundationCells):
         super()._check()
         first = {name: next(iter(own.values())) for name, own in self.parameters.items()}
         self.oracles = [name for name, p in first.items() if p.prompt == ORACLE]
-        for name, entry in self.entries.items():
-            if not entry.uses_mt:
-                raise FedFactoryError(f"key 'methods.{name}.uses_mt': the decoder is fine-tuned on M_t; set it to true")
+        for name in self.entries:
             if name in self.oracles and self._config.table == TABLE1:
                 raise FedFactoryError(
                     f"key '{key_of(name)}.prompt': '{ORACLE}' is drawn from the truth of the test volumes and has no "

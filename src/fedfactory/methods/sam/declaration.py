@@ -1,7 +1,14 @@
 """What SAM and MedSAM declare."""
 
+from fedfactory.data.labels import Labels
+from fedfactory.methods.sam.parameters import SamParameters
 from fedfactory.orchestration.declared import Method, Rule
 from fedfactory.storage.weights_choice import note_on_weights
+
+
+def _labels(p: SamParameters) -> Labels:
+    return Labels(few_shot=None, validation=p.tuning.validation == "full")
+
 
 DECLARATION = Method(
     name="sam",
@@ -15,6 +22,7 @@ DECLARATION = Method(
     ),
     parameters="fedfactory.methods.sam.parameters:SamParameters",
     cells="fedfactory.methods.sam.cells:SamCells",
+    labels=_labels,
     segmenter="fedfactory.methods.sam.prediction:segmenter",
     also="fedfactory.methods.foundation.model:write_named",
     note=note_on_weights,

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fedfactory.errors import FedFactoryError
 from fedfactory.methods.foundation.cells import FoundationCells
 
 
 class UniverSegCells(FoundationCells):
     """The methods of a run with ``rules: universeg``."""
-
-    def _check(self) -> None:
-        super()._check()
-        for name, entry in self.entries.items():
-            if not entry.uses_mt:
-                raise FedFactoryError(f"key 'methods.{name}.uses_mt': UniverSeg's support set is M_t; set it to true")
 
     def model(self, wildcards: Any) -> str:
         """The weights, which are the model: nothing is trained at the target."""

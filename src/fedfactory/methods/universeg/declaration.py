@@ -1,5 +1,6 @@
 """What UniverSeg declares."""
 
+from fedfactory.data.labels import Labels
 from fedfactory.orchestration.declared import Method, Rule
 from fedfactory.storage.weights_choice import note_on_weights
 
@@ -9,6 +10,8 @@ DECLARATION = Method(
     rules=(Rule("universeg_pretrain"), Rule("universeg_predict", private=("predictions",))),
     parameters="fedfactory.methods.universeg.parameters:UniverSegParameters",
     cells="fedfactory.methods.universeg.cells:UniverSegCells",
+    # The support set.
+    labels=lambda p: Labels(few_shot=None),
     segmenter="fedfactory.methods.universeg.prediction:segmenter",
     also="fedfactory.methods.foundation.model:write_named",
     note=note_on_weights,

@@ -17,13 +17,13 @@ import numpy as np
 from benchmarks import tables
 from benchmarks.cells import CONFIG, ROOT, Values, cell, rows
 from fedfactory.config.run import Config, load_config, read_yaml
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation import specification
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell
 from fedfactory.evaluation.subjects import LABELS
 from fedfactory.methods.contract import Segmenter, predict_cases
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 
 NAME = "trivial"

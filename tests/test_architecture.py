@@ -15,6 +15,7 @@ ORDER = (
     ("errors",),
     (
         "orchestration.declared",
+        "orchestration.labels",
         "orchestration.line_log",
         "orchestration.progress",
         "orchestration.portable",

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from fedfactory.config.parameters import read
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
 from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.training_checkpoints import checkpoints_of
 from fedfactory.training.devices import prepare
 

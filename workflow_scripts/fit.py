@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Fit
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
 from fedfactory.orchestration.declared import load
 from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.orchestration.training_checkpoints import checkpoints_of
 from fedfactory.storage.files import new_folder

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.planning import plan
 from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.labels import SOURCE
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Trained, predict_cases
 from fedfactory.orchestration.declared import load
 from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import DEVICES, resolve
 

@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell, write_panel
 from fedfactory.evaluation.subjects import LABELS
 from fedfactory.orchestration.job import run_script
+from fedfactory.orchestration.labels import Labels
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.data.labels import SOURCE, Labels
 from fedfactory.data.store import ClientView, SliceRow
 from fedfactory.factory.model import Card, Factory, snapshot_name, write_factory
 from fedfactory.factory.networks import Generator
@@ -24,6 +23,7 @@ from fedfactory.methods.ours.parameters import (
 )
 from fedfactory.methods.ours.perceptual import PerceptualParameters
 from fedfactory.methods.ours.rendering import own_look
+from fedfactory.orchestration.labels import SOURCE, Labels
 from tests.federation.conftest import CLIENTS, small_parameters
 
 ENCODER = EncoderNetworkParameters(image_size=32, channels=(4, 8, 8, 8), blocks=(1, 1, 1, 1), inject_from=4)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
@@ -19,6 +18,7 @@ from fedfactory.methods.ours.parameters import LookParameters, SyntheticParamete
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.synthetic import SyntheticSet, make_synthetic_set
 from fedfactory.methods.ours.target_data import TargetClient
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.loop import History
 from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder

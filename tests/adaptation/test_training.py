@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.data.labels import Labels
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
@@ -21,6 +20,7 @@ from fedfactory.methods.ours.source import assess, train_source
 from fedfactory.methods.ours.synthetic import make_synthetic_set
 from fedfactory.methods.ours.target import Step, adapt
 from fedfactory.methods.ours.target_data import TargetClient, TargetData, target_networks
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from tests.adaptation.conftest import (

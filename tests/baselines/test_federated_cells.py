@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.methods.feddg.training import read_segmenter, train_feddg
 from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
+from fedfactory.orchestration.labels import SOURCE
 from fedfactory.orchestration.progress import Progress
 from tests.adaptation.conftest import write_discs
 from tests.conftest import KillAt, Killed

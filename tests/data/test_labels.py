@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fedfactory.data.labels import NONE, SOURCE, Labels
 from fedfactory.data.store import ClientView, SliceRow, StoreWriter
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.labels import NONE, SOURCE, Labels
 
 SPLITS = ["train"] * 5 + ["validation"] * 3 + ["test"]
 """Of cases of two slices each; the first is unlabelled, the last two training cases hold M_t."""

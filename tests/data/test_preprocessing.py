@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fedfactory.data.adapters import find_cases
-from fedfactory.data.labels import Labels
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
 from fedfactory.data.splits import SplitSizes
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
 from fedfactory.methods.contract import predict_cases
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from tests.conftest import ball_volume, real_head, write_nifti
 

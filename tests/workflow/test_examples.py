@@ -26,7 +26,7 @@ def test_the_method_of_the_page_passes_the_check(fresh: Project):
     assert len(files) <= 3
     assert sum(len((fresh.folder / name).read_text().splitlines()) for name in wiring) <= 60
     listed = fedfactory(fresh, "methods", *CONFIGURATION)
-    assert re.search(r"^nearest_grey +Nearest grey +nearest_grey +yes$", listed.stdout, re.M), listed.stderr
+    assert re.search(r"^nearest_grey +Nearest grey +nearest_grey +M_t$", listed.stdout, re.M), listed.stderr
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "nearest_grey: nothing violates the contract" in checked.stdout
@@ -61,7 +61,7 @@ def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
     assert "this job asks for slices of M_t, which its method does not declare" in checked.stdout + checked.stderr
     view = "ClientView(task.view.folder, Labels(few_shot=None))"
     broken(fresh, MODULE, "task.view.few_shot()", f"{view}.few_shot()")
-    imports = "from fedfactory.data.labels import Labels\nfrom fedfactory.data.store import ClientView\n"
+    imports = "from fedfactory.orchestration.labels import Labels\nfrom fedfactory.data.store import ClientView\n"
     broken(fresh, MODULE, "from fedfactory.methods.contract", f"{imports}from fedfactory.methods.contract")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from fedfactory.data.geometry import Geometry
-from fedfactory.data.labels import NONE, Labels
 from fedfactory.errors import FedFactoryError
+from fedfactory.orchestration.labels import NONE, Labels
 
 
 class SliceRow(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any
 
 from fedfactory.config.parameters import check_setups, for_setup, read
 from fedfactory.config.run import Config, Method
-from fedfactory.data.labels import Labels
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import Method as Declaration
 from fedfactory.orchestration.declared import Rule, load, methods
+from fedfactory.orchestration.labels import Labels
 
 
 class Cells:

@@ -22,12 +22,12 @@ import numpy as np
 import yaml
 
 from fedfactory.config.run import Config, load_config
-from fedfactory.data.labels import Labels
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.audit import planned, violations
 from fedfactory.orchestration.declared import methods as declared_methods
+from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_table import FOLDER as WEIGHTS
 
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}

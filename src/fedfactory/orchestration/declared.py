@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedfactory.data.labels import NONE, Labels
+from fedfactory.orchestration.labels import NONE, Labels
 
 PACKAGE = Path(__file__).parents[1]
 

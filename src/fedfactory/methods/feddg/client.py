@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from fedfactory.config.parameters import read
 from fedfactory.data.deformation import deformed
-from fedfactory.data.labels import SOURCE
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.client import TRAIN, Message
@@ -22,6 +21,7 @@ from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.methods.feddg.network import FeatureUNet, episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.orchestration.labels import SOURCE
 from fedfactory.training.batches import resize, resize_labels
 from fedfactory.training.seeds import derive_seed
 

@@ -1,8 +1,8 @@
 """What nnU-Net declares."""
 
-from fedfactory.data.labels import NONE, Labels
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.orchestration.declared import PREDICT, Method, Rule
+from fedfactory.orchestration.labels import NONE, Labels
 
 
 def _finetuning(p: NnunetParameters, clients: int) -> int:

@@ -1,8 +1,8 @@
 """What ours declares (paper, section 3.2)."""
 
-from fedfactory.data.labels import Labels
 from fedfactory.methods.ours.parameters import OursParameters
 from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.orchestration.labels import Labels
 
 
 def _source_batches(p: OursParameters) -> float:

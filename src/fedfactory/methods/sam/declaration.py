@@ -1,8 +1,8 @@
 """What SAM and MedSAM declare."""
 
-from fedfactory.data.labels import Labels
 from fedfactory.methods.sam.parameters import SamParameters
 from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_choice import note_on_weights
 
 

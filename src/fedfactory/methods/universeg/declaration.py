@@ -1,7 +1,7 @@
 """What UniverSeg declares."""
 
-from fedfactory.data.labels import Labels
 from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_choice import note_on_weights
 
 DECLARATION = Method(

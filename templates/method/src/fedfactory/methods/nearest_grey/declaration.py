@@ -1,7 +1,7 @@
 """What nearest grey declares."""
 
-from fedfactory.data.labels import Labels
 from fedfactory.orchestration.declared import FIT, PREDICT, Method
+from fedfactory.orchestration.labels import Labels
 
 DECLARATION = Method(
     name="nearest_grey",

@@ -1,4 +1,4 @@
-"""Which labelled slices of a client a job may see."""
+"""Which labelled slices of a client a job may see: what a method declares, a store lets out and a table counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan and preprocess the source's labelled volumes for nnU-Net, once for all trainings of the setup."""
+"""Plan and preprocess the labelled volumes of a client for nnU-Net, once for all trainings on them."""
 
 import argparse
 from pathlib import Path
@@ -11,12 +11,12 @@ from fedfactory.orchestration.labels import SOURCE
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Give nnU-Net the source's training and validation volumes."""
+    """Give nnU-Net the client's training and validation volumes."""
     view = ClientView(arguments.data, SOURCE)
     train, validation = view.labelled_volumes("train"), view.labelled_volumes("validation")
     if not validation:
         raise FedFactoryError(
-            f"{arguments.data}: the source has no validation volume, which nnU-Net watches while it trains; raise "
+            f"{arguments.data}: there is no validation volume, which nnU-Net watches while it trains; raise "
             "'split.validation' or label more volumes"
         )
     plan(
@@ -30,6 +30,6 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the source's store")
+    parser.add_argument("--data", type=Path, required=True, help="the client's store")
     parser.add_argument("--out", type=Path, required=True)
     run_script(parser, main)

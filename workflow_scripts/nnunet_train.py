@@ -1,4 +1,4 @@
-"""Train an nnU-Net on the source."""
+"""Train an nnU-Net on all labels of a client: the source, or a target for a bound."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from fedfactory.training.devices import resolve
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Train one source model."""
+    """Train one model."""
     checkpoints = checkpoints_of(arguments, "", [arguments.plan])
     train(
         arguments.plan,

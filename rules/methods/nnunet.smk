@@ -4,7 +4,7 @@ NNUNET = METHODS.cells["nnunet"]
 
 
 rule nnunet_plan:
-    """Fingerprint, plan and preprocess the source's labelled volumes once, for all nnU-Nets of the setup."""
+    """Fingerprint, plan and preprocess the labelled volumes of a client once, for all nnU-Nets that they train."""
     input:
         client_file("data"),
     output:
@@ -12,7 +12,7 @@ rule nnunet_plan:
     log:
         LAYOUT.log("nnunet_plan", "{setup}", "{client}"),
     wildcard_constraints:
-        client=SOURCES,
+        client=any_of(NNUNET.planned),
     conda:
         ENVIRONMENT
     threads: 1
@@ -54,6 +54,14 @@ rule nnunet_train:
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"
         " --seed {wildcards.seed} --out {output} --log {log}"
+
+
+use rule nnunet_train as nnunet_train_target with:
+    # On all labels of a target: a bound.
+    log:
+        LAYOUT.log("nnunet_train_target", "{setup}", "{client}", "{method}", "{seed}"),
+    wildcard_constraints:
+        method=any_of(NNUNET.at_target),
 
 
 rule nnunet_finetune:

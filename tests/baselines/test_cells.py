@@ -9,6 +9,7 @@ from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, Methods
 from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.wildcards import refuse_unknown_cell
 from tests.conftest import ROOT
 
@@ -39,6 +40,20 @@ def test_models_come_from_the_source_unless_fine_tuned():
     cell.method = "nnunet_tl"
     assert own.model(cell) == "results/demo/mm/pet/nnunet_tl/seed0/model"
     assert own.base_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
+
+
+def test_bounds_are_trained_at_the_target():
+    files = [ROOT / "config/demo.yaml", ROOT / "config/bounds.yaml"]
+    run = load_config(read_run(files, ROOT), files, ROOT)
+    own, everything = cells("nnunet", run), Methods(run, ROOT)
+    cell = SimpleNamespace(setup="mm", client="pet", method="all_labels", seed="0")
+    assert own.model(cell) == "results/demo/mm/pet/all_labels/seed0/model"
+    assert (own.at_target, own.scratch) == (["all_labels"], ["nnunet", "nnunet_daug"])
+    assert {"pdw", "pet", "swi"} < own.planned and cells("nnunet").planned == {"pdw", "philips", "oasis"}
+    assert everything.labels["all_labels"]["mm"] == Labels(training=True, validation=True)
+    assert everything.labels["only_mt"]["mm"] == everything.labels["mean_mask"]["mo"] == Labels(few_shot=None)
+    assert everything.labels["nnunet_tl"]["ms"] == Labels(few_shot=None, validation=True)
+    assert list(run.methods)[-3:] == ["mean_mask", "only_mt", "all_labels"], "below the paper's rows"
 
 
 @pytest.mark.parametrize(

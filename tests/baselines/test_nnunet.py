@@ -143,12 +143,13 @@ def test_import_is_light() -> None:
         ({"epochs": "3"}, "epochs': must be a whole number"),
         ({"epochs": True}, "epochs': must be a whole number"),
         ({"initial_lr": -1}, "initial_lr': must be above 0, not -1"),
-        ({"initial_lr": None}, "initial_lr': is missing: a model trained on the source"),
+        ({"initial_lr": None}, "initial_lr': is missing: a model trained on all labels"),
         ({"trainer": None}, "trainer': must be a text, not None"),
         ({"features_per_stage": [16, "x"]}, "features_per_stage.1': must be a whole number, not 'x'"),
         ({"checkpoint": "latest"}, "checkpoint': must be 'final' or 'best', not 'latest'"),
         ({"test_time_mirroring": 1}, "test_time_mirroring': must be true or false, not 1"),
-        ({"schedules": [STANDSTILL]}, "schedules': a model trained on the source (base is not set) has no use for it"),
+        ({"schedules": [STANDSTILL]}, "schedules': a model trained on all labels (base is not set) has no use for it"),
+        ({"from_scratch": True}, "from_scratch': a model trained on all labels (base is not set) has no use for it"),
         ({"base": "nnunet", "schedules": [STANDSTILL]}, "epochs': a fine-tuned model (base is set) has no use for it"),
     ],
 )
@@ -456,6 +457,23 @@ def test_finetune_transfers_all_weights(trained: Path, tmp_path: Path) -> None:
     assert before.keys() == after.keys() and any("seg_layers" in key for key in after)
     for key in before:
         torch.testing.assert_close(after[key], before[key], atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_what_m_t_teaches_alone_knows_nothing_of_the_sources_weights(trained: Path, tmp_path: Path) -> None:
+    """Another source model with the same plan: the same bytes."""
+    import torch
+
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    weights = torch.load(other / "weights.pt", weights_only=True)
+    torch.save({key: torch.zeros_like(value) for key, value in weights.items()}, other / "weights.pt")
+    found = {}
+    for name, base in (("one", trained), ("two", other)):
+        finetune(base, few_shot(), [], transfer(STANDSTILL, from_scratch=True), tmp_path / name, Recorder())
+        found[name] = torch.load(tmp_path / name / "weights.pt", weights_only=True)
+    assert all(torch.equal(found["one"][key], found["two"][key]) for key in weights)
+    assert any(not torch.allclose(found["one"][key], weights[key], atol=1e-3) for key in weights)
 
 
 @pytest.mark.slow

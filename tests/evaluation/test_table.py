@@ -131,9 +131,20 @@ def test_notes_of_methods_stand_below_behind_marks():
     cell = Cell(1.0, 0.0, 5, 1, math.nan)
     table = {(column.setup, column.target, row.method): cell for row in rows for column in COLUMNS}
     grid = arrange(table, COLUMNS, rows, "Caption.", dict.fromkeys("abcde", ""))
-    assert [label for label, _, _ in grid.lines] == ["A§", "B†¶", "C", "D§", "E§§"]
+    assert [line.label for line in grid.lines] == ["A§", "B†¶", "C", "D§", "E§§"]
     assert grid.notes[-3:] == [f"§ {first}", f"¶ {second}", "§§ Third."]
     assert r"B$^\dagger$\P{}" in to_latex(grid)
+
+
+def test_rows_of_a_section_stand_below_its_heading():
+    rows = [*ROWS, Row("mean", "Mean mask", False, section="Bounds, low & high")]
+    table = TABLE | {(c.setup, c.target, "mean"): Cell(99.0, 1.0, 5, 1, math.nan) for c in COLUMNS}
+    grid = arrange(table, COLUMNS, rows, "caption", {**LABELS, "mean": "3"}, BEST)
+    lines = to_markdown(grid).splitlines()
+    assert lines[5] == "| *Bounds, low & high* |  |  |  |  |"
+    assert lines[6].startswith("| Mean mask | 3 | 99.0±1.0 |")
+    assert r"\midrule" + "\n" + r"\multicolumn{5}{l}{\emph{Bounds, low \& high}} \\" in to_latex(grid)
+    assert '<tr class="section"><th colspan="5">Bounds, low &amp; high</th></tr>' in to_html(grid)
 
 
 def test_cells_of_one_processor_are_marked():
@@ -153,7 +164,7 @@ def test_latex_compiles(tmp_path):
     rows = [
         *ROWS,
         Row("own", "Ours, 100 % & paired_#1", False, True, "A note, 5 % of all."),
-        Row("fed", "FedMed-GAN", False, False, "Another note."),
+        Row("fed", "FedMed-GAN", False, False, "Another note.", "A section"),
     ]
     table = TABLE | {(c.setup, c.target, m): Cell(50.0, 1.0, 5, 1, math.nan) for c in COLUMNS for m in ("own", "fed")}
     caption = "Dice in percent, mean ± deviation; run 'demo', M_t."

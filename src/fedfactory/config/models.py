@@ -122,6 +122,8 @@ class MethodEntry:
         parameters: the method's own parameters: see below.
         extension: whether it is this project's own, not one of the paper's; the table marks it.
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
+        section: heading of the part of the table that the row stands in; empty for the paper's own. Rows with a section
+            stand below the others: they say what is easy and what is possible, and none of them can be best.
     """
 
     __pydantic_config__ = STRICT
@@ -131,6 +133,7 @@ class MethodEntry:
     parameters: dict[str, Any]
     extension: bool = False
     note: str = ""
+    section: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

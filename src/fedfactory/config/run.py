@@ -88,6 +88,7 @@ class Method:
         parameters: the method's own parameters, checked by its module.
         extension: whether it is this project's own, not one of the paper's.
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
+        section: heading of the part of the table that the row stands in; empty for the paper's own.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Method:
     parameters: Mapping[str, Any]
     extension: bool = False
     note: str = ""
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,9 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
             raise FedFactoryError(f"{name}: key 'setups': two files describe the setup '{setup.name}'")
         setups[setup.name] = setup.all_federated() if run.federate_all else setup
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
+    # The paper's rows first, then those of each section together.
+    sections = dict.fromkeys(["", *(method.section for method in methods.values())])
+    methods = {key: method for section in sections for key, method in methods.items() if method.section == section}
     for method in methods.values():
         if method.rules not in declared_methods():
             names = ", ".join(sorted(declared_methods()))

@@ -82,18 +82,18 @@ def compare_with_best(study: Study, column: Column) -> list[Comparison]:
 
     Corrected over all pairs of the target: the best is picked from the same data, and so is the largest difference.
     """
-    values = {method: study.values(column, method) for method in study.methods}
-    best = max(study.methods, key=lambda method: statistics.fmean(values[method]))
+    values = {method: study.values(column, method) for method in study.contenders}
+    best = max(study.contenders, key=lambda method: statistics.fmean(values[method]))
     pairs = [pair for pair in compare_pairs(values) if best in (pair.first, pair.second)]
     return [pair if pair.first == best else pair.turned() for pair in pairs]
 
 
 def best(study: Study) -> dict[Key, float]:
-    """Probability of each cell that it is truly the best of its column (:mod:`fedfactory.evaluation.best`)."""
+    """Probability that each contender's cell is truly the best of its column (:mod:`fedfactory.evaluation.best`)."""
     found: dict[Key, float] = {}
     for column in study.columns:
         place = column.setup, column.target
-        values = {method: study.by_seed(column, method) for method in study.methods}
+        values = {method: study.by_seed(column, method) for method in study.contenders}
         own = chances(values, derive_seed("best", *place))
         found |= {(*place, method): chance for method, chance in own.items()}
     return found
@@ -101,12 +101,12 @@ def best(study: Study) -> dict[Key, float]:
 
 def bold(study: Study) -> set[Key]:
     """Cells that may be the best of their column; none where there is no choice."""
-    if len(study.rows) < 2:
+    if len(study.contenders) < 2:
         return set()
     found, cells = best(study), set[Key]()
     for column in study.columns:
         place = column.setup, column.target
-        cells |= {(*place, method) for method in may_be_best({m: found[*place, m] for m in study.methods})}
+        cells |= {(*place, method) for method in may_be_best({m: found[*place, m] for m in study.contenders})}
     return cells
 
 

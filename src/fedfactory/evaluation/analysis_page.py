@@ -56,7 +56,7 @@ def to_page(
         to_markdown(
             [
                 {"": labels[m], **{label: f"{ranks[setup].mean_ranks[m]:.2f}" for setup, label in setups.items()}}
-                for m in study.methods
+                for m in study.contenders
             ]
         )
     )

@@ -33,7 +33,7 @@ def conclude(
     sentences = []
     for setup, columns in study.setups.items():
         sentences.append(_of_setup(columns[0].setup_label, labels, tests[setup], ranks[setup]))
-        if len(study.rows) > 1:
+        if len(study.contenders) > 1:
             sentences += _of_targets(study, setup, labels, chances)
     sentences += [_failures(study, labels), _worst_sites(study, labels), _seeds(study)]
     sentences.append(
@@ -67,7 +67,7 @@ def _of_setup(label: str, labels: Mapping[str, str], pairs: Sequence[Comparison]
 def _of_targets(study: Study, setup: str, labels: Mapping[str, str], chances: Mapping[Key, float]) -> list[str]:
     sentences = []
     for column in study.setups[setup]:
-        found = {method: chances[setup, column.target, method] for method in study.methods}
+        found = {method: chances[setup, column.target, method] for method in study.contenders}
         first, *others = sorted(may_be_best(found), key=lambda method: -found[method])
         own = f"{column.setup_label} {column.label}: {labels[first]} is best with probability {found[first]:.2f}"
         named = [f"{labels[method]} ({found[method]:.2f})" for method in others]
@@ -76,9 +76,9 @@ def _of_targets(study: Study, setup: str, labels: Mapping[str, str], chances: Ma
 
 
 def _failures(study: Study, labels: Mapping[str, str]) -> str:
-    failed = {method: [c for c in study.columns if study.mean(c, method) < FAILED] for method in study.methods}
+    failed = {method: [c for c in study.columns if study.mean(c, method) < FAILED] for method in study.contenders}
     count = sum(map(len, failed.values()))
-    head = f"{count} of {len(study.methods) * len(study.columns)} cells are below {FAILED:.0f} % Dice"
+    head = f"{count} of {len(study.contenders) * len(study.columns)} cells are below {FAILED:.0f} % Dice"
     if not count:
         return f"{head}."
     if count > _NAMED:
@@ -97,7 +97,7 @@ def _failures(study: Study, labels: Mapping[str, str]) -> str:
 
 
 def _worst_sites(study: Study, labels: Mapping[str, str]) -> str:
-    worst = {method: min(study.mean(column, method) for column in study.columns) for method in study.methods}
+    worst = {method: min(study.mean(column, method) for column in study.columns) for method in study.contenders}
     first = max(worst, key=worst.__getitem__)
     column = min(study.columns, key=lambda column: study.mean(column, first))
     return (

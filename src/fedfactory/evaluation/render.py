@@ -21,19 +21,36 @@ _MARKS = "§¶"
 
 
 @dataclass(frozen=True)
+class Line:
+    """A row as strings.
+
+    Attributes:
+        section: heading of the part of the table that it stands in; empty for the first.
+        label: of the method, with its marks.
+        counts: column G.
+        cells: (text, whether it may be the best of its column).
+    """
+
+    section: str
+    label: str
+    counts: str
+    cells: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
 class Grid:
     """The table as strings.
 
     Attributes:
         groups: (setup heading, number of columns) from left to right.
         headings: one per target.
-        lines: (method label, column G, cells); a cell is (text, whether it may be the best of its column).
+        lines: rows, those of a section together.
         notes: lines below the table.
     """
 
     groups: list[tuple[str, int]]
     headings: list[str]
-    lines: list[tuple[str, str, list[tuple[str, bool]]]]
+    lines: list[Line]
     notes: list[str]
 
 
@@ -65,7 +82,7 @@ def arrange(
         keys = [(column.setup, column.target, row.method) for column in columns]
         cells = [(table[key].text + NATIVE * (key in native), key in best) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
-        lines.append((row.label + marks, labels[row.method], cells))
+        lines.append(Line(row.section, row.label + marks, labels[row.method], cells))
     notes = [caption]
     if not all(column.federated for column in columns):
         notes.append(ASTERISK_NOTE)
@@ -88,8 +105,10 @@ def to_markdown(grid: Grid) -> str:
     setups = [label for label, count in grid.groups for _ in range(count)]
     header = ["", "G", *(f"{setup}<br>{name}" for setup, name in zip(setups, grid.headings, strict=True))]
     lines = [_pipe(header), _pipe(["---", ":-:", *["--:"] * len(setups)])]
-    for label, counts, cells in grid.lines:
-        lines.append(_pipe([label, counts, *(f"**{t}**" if best else t for t, best in cells)]))
+    for section, rows in groupby(grid.lines, key=lambda line: line.section):
+        if section:
+            lines.append(_pipe([f"*{section}*", "", *[""] * len(setups)]))
+        lines += [_pipe([row.label, row.counts, *(f"**{t}**" if best else t for t, best in row.cells)]) for row in rows]
     return "\n".join(lines) + "\n\n" + "\n".join(f"{_markdown_note(note)}  " for note in grid.notes) + "\n"
 
 
@@ -104,12 +123,17 @@ def to_latex(grid: Grid) -> str:
         " & & " + " & ".join(_tex(heading) for heading in grid.headings) + r" \\",
         r"\midrule",
     ]
-    for label, counts, cells in grid.lines:
-        texts = [_tex_marks(text.replace("±", "\\pm ")) for text, _ in cells]
-        marked = [
-            rf"$\mathbf{{{text}}}$" if best else f"${text}$" for text, (_, best) in zip(texts, cells, strict=True)
-        ]
-        lines.append(" & ".join([_tex(label), counts.replace("–", "--"), *marked]) + r" \\")
+    for section, rows in groupby(grid.lines, key=lambda line: line.section):
+        if section:
+            span = rf"\multicolumn{{{len(grid.headings) + 2}}}{{l}}{{\emph{{{_tex(section)}}}}} \\"
+            lines += [r"\midrule", span]
+        for row in rows:
+            texts = [_tex_marks(text.replace("±", "\\pm ")) for text, _ in row.cells]
+            marked = [
+                rf"$\mathbf{{{text}}}$" if best else f"${text}$"
+                for text, (_, best) in zip(texts, row.cells, strict=True)
+            ]
+            lines.append(" & ".join([_tex(row.label), row.counts.replace("–", "--"), *marked]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {_tex(note)}" for note in grid.notes]
     return "\n".join(lines) + "\n"
@@ -120,9 +144,12 @@ def to_html(grid: Grid) -> str:
     groups = "".join(f'<th colspan="{count}" scope="colgroup">{escape(label)}</th>' for label, count in grid.groups)
     headings = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
     body = ""
-    for label, counts, cells in grid.lines:
-        marked = "".join(f"<td>{_html_cell(text, best)}</td>" for text, best in cells)
-        body += f'<tr><th scope="row">{escape(label)}</th><td>{counts}</td>{marked}</tr>\n'
+    for section, rows in groupby(grid.lines, key=lambda line: line.section):
+        if section:
+            body += f'<tr class="section"><th colspan="{len(grid.headings) + 2}">{escape(section)}</th></tr>\n'
+        for row in rows:
+            marked = "".join(f"<td>{_html_cell(text, best)}</td>" for text, best in row.cells)
+            body += f'<tr><th scope="row">{escape(row.label)}</th><td>{row.counts}</td>{marked}</tr>\n'
     notes = "".join(f"<p>{escape(note)}</p>\n" for note in grid.notes)
     return f"""<!doctype html>
 <html lang="en">
@@ -136,7 +163,8 @@ table {{ border-collapse: collapse; border-block: 2px solid; }}
 th, td {{ padding: .3rem .7rem; text-align: right; white-space: nowrap; font-weight: normal; }}
 th[scope="row"] {{ text-align: left; }}
 th[scope="colgroup"] {{ text-align: center; }}
-thead tr:last-child th {{ border-bottom: 1px solid; }}
+thead tr:last-child th, tr.section th {{ border-bottom: 1px solid; }}
+tr.section th {{ text-align: left; padding-top: .8rem; font-style: italic; }}
 </style>
 </head>
 <body>

@@ -157,6 +157,7 @@ def _table(
                 "centralised": m.centralised,
                 "extension": m.extension,
                 "note": " ".join(filter(None, (m.note, _declared_note(m)))),
+                "section": m.section,
             }
             for m in (config.methods[name] for name in methods)
         ],

@@ -40,6 +40,7 @@ class Row:
         centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
         extension: whether it is this project's own, not one of the paper's; marked with a double dagger.
         note: what else has to be said of it, below the table; empty for nothing.
+        section: heading of the part of the table that it stands in; a row with a section can not be the best.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Row:
     centralised: bool
     extension: bool = False
     note: str = ""
+    section: str = ""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ class Study:
         """Names of the methods, in the order of the table."""
         return [row.method for row in self.rows]
 
+    @property
+    def contenders(self) -> list[str]:
+        """Names of the methods that can be the best: those of no section."""
+        return [row.method for row in self.rows if not row.section]
+
     @cached_property
     def setups(self) -> dict[str, list[Column]]:
         """Setup -> its targets, in the order of the table."""
@@ -108,9 +113,9 @@ class Study:
         return mean(self.values(column, method, metric))
 
     def pooled(self, setup: str, metric: str = "dice") -> dict[str, list[float]]:
-        """Method -> the subjects of all targets of a setup, in one order."""
+        """Contender -> the subjects of all targets of a setup, in one order."""
         columns = self.setups[setup]
-        return {m: [value for column in columns for value in self.values(column, m, metric)] for m in self.methods}
+        return {m: [value for column in columns for value in self.values(column, m, metric)] for m in self.contenders}
 
 
 def _span(counts: Sequence[int]) -> str:

@@ -48,7 +48,7 @@ def page_data(
         for row in _rows(analysis / "best.csv")
     }
     tests = _tests(study, _rows(analysis / "comparisons.csv"))
-    marks = {row.method: line[0].removeprefix(row.label) for row, line in zip(study.rows, grid.lines, strict=True)}
+    marks = {row.method: line.label.removeprefix(row.label) for row, line in zip(study.rows, grid.lines, strict=True)}
     cells = {}
     for column in study.columns:
         for row in study.rows:
@@ -56,7 +56,11 @@ def page_data(
             cells["/".join(key)] = {
                 **{"target": f"{column.setup}/{column.target}", "method": row.method},
                 **_figures(study, key, metrics[key]),
-                **{"paper": paper.get(key), "tests": tests.get(key, []), **best[key]},
+                **{
+                    "paper": paper.get(key),
+                    "tests": tests.get(key, []),
+                    **best.get(key, {"p_best": None, "may_be_best": False}),
+                },
                 **{"classes": classes[key], "labels": study.labels[key]},
                 **_story(stories[key], folders[key], root),
             }
@@ -85,7 +89,7 @@ def page_data(
         "methods": [
             {
                 **{"name": row.method, "label": row.label, "labels": study.label_counts(row.method), "note": row.note},
-                "marks": marks[row.method],
+                **{"marks": marks[row.method], "section": row.section},
             }
             for row in study.rows
         ],

@@ -28,9 +28,11 @@ function keyOf(target, method) {
 function fillTable() {
   byId("caption").textContent = data.metrics[metric].caption;
   const best = {};
+  const contenders = data.methods.filter((m) => !m.section);
+  const names = new Set(contenders.map((m) => m.name));
   const sign = data.metrics[metric].higher ? 1 : -1;
   for (const target of data.targets) {
-    const values = data.methods.map((m) => data.cells[keyOf(target.key, m.name)].metrics[metric].mean);
+    const values = contenders.map((m) => data.cells[keyOf(target.key, m.name)].metrics[metric].mean);
     best[target.key] = Math.max(...values.filter((v) => v !== null).map((v) => sign * Number(v.toFixed(1))));
   }
   for (const button of document.querySelectorAll("#table1 td button")) {
@@ -45,7 +47,7 @@ function fillTable() {
     const isBest =
       metric === "dice"
         ? whole.may_be_best
-        : cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
+        : names.has(whole.method) && cell.mean !== null && sign * Number(cell.mean.toFixed(1)) === best[button.dataset.target];
     button.parentElement.classList.toggle("best", isBest);
     button.setAttribute(
       "aria-label",
@@ -104,7 +106,9 @@ function showCell(key) {
     element("dt", "labelled slices of the target"),
     element("dd", train || choose ? `${train} train it, ${choose} choose something of it` : "none")
   );
-  figures.append(element("dt", "best of its column"), element("dd", `with probability ${cell.p_best.toFixed(2)}`));
+  if (cell.p_best !== null) {
+    figures.append(element("dt", "best of its column"), element("dd", `with probability ${cell.p_best.toFixed(2)}`));
+  }
   figures.append(
     element("dt", "classes missed"), element("dd", `${cell.missed} of ${cell.present}; claimed where they are not: ${cell.false_alarms}`)
   );

@@ -13,12 +13,19 @@ class NnunetCells(Cells):
     Attributes:
         tuned: names of the methods that fine-tune another one's source model.
         scratch: names of the methods that are trained on the source alone.
+        at_target: names of those that are trained on all labels of each target.
+        planned: names of the clients whose labels train a model: the sources, and all targets for those.
     """
 
     def _check(self) -> None:
         bases = {name: self.same(name, "base") for name in self.parameters}
         self.tuned = [name for name, base in bases.items() if base]
-        self.scratch = [name for name in bases if name not in self.tuned]
+        at = {name: self.same(name, "trained_at") for name in self.parameters}
+        self.at_target = [name for name in bases if at[name] == "target"]
+        self.scratch = [name for name in bases if name not in (*self.tuned, *self.at_target)]
+        setups = self._config.setups.values()
+        targets = [client for setup in setups for client in setup.targets]
+        self.planned = {*(setup.source for setup in setups), *(targets if self.at_target else ())}
         for name in self.tuned:
             if bases[name] not in self.scratch:
                 known = ", ".join(self.scratch)
@@ -37,8 +44,8 @@ class NnunetCells(Cells):
         return self.source_model(wildcards, base)
 
     def model(self, wildcards: Any) -> str:
-        """The model that predicts a cell: its own if fine-tuned, else the one of the setup's source."""
-        return super().model(wildcards) if wildcards.method in self.tuned else self.source_model(wildcards)
+        """The model that predicts a cell: the one of the setup's source, unless it is trained at the target."""
+        return self.source_model(wildcards) if wildcards.method in self.scratch else super().model(wildcards)
 
     def source_model(self, wildcards: Any, method: str | None = None) -> str:
         """The model that a method, that of the cell by default, has at the setup's source."""

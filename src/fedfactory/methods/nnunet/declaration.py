@@ -10,8 +10,10 @@ def _finetuning(p: NnunetParameters, clients: int) -> int:
 
 
 def _labels(p: NnunetParameters) -> Labels:
-    """A model that is fine-tuned has a ``base``; validation volumes choose its schedule and its state."""
-    return Labels(few_shot=None, validation=True) if p.base else NONE
+    """Trained on M_t (``base``), validation volumes choose among schedules, or a state; nnU-Net watches them anyway."""
+    if p.trained_at == "target":
+        return Labels(training=True, validation=True)
+    return Labels(few_shot=None, validation=p.chooses) if p.base else NONE
 
 
 DECLARATION = Method(
@@ -24,6 +26,7 @@ DECLARATION = Method(
             lets_out="the model of the source, which segments every target",
             steps=lambda p, clients: p.epochs * p.iterations_per_epoch,
         ),
+        Rule("nnunet_train_target", steps=lambda p, clients: p.epochs * p.iterations_per_epoch),
         Rule("nnunet_finetune", steps=_finetuning),
         PREDICT,
     ),

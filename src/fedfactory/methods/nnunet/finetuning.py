@@ -47,7 +47,8 @@ def finetune(
     """Fine-tune a source model on the target's labelled slices, once per schedule, and keep the best schedule.
 
     Everything about the source comes out of its model folder; its images are not touched. All weights are transferred,
-    the segmentation heads included, because the classes are the same (nnU-Net's own transfer leaves the heads out).
+    the segmentation heads included, because the classes are the same (nnU-Net's own transfer leaves the heads out);
+    none with ``from_scratch``.
 
     Args:
         source_model: folder written by `train`.
@@ -91,7 +92,7 @@ def finetune(
                 device,
                 own,
                 report,
-                source.weights,
+                None if parameters.from_scratch else source.weights,
             )
             model = Model(
                 plans, source.dataset_json, card(parameters, source.dataset_json, run.mirroring_axes), run.weights

@@ -29,9 +29,9 @@ class FinetuningSchedule:
 class NnunetParameters:
     """What the benchmark sets about an nnU-Net; everything else stays as nnU-Net plans it.
 
-    Two kinds exist and each rejects the keys that it would silently ignore. A model trained on the source has `epochs`
-    and `initial_lr`. A fine-tuned model names the method whose source model it starts from (`base`) and lists
-    `schedules`; its network is the base's, so `features_per_stage` is not its to set.
+    Two kinds exist and each rejects the keys that it would silently ignore. A model trained on all labels of a client
+    has `epochs` and `initial_lr`. One that is trained on M_t names the method whose source model it starts from
+    (`base`) and lists `schedules`; its network is the base's, so `features_per_stage` is not its to set.
 
     Attributes:
         trainer: class name of a trainer that nnunetv2 ships. ``nnUNetTrainer`` is the stock one (with nnU-Net's default
@@ -49,7 +49,10 @@ class NnunetParameters:
         workers: processes that load and augment slices, beside the training. 0 lets the training do it, for which a GPU
             waits; with more, batches depend on how fast each worker is, and two trainings are not equal.
         checkpoint: ``final`` (stock) or ``best`` by the moving average of nnU-Net's validation pseudo-Dice.
-        base: name of the method whose source model is fine-tuned, null for source training.
+        trained_at: whose labels train a model without `base`: the ``source``'s, for all targets, or each ``target``'s
+            own, all of them: a bound.
+        base: name of the method whose source model is fine-tuned on M_t, null for a model trained on all labels.
+        from_scratch: take the base's plan and network, but nnU-Net's initial weights: what M_t teaches alone.
         schedules: the fine-tuning runs among which the target's validation volumes choose.
     """
 
@@ -64,7 +67,9 @@ class NnunetParameters:
     test_time_mirroring: bool = True
     workers: Natural = 0
     checkpoint: Literal["final", "best"] = "final"
+    trained_at: Literal["source", "target"] = "source"
     base: Text | None = None
+    from_scratch: bool = False
     schedules: tuple[FinetuningSchedule, ...] = ()
 
     def __post_init__(self) -> None:
@@ -73,16 +78,24 @@ class NnunetParameters:
         needed: tuple[str, ...]
         refused: tuple[str, ...]
         if self.base is None:
-            kind, needed, refused = "a model trained on the source (base is not set)", trained, ("schedules",)
+            kind, needed = "a model trained on all labels (base is not set)", trained
+            refused = ("schedules", "from_scratch")
         else:
             kind, needed = "a fine-tuned model (base is set)", ("schedules",)
             refused = (*trained, "features_per_stage")
+            if self.trained_at == "target":
+                raise Misfit("trained_at", f"{kind} has no use for it; remove it")
         for key in needed:
             if not getattr(self, key):
                 raise Misfit(key, f"is missing: {kind} needs it")
         for key in refused:
             if getattr(self, key):
                 raise Misfit(key, f"{kind} has no use for it; remove it")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation volumes choose something of a model that is trained on M_t."""
+        return len(self.schedules) > 1 or self.checkpoint == "best"
 
     @property
     def validation_iterations(self) -> int:

@@ -15,6 +15,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage import weights
 from fedfactory.storage.weights import Weights, check, fetch, require_consent
+from fedfactory.storage.weights_choice import TINY, note_on_weights
 from fedfactory.storage.weights_table import WeightsTable
 from tests.conftest import ROOT
 
@@ -149,3 +150,12 @@ def test_no_connection_is_said(tmp_path):
 
     with pytest.raises(FedFactoryError, match=r"cannot be fetched .*no route.*put the file at .*model.pt by hand"):
         get(ENTRY, tmp_path / "model.pt", opener)
+
+
+def test_the_table_says_what_published_weights_may_have_seen():
+    """A test set of the same name as a training set may hold the same patients."""
+    note = note_on_weights({"weights": "universeg-v1"})
+    assert "M&Ms (MS), OCTA-500 and OASIS (MO)" in note and "weights.json" in note
+    assert "SA-1B" in note_on_weights({"weights": "sam-vit-b"})
+    assert "procedural tasks" in note_on_weights({"weights": TINY})
+    assert note_on_weights({"weights": "unknown"}).endswith("weights.json.")

@@ -63,15 +63,41 @@ def test_many_images_together_equal_the_packages_decoder_one_by_one(sam, slices,
     for number, image in enumerate(embeddings):
         own = [part[number % len(part)][None] for part in (sparse, dense)]
         masks, _ = sam.mask_decoder(image[None], sam.prompt_encoder.get_dense_pe(), *own, multimask_output=False)
-        wanted = torch.nn.functional.interpolate(masks, (32, 32), mode="bilinear", align_corners=False)
+        wanted = sam.postprocess_masks(masks, (32, 32), (32, 32))
         torch.testing.assert_close(together[number], wanted[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [12, 32, 50])
+def test_masks_are_enlarged_as_the_package_does(sam, slices, size):
+    """Through the encoder's size (32 here), whatever the size of the slices."""
+    prompt = prompt_embeddings(sam, "full_box")
+    embeddings = sam.image_encoder(as_read(slices[0], sam))
+    masks, _ = sam.mask_decoder(embeddings[:1], sam.prompt_encoder.get_dense_pe(), *prompt, multimask_output=False)
+    wanted = sam.postprocess_masks(masks, (32, 32), (size, size))
+    torch.testing.assert_close(
+        decode(sam, sam.mask_decoder, embeddings[:1], prompt, size), wanted, atol=1e-5, rtol=1e-4
+    )
+
+
 def test_medsam_reads_what_it_was_trained_on(slices):
-    """Its authors' code feeds the encoder grey values between 0 and 1, and does not normalise them further."""
-    read = as_read(slices[0], build(SMALL, "unit"))
-    np.testing.assert_allclose(read[:, 0].numpy(), (slices[0] + 1) / 2, atol=1e-6)
+    """Each slice from 0 to 1 by its own limits after cubic resizing, as scikit-image does both, and nothing further."""
+    from skimage.transform import resize
+
+    unit = build(SMALL, "unit")
+    read = as_read(slices[0], unit)
+    low, high = (limit(axis=(1, 2), keepdims=True) for limit in (slices[0].min, slices[0].max))
+    np.testing.assert_allclose(read[:, 0].numpy(), (slices[0] - low) / (high - low), atol=1e-6)
     assert as_read(slices[0], build(SMALL)).std() > 2 * read.std()
+    small = slices[0][:, ::2, ::2].copy()
+    found = as_read(small, unit)[:, 0].numpy()
+    assert (found.min((1, 2)) == 0).all() and found.max((1, 2)) == pytest.approx(1)
+    for image, own in zip(small, found, strict=True):
+        wanted = resize(image, own.shape, order=3, mode="reflect", anti_aliasing=True)
+        wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+        # Another cubic kernel, and other borders.
+        assert np.abs(own - wanted)[3:-3, 3:-3].mean() < 0.03
+    flat = as_read(np.full((1, 32, 32), 0.3, np.float32), unit)
+    assert not flat.any(), "nothing to scale"
 
 
 def test_the_full_box_is_the_box_of_an_empty_mask(sam):

@@ -1,6 +1,6 @@
-from dataclasses import replace
-
 """The analysis of made-up tables whose answers are known."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest

@@ -58,23 +58,23 @@ class LocalState:
 
     def __init__(self, model: FactoryModel, training: TrainingParameters) -> None:
         """Start anew for a model."""
-        self.restart_optimisers(model, training)
-        self.augmentation = AdaptiveProbability(training.augment_target, training.augment_speed)
-        self.path_mean = 0.0
-        self.passes = {"discriminator": 0, "generator": 0}
+        self.restart(model, training)
 
-    def restart_optimisers(self, model: FactoryModel, training: TrainingParameters) -> None:
-        """Forget the moments of Adam, and nothing else."""
+    def restart(self, model: FactoryModel, training: TrainingParameters) -> None:
+        """Forget everything, as a client does that joins."""
         self.optimisers = {
             "discriminator": _adam(model.discriminator, training.learning_rate, training.r1_every),
             "generator": _adam(model.generator, training.learning_rate, training.path_length_every),
         }
+        self.augmentation = AdaptiveProbability(training.augment_target, training.augment_speed)
+        self.path_mean = 0.0
+        self.passes = {"discriminator": 0, "generator": 0}
 
     def state_dict(self, optimisers: bool = True) -> dict[str, Any]:
         """Tensors, numbers and dictionaries; loads with ``torch.load(weights_only=True)``.
 
         Args:
-            optimisers: whether theirs is part of it; they start anew in every round if they do not persist.
+            optimisers: whether theirs is part of it; all starts anew in every round if they do not persist.
         """
         kept = self.optimisers if optimisers else {}
         return {
@@ -108,7 +108,7 @@ def local_round(
 
     Args:
         model: the aggregated model; holds the client's model afterwards.
-        state: of the client, continued in place, its optimisers only with ``persistent_optimisers: true``.
+        state: of the client, continued in place with ``persistent_optimisers: true``, else begun anew.
         client: its images and its key.
         parameters: of the factory.
         seed: of the training.
@@ -126,7 +126,7 @@ def local_round(
     if round_number >= federation.rounds and client.encode is None:
         raise ValueError("a refinement round needs the encoder of the key")
     if not federation.persistent_optimisers:
-        state.restart_optimisers(model, parameters.training)
+        state.restart(model, parameters.training)
     model.compute_in(getattr(torch, parameters.training.precision))
     _reseed(derive_seed("round", seed, round_number, client.index))
     step = _Step(model, state, client, parameters, refine=round_number >= federation.rounds)

@@ -154,8 +154,9 @@ class FederationParameters:
         refinement_rounds: rounds of the refinement stage.
         refinement_steps: steps of a sampled client in a refinement round.
         clients_per_round: clients sampled for a round.
-        persistent_optimisers: whether a client's optimisers keep their state from round to round (the paper's own runs
-            started Adam anew in every round).
+        persistent_optimisers: whether a client keeps from round to round what its training carries: moments of Adam,
+            probability of augmentation, mean path length, count of passes. The paper's own runs began all of it anew
+            in every round.
         checkpoint_every: rounds between two checkpoints.
         snapshots: pictures of the training, evenly spaced over its rounds.
         deadline: seconds until an answer of a site is given up.

@@ -36,6 +36,7 @@ class Weights:
         consent: whether the licence must be accepted by name before the file is fetched.
         sha256: digest of the file; None where nobody has measured it.
         bytes: its size; None as well.
+        seen: what it was trained on, as far as that bears on the benchmark's test sets; the table prints it.
     """
 
     __pydantic_config__ = STRICT
@@ -45,6 +46,7 @@ class Weights:
     consent: bool
     sha256: Digest | None
     bytes: Count | None
+    seen: str = ""
 
 
 def require_consent(name: str, entry: Weights, accepted: Collection[str]) -> None:

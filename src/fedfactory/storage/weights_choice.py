@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from fedfactory.config.parameters import STRICT, Digest, Text
 from fedfactory.config.sentences import Misfit
+from fedfactory.orchestration.declared import PACKAGE
+from fedfactory.storage.weights_table import WeightsTable
 
 TINY = "procedural-tiny"
 """Name of weights that the workflow makes itself, by pre-training a small foundation model on procedural tasks."""
@@ -22,7 +24,9 @@ def note_on_weights(parameters: Mapping[str, Any]) -> str:
     name = parameters["weights"]
     if name == TINY:
         return f"Weights {TINY}: a small model, pre-trained by the workflow on procedural tasks."
-    return f"Weights {name}, whose digest stands in each cell's weights.json."
+    entry = WeightsTable.read(PACKAGE.parents[1]).entries.get(name)
+    seen = f" {entry.seen}" if entry and entry.seen else ""
+    return f"Weights {name}, whose digest stands in each cell's weights.json.{seen}"
 
 
 @dataclass(frozen=True)

@@ -60,14 +60,25 @@ def build(a: SamArchitecture, normalisation: Normalisation = "imagenet") -> Sam:
         pixel_mean=mean,
         pixel_std=deviation,
     )
+    sam.scales_slices = normalisation == "unit"
     return sam.eval()
 
 
 def as_read(images: np.ndarray | Tensor, sam: Sam) -> Tensor:
-    """Slices (n, S, S) in [-1, 1] as the encoder reads them: (n, 3, s, s), normalised as in its training."""
+    """Slices (n, S, S) in [-1, 1] as the encoder reads them: (n, 3, s, s), normalised as in its training.
+
+    MedSAM (Ma et al., Nature Communications 2024) was trained on slices that were resized by cubic interpolation and
+    then scaled to [0, 1], each by its own darkest and brightest pixel; so it reads them here.
+    """
     size = sam.image_encoder.img_size
     grey = torch.as_tensor(np.array(images, dtype=np.float32) if isinstance(images, np.ndarray) else images)[:, None]
-    grey = (resize(grey, size) + 1) * 127.5
+    if sam.scales_slices:
+        if grey.shape[-1] != size:
+            grey = functional.interpolate(grey, (size, size), mode="bicubic", align_corners=False, antialias=True)
+        low, high = (limit((1, 2, 3), keepdim=True) for limit in (grey.amin, grey.amax))
+        grey = 255 * (grey - low) / (high - low).clamp(min=1e-8)
+    else:
+        grey = (resize(grey, size) + 1) * 127.5
     return sam.preprocess(grey.expand(-1, 3, -1, -1).to(sam.device))
 
 
@@ -122,7 +133,11 @@ def decode(sam: Sam, decoder: MaskDecoder, embeddings: Tensor, prompt: tuple[Ten
         embeddings + dense,
         multimask_output=False,
     )
-    return functional.interpolate(masks, (size, size), mode="bilinear", align_corners=False)
+    # Through the encoder's size, as the package does it: at once, other pixels cross zero.
+    for edge in (sam.image_encoder.img_size, size):
+        if masks.shape[-1] != edge:
+            masks = functional.interpolate(masks, (edge, edge), mode="bilinear", align_corners=False)
+    return masks
 
 
 def boxes_of(masks: Tensor, size: int, jitter: float = 0.0, stream: torch.Generator | None = None) -> Tensor:

@@ -88,7 +88,8 @@ class SamParameters:
             points all over it, or ``oracle_box`` (of the truth, not in Table 1).
         tuning: fine-tuning of the mask decoder.
         normalisation: of the images, as in the training of the weights: by ImageNet's mean and deviation (``imagenet``,
-            SAM), or between 0 and 1 (``unit``, MedSAM). Published weights need it said; null is ``imagenet``.
+            SAM), or each slice to 0 to 1 by its darkest and its brightest pixel (``unit``, MedSAM). Published weights
+            need it said; null is ``imagenet``.
         architecture: size of a model that the workflow pre-trains; published weights have their own.
         pretraining: pre-training of such a model.
         start: the method whose pre-trained model it goes on from, as MedSAM does from SAM.

@@ -4,8 +4,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedfactory.provenance.record import machine
-
 Row = Mapping[str, str | float]
 
 
@@ -32,6 +30,9 @@ def write(rows: Sequence[Row], folder: Path, name: str, below: str = "") -> None
 
 def write_beside_other_processors(rows: Sequence[Row], folder: Path, name: str) -> None:
     """As `write`, after the rows that a table of the same name holds of other processors than this one."""
+    # `benchmarks.flower` runs in an environment without the package.
+    from fedfactory.provenance.record import machine
+
     here, file = machine()["processor"], folder / f"{name}.csv"
     others: list[Row] = []
     if file.exists():

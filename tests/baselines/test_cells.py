@@ -183,6 +183,7 @@ def test_every_declared_reference_names_something_and_every_rule_file_a_method()
 
 def test_the_rules_of_a_method_are_those_that_it_declares():
     for name, method in methods().items():
-        text = (ROOT / f"rules/methods/{name}.smk").read_text()
+        file = ROOT / f"rules/methods/{name}.smk"
+        text = file.read_text() if file.is_file() else ""
         own = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
         assert own == {rule.name for rule in method.rules} - {"fit", "predict"}

@@ -95,7 +95,7 @@ def test_medsam_reads_what_it_was_trained_on(slices):
         wanted = resize(image, own.shape, order=3, mode="reflect", anti_aliasing=True)
         wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
         # Another cubic kernel, and other borders.
-        assert np.abs(own - wanted)[3:-3, 3:-3].mean() < 0.03
+        assert np.abs(own - wanted)[3:-3, 3:-3].mean() < 0.05
     flat = as_read(np.full((1, 32, 32), 0.3, np.float32), unit)
     assert not flat.any(), "nothing to scale"
 

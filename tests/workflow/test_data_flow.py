@@ -23,6 +23,7 @@ NOT_RUN = {
     "fit": "the test configuration has no method that is fitted at the target alone; see test_examples.py",
     "weights": "the test configuration has no published weights",
     "sam_predict_oracle": "the test configuration has no oracle",
+    "nnunet_train_target": "nnunet_train at a target, for a bound (config/bounds.yaml), of which the test run has none",
 }
 
 

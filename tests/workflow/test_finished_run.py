@@ -54,7 +54,8 @@ def test_makes_every_cell_table_and_figure(finished: Project):
     assert [row["target"] for row in rows[:6]] == ["siemens", "ge", "canon", "swi", "octa", "ixi"]
     assert [row["in_federation"] for row in rows[:6]] == ["1", "1", "0"] * 2
     assert {row["labels_train"] for row in rows if row["method"] == "nnunet_tl"} == {"3"}
-    assert all(int(row["labels_choose"]) > 0 for row in rows if row["method"] == "nnunet_tl")
+    chooses = {row["method"]: int(row["labels_choose"]) > 0 for row in rows}
+    assert (chooses["sam"], chooses["medsam"], chooses["nnunet_tl"]) == (True, False, False), "one schedule: no choice"
     none = [row for row in rows if row["method"] in ("nnunet", "feddg")]
     assert {(row["labels_train"], row["labels_choose"]) for row in none} == {("0", "0")}
     assert all(0 <= float(row["dice_mean"]) <= 100 and int(row["n"]) >= 1 for row in rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.methods.ours.parameters import TargetParameters
-from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.arguments import add_labels, add_training_arguments, training_seed
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.training_checkpoints import checkpoints_of
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     inputs = [arguments.data, arguments.branch, arguments.synthetic, *looks, *centralised]
     adapt_client(
         client=arguments.client,
-        view=ClientView(arguments.data, Labels.from_json(arguments.labels)),
+        view=ClientView(arguments.data, arguments.labels),
         source=source,
         synthetic=arguments.synthetic,
         look=looks[0] if looks else None,
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("--branch", type=Path, required=True, help="folder made by source_branch")
     parser.add_argument("--synthetic", type=Path, required=True, help="folder made by synthetic_source")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
+    add_labels(parser)
     parser.add_argument("--client", required=True, help="name of the target")
     parser.add_argument(
         "--look", type=Path, nargs="*", help="folder made by factory_look, for a target outside the federation"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Fit
-from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.arguments import add_labels, add_training_arguments, training_seed
 from fedfactory.orchestration.declared import load
 from fedfactory.orchestration.job import run_script
-from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.orchestration.training_checkpoints import checkpoints_of
 from fedfactory.storage.files import new_folder
@@ -20,7 +19,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Fit one cell, or go on with it."""
     checkpoints = checkpoints_of(arguments, "", [arguments.data])
     task = Fit(
-        ClientView(arguments.data, Labels.from_json(arguments.labels)),
+        ClientView(arguments.data, arguments.labels),
         json.loads(arguments.parameters),
         training_seed(arguments),
         resolve(arguments.device),
@@ -36,6 +35,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", required=True, help="function of the method's declaration, as module:name")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
+    add_labels(parser)
     add_training_arguments(parser)
     run_script(parser, main)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.methods.contract import Trained, predict_cases
+from fedfactory.orchestration.arguments import add_labels
 from fedfactory.orchestration.declared import load
 from fedfactory.orchestration.job import run_script
-from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import DEVICES, resolve
 
@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> None:
     trained = Trained(
         arguments.model,
         tuple(arguments.others),
-        ClientView(arguments.data, Labels.from_json(arguments.labels)),
+        ClientView(arguments.data, arguments.labels),
         json.loads(arguments.parameters),
         arguments.orientation,
         resolve(arguments.device),
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="the method's model, or its weights")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="what else the method reads")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
+    add_labels(parser)
     parser.add_argument("--parameters", required=True, help="of the prediction, as JSON")
     parser.add_argument("--orientation", required=True, help="of the setup, for pictures")
     parser.add_argument("--device", choices=DEVICES, required=True)

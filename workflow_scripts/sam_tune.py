@@ -7,9 +7,8 @@ from pathlib import Path
 from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.methods.sam.parameters import SamParameters
-from fedfactory.orchestration.arguments import add_training_arguments, training_seed
+from fedfactory.orchestration.arguments import add_labels, add_training_arguments, training_seed
 from fedfactory.orchestration.job import run_script
-from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
 from fedfactory.orchestration.training_checkpoints import checkpoints_of
 from fedfactory.storage.files import new_folder
@@ -24,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     from fedfactory.methods.sam.tuning import tune
 
     p = read(SamParameters, json.loads(arguments.parameters), "parameters")
-    view = ClientView(arguments.data, Labels.from_json(arguments.labels))
+    view = ClientView(arguments.data, arguments.labels)
     validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
     named = verified(arguments.record, arguments.weights)
     sam = open_sam(arguments.weights, p.reads, device)
@@ -51,6 +50,6 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, required=True, help="folder made by sam_pretrain, or a file")
     parser.add_argument("--record", type=Path, required=True, help="that folder, or the record of the checked file")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
-    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
+    add_labels(parser)
     add_training_arguments(parser)
     run_script(parser, main)

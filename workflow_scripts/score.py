@@ -8,8 +8,8 @@ from fedfactory.data.store import ClientView
 from fedfactory.evaluation.metrics import Ruler
 from fedfactory.evaluation.scores import score_cell, write_panel
 from fedfactory.evaluation.subjects import LABELS
+from fedfactory.orchestration.arguments import add_labels
 from fedfactory.orchestration.job import run_script
-from fedfactory.orchestration.labels import Labels
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> None:
     p, view = json.loads(arguments.parameters), ClientView(arguments.data)
     subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
     ruler = Ruler(p["tolerance"], p["planar"])
-    counts = dict(zip(LABELS, Labels.from_json(arguments.labels).count(view.rows), strict=True))
+    counts = dict(zip(LABELS, arguments.labels.count(view.rows), strict=True))
     score_cell(
         p["cell"] | counts,
         view.classes,
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parameters", required=True, help="cell, orientation, tolerance in mm and planar as JSON")
-    parser.add_argument("--labels", required=True, help="which labels of the target the method declares, as JSON")
+    add_labels(parser)
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
     parser.add_argument("--truth", type=Path, required=True, help="truth of the target's test cases")
     parser.add_argument("--predictions", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""What Snakemake works out anew for every job, and need not: a third of a dry run of 10 000 cells."""
+"""What Snakemake works out anew for every job, and need not: a quarter of a dry run of 10 000 cells."""
 
 import gc
 from collections import defaultdict

@@ -29,11 +29,11 @@ def main(arguments: argparse.Namespace) -> None:
     """Analyse all cells."""
     spec = json.loads(arguments.parameters)
     study = Study.read(spec, arguments.scores)
-    tests, ranks = comparisons(study), rankings(study)
+    tests, ranks, chances = comparisons(study), rankings(study), best(study)
     tables = {
         "metrics": list(metric_rows(study)),
         "classes": list(class_rows(study)),
-        "best": best_rows(study),
+        "best": best_rows(chances),
         "comparisons": comparison_rows(tests),
         "ranks": rank_rows(ranks),
         "sites": list(site_rows(study)),
@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     published = paper.read_paper(arguments.paper)
     compared = paper.beside(study, published, spec["phantom"])
-    sentences = conclude(study, tests, ranks, best(study), spec["phantom"])
+    sentences = conclude(study, tests, ranks, chances, spec["phantom"])
     with new_folder(arguments.out) as folder:
         for name, rows in tables.items():
             write_rows(folder / f"{name}.csv", rows)

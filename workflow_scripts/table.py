@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.analysis import bold
+from fedfactory.evaluation.analysis import best, bold
 from fedfactory.evaluation.render import RENDERERS, arrange
 from fedfactory.evaluation.table import summarise, write_long
 from fedfactory.evaluation.table_cells import Study
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> None:
     table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     native = study.native([read_story(file) for file in arguments.stories])
     counts = {method: study.label_counts(method) for method in study.methods}
-    grid = arrange(table, study.columns, study.rows, spec["caption"], counts, bold(study), native)
+    grid = arrange(table, study.columns, study.rows, spec["caption"], counts, bold(best(study)), native)
     with new_file(arguments.out) as path:
         write_long(table, study.columns, study.rows, study.labels, path)
     for ending, render in RENDERERS.items():

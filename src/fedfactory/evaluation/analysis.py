@@ -99,26 +99,27 @@ def best(study: Study) -> dict[Key, float]:
     return found
 
 
-def bold(study: Study) -> set[Key]:
-    """Cells that may be the best of their column; none where there is no choice."""
-    if len(study.contenders) < 2:
-        return set()
-    found, cells = best(study), set[Key]()
-    for column in study.columns:
-        place = column.setup, column.target
-        cells |= {(*place, method) for method in may_be_best({m: found[*place, m] for m in study.contenders})}
-    return cells
+def bold(found: Mapping[Key, float]) -> set[Key]:
+    """Cells that may be the best of their column; none where there is no choice.
+
+    Args:
+        found: of :func:`best`.
+    """
+    columns: dict[tuple[str, str], dict[str, float]] = {}
+    for (setup, target, method), chance in found.items():
+        columns.setdefault((setup, target), {})[method] = chance
+    return {(*place, method) for place, own in columns.items() if len(own) > 1 for method in may_be_best(own)}
 
 
-def best_rows(study: Study) -> list[dict[str, Any]]:
+def best_rows(found: Mapping[Key, float]) -> list[dict[str, Any]]:
     """What :func:`best` and :func:`bold` find, as rows."""
-    chosen = bold(study)
+    chosen = bold(found)
     return [
         {
             **dict(zip(("setup", "target", "method"), key, strict=True)),
             **{"p_best": chance, "p_another_is_better": 1 - chance, "may_be_best": int(key in chosen)},
         }
-        for key, chance in best(study).items()
+        for key, chance in found.items()
     ]
 
 

@@ -4,7 +4,7 @@ import csv
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -49,13 +49,8 @@ def read_subjects(path: Path) -> dict[str, Subject]:
         FedFactoryError: a case without any Dice value, or a file without the columns of this version.
     """
     cases: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {*METRICS, *REACH, "outcome"} - set(reader.fieldnames or ())
-        if missing:
-            raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
-        for row in reader:
-            cases[row["subject"]][row["case"]].append(row)
+    for row in _rows(path, {*METRICS, *REACH, "outcome"}):
+        cases[row["subject"]][row["case"]].append(row)
     subjects = {}
     for subject, by_case in cases.items():
         for case, rows in by_case.items():
@@ -83,11 +78,7 @@ def read_labels(path: Path) -> tuple[int, int]:
     Raises:
         FedFactoryError: a file without these columns.
     """
-    with path.open(newline="") as file:
-        row = next(csv.DictReader(file), {})
-    missing = [name for name in LABELS if name not in row]
-    if missing:
-        raise FedFactoryError(f"{path}: has no column '{missing[0]}'; score the cell again: snakemake -f {path}")
+    row = _rows(path, LABELS)[0]
     train, choose = (int(row[name]) for name in LABELS)
     return train, choose
 
@@ -106,6 +97,15 @@ def mean(values: Sequence[float]) -> float:
     """Mean of the known values; nan if none is."""
     known = [value for value in values if not math.isnan(value)]
     return statistics.fmean(known) if known else math.nan
+
+
+def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
+    """Rows of a score file, which must have some columns."""
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := set(columns) - set(reader.fieldnames or ()):
+            raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
+        return list(reader)
 
 
 def _case_figure(rows: Sequence[Mapping[str, str]], metric: str) -> float:

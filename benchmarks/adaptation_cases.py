@@ -132,7 +132,7 @@ class Case:
         self.translator.means.copy_(torch.stack([own_look(factory, name).mean(factory) for name in (own, other)]))
         self.branches = {SOURCE: source.requires_grad_(False).eval(), TARGET: architecture.networks(factory, 1)[1]}
         pairs, source, labelled, unlabelled = (self._samples(labels) for labels in (False, True, True, False))
-        data = TargetData(source, pairs, labelled, unlabelled, (), FieldOfView(0.0), scale.size, len(scale.classes))
+        data = TargetData(source, pairs, labelled, unlabelled, FieldOfView(0.0), scale.size, len(scale.classes))
         self.data = {False: replace(data, pairs=None), True: data}
 
     def _samples(self, labels: bool) -> Samples:

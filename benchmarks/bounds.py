@@ -1,6 +1,5 @@
 """Every row of a finished run between two bounds: the mean mask of M_t, and a network of the target's own labels.
 
-    snakemake --cores 2 --configfile config/demo.yaml config/bounds.yaml
     python -m benchmarks.bounds results/demo --out docs/benchmarks
 
 The first seed, Dice in percent. "above the mean mask" counts the targets where a row is better than it; "scaled" is
@@ -16,7 +15,6 @@ from benchmarks.cells import CONFIG, ROOT, averaged, cell, rows
 from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 
-FILES = [CONFIG, ROOT / "config" / "bounds.yaml"]
 LOWER, UPPER = "mean_mask", "all_labels"
 
 
@@ -26,7 +24,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
-    config = load_config(read_run(FILES, ROOT), FILES, ROOT)
+    config = load_config(read_run([CONFIG], ROOT), [CONFIG], ROOT)
     targets = {name: [(name, target) for target in setup.targets] for name, setup in config.setups.items()}
     found = {
         method: {

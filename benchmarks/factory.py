@@ -44,6 +44,7 @@ def paper_network(size: int) -> NetworkParameters:
         label_reaches="all",
         late_from=32,
         client_zoom=False,
+        position_width=0.0,
         noise=True,
         position_bins=29,
         key_size=768,

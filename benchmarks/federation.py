@@ -62,8 +62,8 @@ def parameters(clients: int, width: str, engine: str, sampled: int) -> FactoryPa
     channels, latent = WIDTHS[width]
     network = NetworkParameters(
         image_size=max(channels), channels=channels, latent=latent, mapping_layers=4, mapping_rate=0.01,
-        weighting="mean", label_reaches="all", late_from=32, client_zoom=False, noise=False, position_bins=29,
-        key_size=512, clients=clients,
+        weighting="mean", label_reaches="all", late_from=32, client_zoom=False, position_width=0.0, noise=False,
+        position_bins=29, key_size=512, clients=clients,
     )  # fmt: skip
     training = TrainingParameters(
         batch=2, copies=1, learning_rate=0.002, r1=1.0, r1_every=0, path_length=0.0, path_length_every=0,

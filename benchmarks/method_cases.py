@@ -15,9 +15,10 @@ from fedfactory.config.run import Config
 from fedfactory.data.store import Volume
 from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS
-from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, LabelledSlices, share_of
+from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, share_of
 from fedfactory.methods.feddg.parameters import FedDGParameters
-from fedfactory.methods.feddg.training import initial_weights as feddg_weights
+from fedfactory.methods.federated.segmentation import LabelledSlices
+from fedfactory.methods.federated.segmentation import initial_weights as feddg_weights
 from fedfactory.methods.fedmedgan.client import FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.methods.fedmedgan.training import initial_weights as fedmedgan_weights

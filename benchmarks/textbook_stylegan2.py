@@ -179,7 +179,7 @@ class TextbookDiscriminator(Discriminator):
         deviation = x.view(group, -1, 1, channels, height, width)
         deviation = torch.sqrt(deviation.var(0, unbiased=False) + 1e-8).mean([2, 3, 4], keepdim=True).squeeze(2)
         x = self.conv(torch.cat([x, deviation.repeat(group, 1, height, width)], 1))
-        x = self.linear(x.flatten(1))
+        x = self.head(x.flatten(1))
         condition = self.condition.label(client, position)
         if use_key:
             condition = condition + self.condition.key(key)

@@ -101,7 +101,7 @@ GPU_PER_TRAINING = 0 if CONFIG.device in CPU_DEVICES else 1
 wildcard_constraints:
     setup=any_of(CONFIG.setups),
     client=any_of({name for setup in CONFIG.setups.values() for name in setup.clients}),
-    method=any_of(CONFIG.methods),
+    method=any_of([*CONFIG.methods, *CONFIG.strict]),
     seed=any_of([str(seed) for seed in CONFIG.seeds]),
 
 

@@ -1,4 +1,6 @@
 # From predictions to scores, Table 1 and Figure 2 (paper, section 4.3).
+# Rows of the table of the strict protocol, by their names in paths.
+STRICT = METHODS.strict()
 
 
 rule score:
@@ -23,7 +25,7 @@ rule score:
         # The story of a cell, one of its results, is made of records.
         code=code_digest("score", "fedfactory.provenance.record", "fedfactory.provenance.story"),
         parameters=parameters_from(specification.score),
-        labels=METHODS.labels_json,
+        labels=METHODS.labels_of,
     shell:
         "python $SCRIPTS/score.py --data {input.data} --truth {input.truth} --predictions {input.predictions}"
         " --parameters {params.parameters:q} --labels {params.labels:q} --out {output.scores} --panel {output.panel}"
@@ -61,6 +63,28 @@ rule table1:
         " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --code {params.code} --log {log}"
 
 
+use rule table1 as strict with:
+    # The same where no labelled validation volume of the target has a part in anything.
+    input:
+        scores=inputs.cell_files(CONFIG, "scores.csv", STRICT),
+        stories=inputs.cell_files(CONFIG, "cell.json", STRICT),
+    output:
+        csv=run_file(f"{CONFIG.table}_strict.csv"),
+        md=run_file(f"{CONFIG.table}_strict.md"),
+        tex=run_file(f"{CONFIG.table}_strict.tex"),
+        html=report(
+            run_file(f"{CONFIG.table}_strict.html"),
+            caption="../report/strict.rst",
+            category="Results",
+            labels={"picture": "Table 1, strict protocol"},
+        ),
+    log:
+        LAYOUT.log("strict"),
+    params:
+        code=code_digest("table"),
+        parameters=json.dumps(specification.strict(CONFIG, STRICT)),
+
+
 rule analysis:
     """What the table's figures are worth: intervals, paired tests, ranks, fairness over sites, and conclusions."""
     input:
@@ -85,6 +109,21 @@ rule analysis:
         "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
         " --paper $SCRIPTS/../{params.paper}"
         " --paper-subjects $SCRIPTS/../{params.subjects} --out {output} --code {params.code} --log {log}"
+
+
+use rule analysis as strict_analysis with:
+    input:
+        scores=inputs.cell_files(CONFIG, "scores.csv", STRICT),
+    output:
+        directory(run_file(f"{CONFIG.table}_strict_analysis")),
+    log:
+        LAYOUT.log("strict_analysis"),
+    params:
+        code=code_digest("analysis"),
+        read=content_digest(PAPER, PAPER_SUBJECTS),
+        paper=PAPER,
+        subjects=PAPER_SUBJECTS,
+        parameters=json.dumps(specification.strict(CONFIG, STRICT)),
 
 
 use rule table1 as gap with:

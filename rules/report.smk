@@ -60,8 +60,8 @@ rule charts:
     input:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
         stories=inputs.shown_files(CONFIG, "cell.json"),
-        # Of methods that are validated while they train; empty without one.
-        models=inputs.shown_files(CONFIG, "model", METHODS.validated()),
+        # Where validation volumes choose a state; empty if they never do.
+        choices=inputs.shown_files(CONFIG, "choice.csv", METHODS.chosen()),
     output:
         **{
             name: report(
@@ -82,9 +82,9 @@ rule charts:
         runtime=20,
     params:
         code=code_digest("charts"),
-        parameters=json.dumps(specification.charts(CONFIG, METHODS.validated())),
+        parameters=json.dumps(specification.charts(CONFIG, METHODS.chosen())),
     shell:
-        "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --models {input.models}"
+        "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --choices {input.choices}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"
         " --ranks {output.ranks} --cost {output.cost} --exchange {output.exchange} --curves {output.curves}"
         " --code {params.code} --log {log}"
@@ -96,6 +96,7 @@ rule page:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
         stories=inputs.cell_files(CONFIG, "cell.json"),
         analysis=run_file(f"{CONFIG.table}_analysis"),
+        strict=inputs.cell_files(CONFIG, "scores.csv", STRICT),
         # Not read, but shown: they lie beside the page.
         pictures=inputs.page_pictures(CONFIG),
         slices=inputs.page_slices(CONFIG),
@@ -115,8 +116,9 @@ rule page:
             PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))
         ),
         paper=PAPER,
-        parameters=json.dumps(specification.page(CONFIG)),
+        parameters=json.dumps(specification.page(CONFIG, STRICT)),
     shell:
         "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
-        " --parameters {params.parameters:q} --analysis {input.analysis} --paper $SCRIPTS/../{params.paper}"
+        " --strict {input.strict} --parameters {params.parameters:q} --analysis {input.analysis}"
+        " --paper $SCRIPTS/../{params.paper}"
         " --out {output} --code {params.code} --log {log}"

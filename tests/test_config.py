@@ -1,7 +1,6 @@
 import copy
 import re
 from dataclasses import dataclass
-from math import floor
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def test_ablations_lie_over_the_demo(name):
     cells = methods()["ours"].open(config, ROOT)
     for method in ("ours", "ours_paired", *(own.get("methods") or ())):
         assert set(cells.parameters[method]) == set(config.setups)
-    held_out = sum(floor(config.split[part] * config.data["subjects"]) for part in ("validation", "test"))
+    held_out = sum(config.split[part] for part in ("validation", "test"))
     assert config.few_shot <= config.data["subjects"] - held_out, "one slice of each training subject"
     # What changes factory or data is a run of its own; what does not is a table of its own beside the demo's cells.
     assert (config.run != "demo") == ("methods" not in own)

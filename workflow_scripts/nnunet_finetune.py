@@ -22,7 +22,6 @@ def main(arguments: argparse.Namespace) -> None:
     finetune(
         arguments.source_model,
         view.few_shot(),
-        view.labelled_volumes("validation") if view.labels.validation else (),
         read(NnunetParameters, json.loads(arguments.parameters), "--parameters"),
         training_seed(arguments),
         resolve(arguments.device),

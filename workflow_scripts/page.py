@@ -7,7 +7,7 @@ from pathlib import Path
 from fedfactory.evaluation.page.content import page_data, render
 from fedfactory.evaluation.page.sections import tables
 from fedfactory.evaluation.paper import beside, read_paper
-from fedfactory.evaluation.render import arrange
+from fedfactory.evaluation.render import arrange, printed
 from fedfactory.evaluation.table import summarise
 from fedfactory.evaluation.table_cells import Study
 from fedfactory.orchestration.job import run_script
@@ -36,7 +36,8 @@ def main(arguments: argparse.Namespace) -> None:
         }
         for section in spec["galleries"]
     ]
-    rows = beside(study, paper, spec["phantom"])
+    rows, costs = beside(study, paper, spec["phantom"]), {key: story["cost"] for key, story in stories.items()}
+    strict = printed(Study.read(spec["strict"], arguments.strict), spec["strict"]["caption"])
     text = render(
         data,
         run=spec["run"],
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> None:
         groups=grid.groups,
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
-        tables=(shown := tables(study, rows, {key: story["cost"] for key, story in stories.items()}, spec["phantom"])),
+        tables=(shown := tables(study, rows, costs, spec["phantom"], strict)),
         galleries=galleries,
         sections=[
             ("h-table", "Table 1"),
@@ -63,6 +64,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
     parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of each, in the same order")
+    parser.add_argument("--strict", type=Path, nargs="+", required=True, help="scores of the strict protocol's table")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="in the order of their texts")
     parser.add_argument("--parameters", required=True, help="of the table, with classes and texts of pictures, as JSON")
     parser.add_argument("--analysis", type=Path, required=True, help="folder made by the rule analysis")

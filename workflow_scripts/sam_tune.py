@@ -24,7 +24,6 @@ def main(arguments: argparse.Namespace) -> None:
 
     p = read(SamParameters, json.loads(arguments.parameters), "parameters")
     view = ClientView(arguments.data, arguments.labels)
-    validation = view.labelled_volumes("validation") if p.tuning.validation == "full" else []
     named = verified(arguments.record, arguments.weights)
     sam = open_sam(arguments.weights, p.reads, device)
     checkpoints = checkpoints_of(arguments, "", [arguments.data, arguments.record])
@@ -32,7 +31,6 @@ def main(arguments: argparse.Namespace) -> None:
     decoders, history = tune(
         sam,
         view.few_shot(),
-        validation,
         p.prompt,
         p.tuning,
         len(view.classes),

@@ -4,28 +4,20 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.evaluation.analysis import best, bold
-from fedfactory.evaluation.render import RENDERERS, arrange
-from fedfactory.evaluation.table import summarise, write_long
+from fedfactory.evaluation.render import RENDERERS
 from fedfactory.evaluation.table_cells import Study
+from fedfactory.evaluation.written import write_table
 from fedfactory.orchestration.job import run_script
 from fedfactory.provenance.story import read_story
-from fedfactory.storage.files import new_file
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Read every cell and write all forms of the table."""
     spec = json.loads(arguments.parameters)
     study = Study.read(spec, arguments.scores)
-    table = {key: summarise(seeds) for key, seeds in study.cells.items()}
     native = study.native([read_story(file) for file in arguments.stories])
-    counts = {method: study.label_counts(method) for method in study.methods}
-    grid = arrange(table, study.columns, study.rows, spec["caption"], counts, bold(best(study)), native)
-    with new_file(arguments.out) as path:
-        write_long(table, study.columns, study.rows, study.labels, path)
-    for ending, render in RENDERERS.items():
-        with new_file(getattr(arguments, ending.removeprefix("."))) as path:
-            path.write_text(render(grid), encoding="utf-8")
+    others = {ending: getattr(arguments, ending.removeprefix(".")) for ending in RENDERERS}
+    write_table(study, spec["caption"], native, {".csv": arguments.out, **others})
 
 
 if __name__ == "__main__":

@@ -64,6 +64,40 @@ use rule nnunet_train as nnunet_train_target with:
         method=any_of(NNUNET.at_target),
 
 
+rule nnunet_plan_pooled:
+    """Fingerprint, plan and preprocess the labelled volumes of all clients in one place."""
+    input:
+        NNUNET.stores,
+    output:
+        directory(cell_file("nnunet_plan")),
+    log:
+        LAYOUT.log("nnunet_plan_pooled", "{setup}", "{client}", "{method}", "{seed}"),
+    wildcard_constraints:
+        client=SOURCES,
+        method=any_of(NNUNET.pooled),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=growing(480),
+    params:
+        code=code_digest("nnunet_plan"),
+    shell:
+        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --code {params.code} --log {log}"
+
+
+use rule nnunet_train as nnunet_train_pooled with:
+    # On the labels of all clients in one place: a bound.
+    input:
+        cell_file("nnunet_plan"),
+    log:
+        LAYOUT.log("nnunet_train_pooled", "{setup}", "{client}", "{method}", "{seed}"),
+    wildcard_constraints:
+        client=SOURCES,
+        method=any_of(NNUNET.pooled),
+
+
 rule nnunet_finetune:
     """Fine-tune the source model on the target's labelled slices M_t."""
     input:

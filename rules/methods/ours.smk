@@ -174,4 +174,4 @@ use rule predict as adapt_predict with:
     log:
         LAYOUT.log("adapt_predict", "{setup}", "{client}", "{method}", "{seed}"),
     wildcard_constraints:
-        method=ADAPTED,
+        method=any_of(METHODS.predicted(OURS.parameters)),

@@ -70,14 +70,15 @@ use rule predict as sam_predict with:
     log:
         LAYOUT.log("sam_predict", "{setup}", "{client}", "{method}", "{seed}"),
     wildcard_constraints:
-        method=any_of(SAM.entries.keys() - SAM.oracles),
+        method=any_of(METHODS.predicted(SAM.entries.keys() - SAM.oracles)),
 
 
 use rule sam_predict as sam_predict_oracle with:
     # The one method that reads the truth of test volumes: it is in no Table 1.
     input:
-        model=cell_file("model"),
-        others=SAM.with_truth,
+        model=METHODS.model,
+        others=lambda wildcards: SAM.with_truth(METHODS.trained(wildcards)),
         data=client_file("data"),
+        choice=METHODS.choice,
     wildcard_constraints:
-        method=any_of(SAM.oracles),
+        method=any_of(METHODS.predicted(SAM.oracles)),

@@ -102,7 +102,7 @@ def write_discs(folder: Path, seed: int, bright: bool = True, few_shot: int = 2)
             images.append(np.clip(image, -1, 1))
             labels.append(disc)
             in_mt = split == "train" and number == 1 and subject < few_shot
-            rows.append(SliceRow(f"s{subject}", f"c{subject}", number, number, split, True, True, in_mt))
+            rows.append(SliceRow(f"s{subject}", f"c{subject}", number, number, split, True, in_mt))
     np.save(folder / "images.npy", np.array(images, np.float32))
     hidden = [row.split == "test" for row in rows]
     np.save(folder / "labels.npy", np.array(labels, np.uint8) * ~np.array(hidden)[:, None, None])

@@ -57,18 +57,6 @@ def wild(method: str, client: str, setup: str = "mm"):
             lambda p: p["target"].update(labelled_slices=0, batch={"source": 1, "labelled": 0, "unlabelled": 0}),
             "target.batch': holds no image of the target",
         ),
-        (lambda p: p["target"].update(pairs_by_trial=True), "pairs_by_trial': needs pairs and slices of M_t"),
-        (
-            lambda p: p["target"].update(field_of_view="validated", trial=10**6),
-            "trial': is 1000000; a trial is the begin",
-        ),
-        (
-            lambda p: (
-                p["target"].update(field_of_view="validated", trial=1),
-                p["target"]["schedule"].update(ramp=1.0),
-            ),
-            "no shorter than its 'ramp'",
-        ),
         (lambda p: p.update(base="ours"), "give either 'source' .* or 'base'"),
         (lambda p: p["target"]["batch"].update(labelled=0), "batch.labelled': every batch holds at least one slice"),
         (lambda p: p["target"].update(labelled_slices=0), "and none where 'labelled_slices' is 0"),
@@ -151,7 +139,7 @@ def test_every_job_gets_what_the_source_shares_and_its_own(values):
 
 
 def test_only_a_declared_control_gets_the_sources_store(values):
-    own = {"source_samples": "real", "pairs_by_trial": False, "batch": {"pairs": 0}}
+    own = {"source_samples": "real", "batch": {"pairs": 0}}
     control = {**values["methods"]["ours_paired"], "parameters": {"like": "ours_paired", "target": own}}
     values["methods"]["upper"] = {**control, "centralised": True}
     cells = methods()["ours"].open(loaded(values), ROOT)

@@ -1,6 +1,7 @@
 """What the source shares and what a target may see: synthetic set, looks, stored networks, and refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.factory.model import Factory
-from fedfactory.methods.ours import trials
+from fedfactory.methods.ours.adaptation import chosen_way
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
-from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
 from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
 from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
@@ -123,8 +124,12 @@ def folder(factory, architecture, tmp_path):
     translator, branch = architecture.networks(factory, 1)
     _, other = architecture.networks(factory, 2)
     (tmp_path / "model").mkdir()
+    states = {
+        step: {"encoder": networks[0].encoder.state_dict(), "branch": networks[1].state_dict()}
+        for step, networks in ((0, architecture.networks(factory, 3)), (4, (translator, other)))
+    }
     write_networks(
-        tmp_path / "model", architecture, translator, {SOURCE: branch, TARGET: other}, History([], [], None),
+        tmp_path / "model", architecture, translator, {SOURCE: branch, TARGET: other}, History([], [], None, states),
         frame=0.2, read_at_inference=(SOURCE, TARGET), shown="labelled",
     )  # fmt: skip
     return tmp_path / "model"
@@ -140,10 +145,31 @@ def test_networks_come_back_as_they_were(folder, factory_folder, architecture, f
     both = segment.by_branch(images)
     np.testing.assert_allclose(segment.probabilities(images), (both[SOURCE] + both[TARGET]) / 2, atol=1e-6)
     np.testing.assert_allclose(segment.probabilities(images).sum(1), 1, atol=1e-5)
-    one = stored.segmenter((TARGET,))
-    np.testing.assert_array_equal(one.probabilities(images), both[TARGET])
+    masks = {domain: found.argmax(1).astype(np.uint8) for domain, found in both.items()}
+    dice = segment.slices_dice(images, masks[TARGET], 1)
+    assert dice["target"] == 1 and dice["source"] == mean_foreground_dice(masks[SOURCE], masks[TARGET], 1)
     with pytest.raises(FedFactoryError, match="holds networks of another kind; make it with the rule source_branch"):
         read_networks(folder, factory_folder, "cpu", "source_branch")
+
+
+def test_an_adaptation_can_go_back_to_any_of_its_states(folder, factory_folder, architecture, factory):
+    stored = read_networks(folder, factory_folder, "cpu", "adapt")
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 32, 32)).astype(np.float32)
+    last = stored.segmenter().by_branch(images)[TARGET]
+    stored.go_to(folder, 0)
+    for own, first in zip(
+        (stored.translator.encoder, stored.branches[TARGET]),
+        (lambda networks: (networks[0].encoder, networks[1]))(architecture.networks(factory, 3)),
+        strict=True,
+    ):
+        assert all(torch.equal(value, own.state_dict()[name]) for name, value in first.state_dict().items())
+    stored.go_to(folder, 4)
+    np.testing.assert_array_equal(stored.segmenter().by_branch(images)[TARGET], last)
+    with pytest.raises(FedFactoryError, match="0000007.pt cannot be read"):
+        stored.go_to(folder, 7)
+    shutil.copy(folder / "weights.pt", folder / "states/0000004.pt")
+    with pytest.raises(FedFactoryError, match="0000004.pt is no table of weights; make it with the rule adapt"):
+        stored.go_to(folder, 4)
 
 
 def test_networks_of_another_factory_are_refused(folder, tmp_path):
@@ -217,132 +243,52 @@ def site(source, synthetic, target_view, factory):
 
 
 def test_a_target_sees_its_own_slices_and_the_synthetic_ones(site, factory):
-    (frame,) = site.frames()
-    assert frame.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
-    data = site.data(frame)
+    data = site.data()
+    assert data.frame.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
     assert len(data.source) == len(data.pairs) == 18
     assert len(data.unlabelled) == 12, "training slices only"
     assert len(data.labelled) == 2 * 2, "M_t and one deformed copy of each"
-    assert [volume.name for volume in data.validation] == ["c3"]
-    batch = replace(TARGET_PARAMETERS.batch, pairs=0)
-    p = replace(TARGET_PARAMETERS, validation="none", labelled_slices=1, batch=batch)
-    data = declaring(site, p).data(frame)
-    assert (len(data.labelled), data.pairs, data.validation) == (2, None, ())
+    p = replace(TARGET_PARAMETERS, labelled_slices=1, batch=replace(TARGET_PARAMETERS.batch, pairs=0))
+    data = declaring(site, p).data()
+    assert (len(data.labelled), data.pairs) == (2, None)
 
 
 def declaring(site: TargetClient, p: TargetParameters) -> TargetClient:
-    """The site with a view that lets out what the parameters declare, as the job gets it."""
-    labels = Labels(few_shot=p.labelled_slices, validation=p.validation == "full")
-    return replace(site, p=p, view=replace(site.view, labels=labels))
+    """The target with the labels that a method with these parameters declares."""
+    return replace(site, p=p, view=ClientView(site.view.folder, Labels(few_shot=p.labelled_slices)))
 
 
-def test_fields_of_view_that_are_tried(site):
-    def zooms(**changes):
-        return [frame.zoom for frame in declaring(site, replace(TARGET_PARAMETERS, **changes)).frames()]
-
-    assert zooms(field_of_view="as_is") == [0]
-    assert zooms(field_of_view="factory") == zooms(field_of_view="validated", validation="none")
-    by_factory, as_is, by_labels = zooms(field_of_view="validated")
-    assert as_is == 0 and by_factory == zooms(field_of_view="factory")[0]
-    own = label_radius(site.few_shot[1])
-    near = np.abs(site.synthetic.position - 1) <= 2
-    assert by_labels == pytest.approx(np.log(label_radius(site.synthetic.labels[near]) / own))
-    # With one slice, the positions and labels of that slice alone.
-    one = zooms(field_of_view="validated", labelled_slices=1)
-    own = label_radius(site.view.few_shot().labels[:1])
-    assert one[-1] == pytest.approx(np.log(label_radius(site.synthetic.labels[near]) / own))
-    batch = replace(TARGET_PARAMETERS.batch, labelled=0)
-    assert zooms(field_of_view="validated", labelled_slices=0, batch=batch) == [by_factory, 0]
+def test_fields_of_view(site, factory):
+    assert replace(site, p=replace(TARGET_PARAMETERS, field_of_view="as_is")).frame.zoom == 0
+    by_factory = replace(site, p=replace(TARGET_PARAMETERS, field_of_view="factory")).frame
+    assert by_factory.zoom == pytest.approx(factory.zoom("near") - factory.zoom("mid"))
 
 
-def test_the_radius_of_labels_scales_with_them():
-    grid = np.indices((64, 64)) - 31.5
-    small, large = ((grid**2).sum(0) < radius**2 for radius in (10, 20))
-    assert label_radius(large[None]) == pytest.approx(2 * label_radius(small[None]), rel=0.02)
-    assert label_radius(small[None]) == pytest.approx(10 / 2**0.5 / 64, rel=0.02), "radius / root 2"
-    assert label_radius(np.stack([small, np.zeros_like(small)])) == label_radius(small[None]), "empty slices"
-    assert label_radius(np.zeros((1, 8, 8))) is None
-
-
-@pytest.mark.parametrize(("worth", "pairs"), [(0.1, True), (0.0, False), (-0.1, False)])
-def test_trials_choose_by_validation(site, tmp_path, monkeypatch, worth, pairs):
-    seen, start = [], -1.0
-
-    def adapted(translator, source_branch, branch, data, p, perceptual, seed, checkpoints, progress, until):
-        assert until == p.trial
-        # A batch stays as large as it was, on both sides.
-        assert (data.pairs is None) == (p.batch.pairs == 0)
-        assert (p.batch.source + p.batch.pairs, p.batch.labelled + p.batch.pairs) == (3, 2)
-        dice = (0.3 if data.frame.zoom == 0 else 0.5 - data.frame.zoom) + worth * (p.batch.pairs > 0)
-        seen.append(dice)
-        checkpoints.save(until, {"dice": dice})
-        begun = start if data.frame.zoom == 0 else -1.0
-        return History([], [(0, "both", begun), (until, "both", dice), (until, "source", dice - 0.1)], None)
-
-    def begun(folder="x", **changes):
-        parameters = replace(TARGET_PARAMETERS, field_of_view="validated", **changes)
-        return trials.Trials(replace(site, p=parameters), PlainDistance(), 0, tmp_path / folder, Progress("x"))
-
-    def run(folder="x", **changes):
-        found = begun(folder, **changes)
-        return found.choose(), found.tried
-
-    monkeypatch.setattr(trials, "adapt", adapted)
-    chosen, tried = run(pairs_by_trial=True)
-    assert list(tried.values()) == seen
-    assert [recipe.pairs for recipe in tried] == [False, False, False, True], "wrong pairs choose no field of view"
-    assert tried[chosen] == max(seen) and chosen.pairs == pairs, "pairs, if they do better"
-    chosen_with_pairs, tried_with_pairs = run("y")
-    assert len(tried_with_pairs) == 3 and chosen_with_pairs.pairs, "pairs stay unless they are up for trial"
-    start = 0.9
-    chosen_by_start, _ = run("s", pairs_by_trial=True)
-    assert chosen_by_start.frame.zoom == 0 and not chosen_by_start.pairs, "a trial is worth the best state it has seen"
-    monkeypatch.setattr(trials, "adapt", None)
-    again = begun(pairs_by_trial=True)
-    assert again.choose() == chosen and again.tried == tried, "finished trials outlive a kill"
-    for _ in ("before the adaptation", "after a kill in it"):
-        checkpoints = again.begun(chosen)
-        assert checkpoints.rounds() == [TARGET_PARAMETERS.trial], "the adaptation goes on from its trial"
-        assert checkpoints.load(TARGET_PARAMETERS.trial) == {"dice": tried[chosen]}
-        assert list((tmp_path / "x").glob("trial*")) == [checkpoints.folder], "the others' are gone"
-        again = begun(pairs_by_trial=True)
-        again.choose()
-    assert again.begun(replace(chosen, frame=FieldOfView(0.123))) is None, "which was not tried"
-    without_pairs = replace(TARGET_PARAMETERS.batch, pairs=0)
-    no_choice = (
-        {"field_of_view": "validated", "validation": "none"},
-        {"field_of_view": "as_is"},
-        {"field_of_view": "factory", "batch": without_pairs},
-    )
-    for changes in no_choice:
-        own = replace(site, p=replace(TARGET_PARAMETERS, **changes))
-        nothing = trials.Trials(own, PlainDistance(), 0, tmp_path / "z", Progress("x"))
-        assert nothing.choose() == trials.Recipe(own.frames()[0], own.p.batch.pairs > 0) and not nothing.tried
+def test_branches_that_cannot_read_the_target_are_not_read():
+    assert chosen_way({"both": 0.9, "source": 0.85, "target": 0.915}) == "both"
+    assert chosen_way({"both": 0.6, "source": 0.2, "target": 0.9}) == "target", "S_s makes nothing of a translation"
+    assert chosen_way({"both": 0.5, "source": 0.6, "target": 0.4}) == "source"
+    assert chosen_way({}) == "both", "no label says anything"
 
 
 def test_a_control_may_see_the_sources_own_slices(site, source_view):
     p = replace(TARGET_PARAMETERS, source_samples="real", batch=replace(TARGET_PARAMETERS.batch, pairs=0))
-    assert len(replace(site, p=p, centralised=source_view).data(FieldOfView(0.0)).source) == 12
+    assert len(replace(site, p=p, centralised=source_view).data().source) == 12
 
 
 def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
-    unlabelled = write_discs(tmp_path / "d", 0)
-    index = unlabelled / "index.csv"
-    index.write_text(index.read_text().replace("validation,1", "validation,0"))
-    with pytest.raises(FedFactoryError, match="has no labelled volume for validation; raise 'split.validation'"):
-        replace(site, view=ClientView(unlabelled, site.view.labels))
     without = ClientView(write_discs(tmp_path / "a", 0, few_shot=0), site.view.labels)
     with pytest.raises(FedFactoryError, match="holds no M_t"):
-        replace(site, view=without).data(FieldOfView(0.0))
+        replace(site, view=without).data()
     empty = ClientView(write_discs(tmp_path / "b", 0), site.view.labels)
     labels = np.load(tmp_path / "b" / "labels.npy")
     labels[[row.in_mt for row in empty.rows]] = 0
     np.save(tmp_path / "b" / "labels.npy", labels)
     with pytest.raises(FedFactoryError, match="none of the 2 labelled slices M_t shows the class disc"):
-        replace(site, view=empty).data(FieldOfView(0.0))
+        replace(site, view=empty).data()
     five = ClientView(write_discs(tmp_path / "c", 0), Labels(few_shot=5, validation=True))
     with pytest.raises(FedFactoryError, match="M_t has 2 slices, the method declares 5"):
-        replace(site, view=five, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data(FieldOfView(0.0))
+        replace(site, view=five, p=replace(TARGET_PARAMETERS, labelled_slices=5)).data()
     store = tmp_path / "c" / "store.json"
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):

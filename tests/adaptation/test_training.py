@@ -87,14 +87,13 @@ def adaptation(stored, target_view, tmp_path):
         0,
     )
 
-    def run(p=TARGET_PARAMETERS, progress=None, name="work", until=None):
-        site = TargetClient(target_view, stored, synthetic, look, p, 5)
-        data = site.data(site.frames()[0])
+    def run(p=TARGET_PARAMETERS, progress=None, name="work"):
+        data = TargetClient(target_view, stored, synthetic, look, p, 5).data()
         translator, branch = target_networks(stored, look, p, 5)
         checkpoints = Checkpoints(tmp_path / name, "x")
         history = adapt(
             translator, stored.branches[SOURCE], branch, data, p, PlainDistance(), 7, checkpoints,
-            progress or Progress("adapt"), until,
+            progress or Progress("adapt"),
         )  # fmt: skip
         return translator, branch, history
 
@@ -104,7 +103,7 @@ def adaptation(stored, target_view, tmp_path):
 def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
     generator, source_branch = state(stored.factory.generator), state(stored.branches[SOURCE])
     source_encoder = state(stored.translator)
-    translator, branch, _ = adaptation(replace(TARGET_PARAMETERS, validation="none"))
+    translator, branch, _ = adaptation()
     assert equal(state(stored.factory.generator), generator)
     assert equal(state(stored.branches[SOURCE]), source_branch)
     assert equal(state(stored.translator), source_encoder), "E_s belongs to the source"
@@ -112,40 +111,21 @@ def test_the_factory_and_the_source_branch_stay_as_they_are(stored, adaptation):
     assert not equal(state(translator.encoder), state(stored.translator.encoder))
 
 
-@pytest.mark.parametrize("validation", ["full", "none"])
-def test_an_adaptation_is_the_same_after_a_kill(adaptation, checkpoint_at_every_step, validation):
-    p = replace(TARGET_PARAMETERS, validation=validation)
-    translator, branch, history = adaptation(p, name="whole")
+def test_an_adaptation_is_the_same_after_a_kill(adaptation, checkpoint_at_every_step):
+    translator, branch, history = adaptation(name="whole")
     for steps in (2, 5):
         with pytest.raises(Killed):
-            adaptation(p, progress=KillAt(steps))
+            adaptation(progress=KillAt(steps))
     went_on = Seen("adapt")
-    resumed, resumed_branch, resumed_history = adaptation(p, progress=went_on)
+    resumed, resumed_branch, resumed_history = adaptation(progress=went_on)
     assert went_on.steps == [SCHEDULE.steps], "the state of step 5 was saved"
     assert equal(state(translator), state(resumed))
     assert equal(state(branch), state(resumed_branch))
     assert resumed_history == history
-
-
-def test_a_trial_is_the_beginning_of_its_adaptation(adaptation):
-    translator, branch, history = adaptation(name="whole")
-    tried, _, begun = adaptation(until=3)
-    assert (
-        not equal(state(tried), state(translator))
-        and begun.validations == history.validations[: len(begun.validations)]
-    )
-    went_on = Seen("adapt")
-    resumed, resumed_branch, resumed_history = adaptation(progress=went_on)
-    assert went_on.steps[0] == 4, "the trial's steps are not done again"
-    assert equal(state(translator), state(resumed)) and equal(state(branch), state(resumed_branch))
-    assert resumed_history == history
-
-
-def test_a_trial_ends_with_the_weights_as_they_are(adaptation):
-    no_average = replace(TARGET_PARAMETERS, schedule=replace(SCHEDULE, ema=0.0))
-    strong = replace(TARGET_PARAMETERS, schedule=replace(SCHEDULE, ema=0.9))
-    plain, averaged = (adaptation(p, name=name, until=3)[0] for p, name in ((no_average, "a"), (strong, "b")))
-    assert equal(state(plain), state(averaged))
+    assert list(history.states) == list(resumed_history.states) == [0, 3, 6]
+    for step, kept in history.states.items():
+        assert all(equal(own, resumed_history.states[step][name]) for name, own in kept.items())
+    assert equal(history.states[6]["branch"], state(branch)), "the last state is the one that the training ends in"
 
 
 def test_symmetries_move_all_that_belongs_together():
@@ -160,7 +140,7 @@ def test_symmetries_move_all_that_belongs_together():
     images = torch.rand(6, 1, 8, 8, generator=stream) * 2 - 1
     labelled = Samples(images, (images[:, 0] > 0).to(torch.uint8))
     batch = BatchParameters(source=2, labelled=2, unlabelled=1, pairs=2)
-    data = TargetData(labelled, Samples(-images, None), labelled, labelled, (), FieldOfView(0.0), 8, 1)
+    data = TargetData(labelled, Samples(-images, None), labelled, labelled, FieldOfView(0.0), 8, 1)
     p = replace(TARGET_PARAMETERS, batch=batch, jitter=0.0, symmetries="square")
     seen = set()
     for _ in range(20):
@@ -198,9 +178,7 @@ def test_detached_features_keep_the_target_branch_from_the_encoder(stored, adapt
     schedule = replace(SCHEDULE, steps=1, validations=1, ramp=0.0)
     moved = {}
     for joint in (True, False):
-        p = replace(
-            TARGET_PARAMETERS, weights=weights, schedule=schedule, branch_trains_encoder=joint, validation="none"
-        )
+        p = replace(TARGET_PARAMETERS, weights=weights, schedule=schedule, branch_trains_encoder=joint)
         before, _ = target_networks(stored, own_look(stored.factory, "mid"), p, 5)
         after, _, _ = adaptation(p, name=f"joint {joint}")
         norm = "stem_norm.domains.1.weight"

@@ -18,8 +18,12 @@ def config(table="table1", **methods):
     file = ROOT / "config/demo.yaml"
     values = read_run([file], ROOT) | {"table": table}
     for name, changes in methods.items():
-        values["methods"][name] = {**values["methods"][name], **changes}
+        values["methods"][name] = {**values["methods"].get(name, {}), **changes}
     return load_config(values, [file], ROOT)
+
+
+def config_entry():
+    return {"label": "x", "rules": "universeg", "centralised": False, "parameters": {}}
 
 
 def cells(method: str, run=None) -> Cells:
@@ -42,18 +46,65 @@ def test_models_come_from_the_source_unless_fine_tuned():
     assert own.base_model(cell) == "results/demo/mm/pdw/nnunet/seed0/model"
 
 
-def test_bounds_are_trained_at_the_target():
-    files = [ROOT / "config/demo.yaml", ROOT / "config/bounds.yaml"]
-    run = load_config(read_run(files, ROOT), files, ROOT)
+def test_bounds_are_trained_on_more_labels():
+    run = config()
     own, everything = cells("nnunet", run), Methods(run, ROOT)
     cell = SimpleNamespace(setup="mm", client="pet", method="all_labels", seed="0")
     assert own.model(cell) == "results/demo/mm/pet/all_labels/seed0/model"
-    assert (own.at_target, own.scratch) == (["all_labels"], ["nnunet", "nnunet_daug"])
-    assert {"pdw", "pet", "swi"} < own.planned and cells("nnunet").planned == {"pdw", "philips", "oasis"}
-    assert everything.labels["all_labels"]["mm"] == Labels(training=True, validation=True)
+    assert (own.at_target, own.pooled, own.scratch) == (["all_labels"], ["pooled"], ["nnunet", "nnunet_daug"])
+    assert own.planned == {client for setup in run.setups.values() for client in setup.clients}
+    cell.method = "pooled"
+    assert own.model(cell) == "results/demo/mm/pdw/pooled/seed0/model"
+    assert own.stores(cell) == [f"results/demo/mm/{name}/data" for name in ("pdw", "pet", "ct", "t2w")]
+    averaged = cells("fedavg", run)
+    cell.method = "fedavg"
+    assert averaged.model(cell) == "results/demo/mm/pdw/fedavg/seed0/model"
+    assert averaged.stores(cell) == own.stores(cell)
+    assert {everything.labels[name]["mm"] for name in ("all_labels", "pooled", "fedavg")} == {Labels(training=True)}
     assert everything.labels["only_mt"]["mm"] == everything.labels["mean_mask"]["mo"] == Labels(few_shot=None)
-    assert everything.labels["nnunet_tl"]["ms"] == Labels(few_shot=None, validation=True)
-    assert list(run.methods)[-3:] == ["mean_mask", "only_mt", "all_labels"], "below the paper's rows"
+    assert list(run.methods)[-5:] == ["mean_mask", "only_mt", "all_labels", "fedavg", "pooled"], (
+        "below the paper's rows"
+    )
+    with pytest.raises(FedFactoryError, match="methods.pooled.centralised': an nnU-Net is centralised if"):
+        cells("nnunet", config(pooled={"centralised": False}))
+
+
+def test_both_protocols_come_from_one_training():
+    run = config()
+    everything = Methods(run, ROOT)
+    cell = SimpleNamespace(setup="mm", client="pet", method="ours", seed="0")
+    strict = SimpleNamespace(**{**vars(cell), "method": "ours_strict"})
+    assert everything.model(cell) == everything.model(strict) == "results/demo/mm/pet/ours/seed0/model"
+    assert everything.choice(cell) == ["results/demo/mm/pet/ours/seed0/choice.csv"] and everything.choice(strict) == []
+    known = Labels(few_shot=None, validation=True)
+    assert everything.labels["ours"]["mm"] == known
+    # The job that chooses and the counts of the scores know of validation volumes, no training and no strict cell does.
+    assert Labels.from_json(everything.labels_of(cell)) == known
+    for text in (everything.labels_of(strict), everything.labels_json(cell), everything.labels_json(strict)):
+        assert Labels.from_json(text) == Labels(few_shot=None)
+    assert everything.strict()[:5] == ["nnunet", "nnunet_daug", "nnunet_tl_strict", "fedmedgan", "feddg"]
+    assert everything.strict()[-5:] == list(run.methods)[-5:], "bounds stand in both tables"
+    assert {name for _, name in everything.chosen()} == set(run.strict.values())
+
+
+def test_a_row_without_a_strict_form_is_left_out_of_the_strict_table():
+    left_out = Methods(config(sam={"strict": False}), ROOT)
+    assert (
+        "sam" not in left_out.strict() and "sam_strict" not in left_out.strict() and ("mo", "sam") in left_out.chosen()
+    )
+
+
+def test_a_protocol_that_a_method_cannot_follow_is_refused(monkeypatch):
+    with pytest.raises(FedFactoryError, match="methods.nnunet.strict': the method asks no validation volume anything"):
+        Methods(config(nnunet={"strict": True}), ROOT)
+    monkeypatch.setitem(methods(), "sam", replace(methods()["sam"], choose=""))
+    message = "methods.sam.strict': the method cannot follow the strict protocol: its training itself reads labels"
+    with pytest.raises(FedFactoryError, match=message):
+        Methods(config(), ROOT)
+    with pytest.raises(
+        FedFactoryError, match="methods.ours_strict': is the strict cell of 'ours'; choose another name"
+    ):
+        config(ours={}, ours_strict=config_entry())
 
 
 @pytest.mark.parametrize(
@@ -174,11 +225,11 @@ def test_every_declared_reference_names_something_and_every_rule_file_a_method()
     from fedfactory.orchestration.declared import load
 
     for method in methods().values():
-        for reference in (method.parameters, method.cells, method.fit, method.segmenter, method.also):
+        for reference in (method.parameters, method.cells, method.fit, method.choose, method.segmenter, method.also):
             assert not reference or callable(load(reference)), reference
     files = {file.stem for file in (ROOT / "rules/methods").glob("*.smk")}
     assert files <= set(methods())
-    assert set(Methods(config(), ROOT).cells) == files
+    assert set(Methods(config(), ROOT).cells) == {*files, "mean_mask"}, "which has no rules of its own"
 
 
 def test_the_rules_of_a_method_are_those_that_it_declares():
@@ -186,4 +237,4 @@ def test_the_rules_of_a_method_are_those_that_it_declares():
         file = ROOT / f"rules/methods/{name}.smk"
         text = file.read_text() if file.is_file() else ""
         own = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
-        assert own == {rule.name for rule in method.rules} - {"fit", "predict"}
+        assert own == {rule.name for rule in method.rules} - {"fit", "choose", "predict"}

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.methods.feddg.client import in_another_look
 from fedfactory.methods.feddg.contrast import boundary_and_ring, boundary_contrast
-from fedfactory.methods.feddg.network import FeatureUNet, episode_losses
+from fedfactory.methods.feddg.episode import episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.methods.federated.network import FeatureUNet
 from fedfactory.training.losses import segmentation_loss
 
 
@@ -62,17 +64,17 @@ def test_windows_that_cannot_be(size, share):
     assert half_width(64, 1 / 64) == 1
 
 
-def test_contour_and_ring_of_a_square():
-    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
-    mask[0, 8:12, 8:12] = True
-    contour, ring = boundary_and_ring(mask, inner=1, outer=2)
-    assert contour.sum() == 12 and (contour & ~mask).sum() == 0
-    assert ring.sum() == 64 - 16 and not (ring & mask).any()
-    # A square, also where it is cut off by the image's border.
-    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
-    mask[0, 1, 9] = True
-    _, ring = boundary_and_ring(mask, inner=1, outer=3)
-    assert ring.sum() == 5 * 7 - 1 and ring[0, :5, 6:13].sum() == 5 * 7 - 1
+@pytest.mark.parametrize(("inner", "outer"), [(1, 2), (2, 5)])
+def test_contour_and_ring_are_those_of_erosion_and_dilation_with_a_cross(inner, outer):
+    stream = np.random.default_rng(3)
+    # One mask touches the border: beyond it lies background, so that it has a contour there.
+    masks = gaussian_filter(stream.normal(size=(4, 24, 24)), (0, 2, 2)) > 0.02
+    masks[0, 5:9, :6] = True
+    contour, ring = (x.numpy() for x in boundary_and_ring(torch.from_numpy(masks), inner, outer))
+    for mask, own, around in zip(masks, contour, ring, strict=True):
+        np.testing.assert_array_equal(own, mask & ~binary_erosion(mask, iterations=inner))
+        np.testing.assert_array_equal(around, binary_dilation(mask, iterations=outer) & ~mask)
+    assert contour[0, 5:9, 0].all()
 
 
 @pytest.mark.parametrize("images", [2, 5])
@@ -102,7 +104,8 @@ def test_contrast_without_any_foreground_is_zero_and_differentiable():
 def parameters(**values) -> FedDGParameters:
     return replace(
         FedDGParameters(
-            image_size=16, features=(4, 8), rounds=2, local_steps=2, batch=2, copies=1, learning_rate=0.01,
+            image_size=16, features=(4, 8), convolutions=2, rounds=2, local_steps=2, batch=2, copies=1,
+            learning_rate=0.01,
             betas=(0.9, 0.999), inner_learning_rate=0.1, gradient_order="first", window=0.1, bank=4, contrast=0.1,
             clip=10.0, checkpoint_every=1, deadline=600,
         ),
@@ -157,7 +160,7 @@ def test_second_order_differs_from_first():
     images, other = torch.randn(2, 2, 1, 16, 16, generator=stream)
     labels = (images[:, 0] > 0).to(torch.uint8)
     torch.manual_seed(0)
-    network, gradients = FeatureUNet((4, 8), 1), []
+    network, gradients = FeatureUNet((4, 8), 2, 1), []
     for order in ("first", "second"):
         network.zero_grad()
         episode_losses(network, images, other, labels, parameters(gradient_order=order)).backward()

@@ -10,9 +10,14 @@ import torch
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.federation.ledger import IN, OUT, read_ledger
-from fedfactory.methods.feddg.training import read_segmenter, train_feddg
+from fedfactory.methods.fedavg.training import train_fedavg
+from fedfactory.methods.feddg.parameters import FedDGParameters
+from fedfactory.methods.feddg.training import train_feddg
 from fedfactory.methods.federated.cell import FederatedCell
+from fedfactory.methods.federated.parameters import SegmentationParameters
+from fedfactory.methods.federated.segmentation import read_segmenter
 from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
 from fedfactory.orchestration.labels import SOURCE
 from fedfactory.orchestration.progress import Progress
@@ -21,10 +26,12 @@ from tests.conftest import KillAt, Killed
 
 pytestmark = pytest.mark.slow
 
+FEDAVG = {
+    "image_size": 32, "features": [4, 8], "convolutions": 2, "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1,
+    "learning_rate": 0.01, "betas": [0.9, 0.999], "clip": 10.0, "checkpoint_every": 1, "deadline": 120,
+}  # fmt: skip
 FEDDG = {
-    "image_size": 32, "features": [4, 8], "rounds": 3, "local_steps": 2, "batch": 2, "copies": 1, "learning_rate": 0.01,
-    "betas": [0.9, 0.999], "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6,
-    "contrast": 0.1, "clip": 10.0, "checkpoint_every": 1, "deadline": 120,
+    **FEDAVG, "inner_learning_rate": 0.01, "gradient_order": "first", "window": 0.05, "bank": 6, "contrast": 0.1,
 }  # fmt: skip
 FEDMEDGAN = {
     "base": "nnunet", "width": 4, "downsamplings": 1, "blocks": 1, "layers": 2, "rounds": 3, "local_steps": 2,
@@ -32,6 +39,7 @@ FEDMEDGAN = {
     "checkpoint_every": 1, "deadline": 120,
 }  # fmt: skip
 TRAININGS = {
+    "fedavg": (FEDAVG, ("first", "second", "third"), lambda cell, *rest: train_fedavg(cell, 1, *rest)),
     "feddg": (FEDDG, ("first", "second", "third"), lambda cell, *rest: train_feddg(cell, 1, *rest)),
     "fedmedgan": (FEDMEDGAN, ("first", "second"), lambda cell, *rest: train_fedmedgan(cell, 32, *rest)),
 }
@@ -81,9 +89,26 @@ def test_shares_of_the_bank_cross_and_stand_in_the_ledger(stores, tmp_path):
     card = json.loads((model / "card.json").read_text())
     assert card["clients"] == list(stores)
     images = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0].images
-    labels = read_segmenter(model, "cpu")(images)
+    segment = read_segmenter(model, FedDGParameters, "feddg_train", "cpu")
+    labels = segment(images)
     assert labels.shape == images.shape and labels.dtype == np.uint8
-    np.testing.assert_array_equal(read_segmenter(model, "cpu")(images[1:2])[0], labels[1])
+    np.testing.assert_array_equal(segment(images[1:2])[0], labels[1])
+
+
+def test_weights_alone_cross_in_federated_averaging_and_it_learns(stores, tmp_path):
+    model = run(stores, tmp_path, "fedavg", rounds=30, local_steps=4, learning_rate=0.02)
+    for client in stores:
+        rows = read_ledger(model / "sites" / client / "ledger.csv")
+        assert {(row["direction"], row["field"]) for row in rows} == {
+            (OUT, "client"),
+            (IN, "weights"),
+            (OUT, "weights"),
+        }
+    volume = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0]
+    labels = read_segmenter(model, SegmentationParameters, "fedavg_train", "cpu")(volume.images)
+    assert mean_foreground_dice(labels, volume.labels, 1) > 0.8
+    with pytest.raises(FedFactoryError, match="holds no model of this row .*; make it with the rule fedavg_train"):
+        read_segmenter(tmp_path, SegmentationParameters, "fedavg_train", "cpu")
 
 
 def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, tmp_path):
@@ -106,7 +131,7 @@ def test_a_network_may_read_smaller_images(stores, tmp_path):
     forms = json.loads((model / "sites/first/forms.json").read_text())
     assert forms["amplitudes"][0]["shape"] == [6, 3, 3], "a tenth of 16 pixels, not of 32"
     images = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0].images
-    segment = read_segmenter(model, "cpu")
+    segment = read_segmenter(model, FedDGParameters, "feddg_train", "cpu")
     assert segment.size == 16 and segment(images).shape == images.shape
 
 
@@ -118,5 +143,5 @@ def test_what_cannot_train_is_told(stores, tmp_path):
     assert not (tmp_path / "model").exists()
     (tmp_path / "bad").mkdir()
     torch.save({"a": torch.zeros(1)}, tmp_path / "bad/weights.pt")
-    with pytest.raises(FedFactoryError, match="holds no model of FedDG"):
-        read_segmenter(tmp_path / "bad", "cpu")
+    with pytest.raises(FedFactoryError, match="holds no model of this row"):
+        read_segmenter(tmp_path / "bad", FedDGParameters, "feddg_train", "cpu")

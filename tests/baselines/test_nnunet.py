@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -21,13 +22,15 @@ import pytest
 
 from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.choice import Choice
 from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.methods.contract import Trained
 from fedfactory.methods.nnunet import finetuning, training
 from fedfactory.methods.nnunet.environment import serial_pools
-from fedfactory.methods.nnunet.finetuning import _best
-from fedfactory.methods.nnunet.inference import load_segmenter
+from fedfactory.methods.nnunet.finetuning import chosen_by_source
+from fedfactory.methods.nnunet.inference import choose, load_segmenter, segmenter
 from fedfactory.methods.nnunet.model import adapted
-from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.methods.nnunet.parameters import FinetuningSchedule, NnunetParameters
 from fedfactory.methods.nnunet.planning import plan
 from fedfactory.storage.checkpoints import Checkpoints
 from tests.conftest import ROOT, KillAt, Killed, wait_until
@@ -95,9 +98,9 @@ def train(plan_dir: Path, parameters: NnunetParameters, seed: int, device: str, 
     checkpoints.remove()
 
 
-def finetune(base: Path, few: Case, validation: list[Case], p: NnunetParameters, out: Path, progress: Recorder) -> None:
+def finetune(base: Path, few: Case, p: NnunetParameters, out: Path, progress: Recorder) -> None:
     checkpoints = checkpoints_of(out)
-    finetuning.finetune(base, few, validation, p, 5, "cpu", checkpoints, out, progress)
+    finetuning.finetune(base, few, p, 5, "cpu", checkpoints, out, progress)
     checkpoints.remove()
 
 
@@ -163,7 +166,7 @@ def test_parameters_name_the_wrong_key(changes: dict, message: str) -> None:
     ("schedule", "message"),
     [
         ({"epochs": 1}, "schedules.0.initial_lr': is missing"),
-        ({**STANDSTILL, "lr": 1}, "schedules.0.lr': is unknown; known are epochs, initial_lr"),
+        ({**STANDSTILL, "lr": 1}, "schedules.0.lr': is unknown; known are epochs, from_dice, initial_lr"),
     ],
 )
 def test_parameters_check_the_schedules(schedule: dict, message: str) -> None:
@@ -230,10 +233,11 @@ def test_dice_leaves_absent_classes_out() -> None:
     assert np.isnan(mean_foreground_dice(truth * 0, truth * 0, 3))
 
 
-def test_best_schedule_is_the_first_of_equals() -> None:
-    assert _best([0.2, 0.7, 0.7]) == 1
-    assert _best([None, 0.0]) == 1
-    assert _best([None, None]) == 0
+def test_the_source_models_dice_on_m_t_chooses_the_schedule() -> None:
+    gentle, strong = FinetuningSchedule(8, 0.05, from_dice=0.4), FinetuningSchedule(16, 0.15)
+    assert [chosen_by_source([gentle, strong], dice) for dice in (0.0, 0.39, 0.4, 0.9)] == [1, 1, 0, 0]
+    assert chosen_by_source([strong], None) == 0
+    assert chosen_by_source([gentle, gentle], 0.1) == 1, "the last one where none fits"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -387,13 +391,14 @@ def test_finetune_needs_nothing_but_the_model(trained: Path, tmp_path: Path) -> 
     progress = Recorder()
     schedules = [{"epochs": 2, "initial_lr": 1e-3}, STANDSTILL]
     for out in ("one", "two"):
-        finetune(base, few_shot(), VALIDATION, transfer(*schedules), tmp_path / out, progress)
+        finetune(base, few_shot(), transfer(*schedules), tmp_path / out, progress)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert [done for done, _, _ in progress.updates] == [1, 2, 3, 1, 2, 3]
     assert {total for _, total, _ in progress.updates} == {3}
     card = json.loads((tmp_path / "one" / "model.json").read_text())
-    dice = [s["validation_dice"] for s in card["schedules"]]
-    assert card["chosen_schedule"] == int(np.argmax(dice)) and card["chosen_by"] == "validation"
+    assert card["chosen_schedule"] == 0 and 0 <= card["source_dice_on_m_t"] <= 1
+    assert (tmp_path / "one/weights.pt").read_bytes() == (tmp_path / "one/schedule0.pt").read_bytes()
+    assert (tmp_path / "one/schedule1.pt").read_bytes() != (tmp_path / "one/schedule0.pt").read_bytes()
     assert card["parameters"]["base"] == "nnunet"
     rows = list(csv.DictReader((tmp_path / "one" / "training.csv").open()))
     assert [(r["schedule"], r["epoch"]) for r in rows] == [("0", "0"), ("0", "1"), ("1", "0")]
@@ -440,10 +445,10 @@ def test_a_killed_fine_tuning_keeps_its_finished_schedules(
 ) -> None:
     parameters = transfer({"epochs": 2, "initial_lr": 1e-3}, {"epochs": 3, "initial_lr": 1e-3})
     again = Recorder()
-    finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "whole", Recorder())
+    finetune(trained, few_shot(), parameters, tmp_path / "whole", Recorder())
     with pytest.raises(Killed):
-        finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "killed", KillAt(3))
-    finetune(trained, few_shot(), VALIDATION, parameters, tmp_path / "killed", again)
+        finetune(trained, few_shot(), parameters, tmp_path / "killed", KillAt(3))
+    finetune(trained, few_shot(), parameters, tmp_path / "killed", again)
     assert [done for done, _, _ in again.updates] == [4, 5]
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
@@ -452,7 +457,7 @@ def test_a_killed_fine_tuning_keeps_its_finished_schedules(
 def test_finetune_transfers_all_weights(trained: Path, tmp_path: Path) -> None:
     import torch
 
-    finetune(trained, few_shot(), [], transfer(STANDSTILL), tmp_path / "model", Recorder())
+    finetune(trained, few_shot(), transfer(STANDSTILL), tmp_path / "model", Recorder())
     before, after = (torch.load(m / "weights.pt", weights_only=True) for m in (trained, tmp_path / "model"))
     assert before.keys() == after.keys() and any("seg_layers" in key for key in after)
     for key in before:
@@ -470,35 +475,36 @@ def test_what_m_t_teaches_alone_knows_nothing_of_the_sources_weights(trained: Pa
     torch.save({key: torch.zeros_like(value) for key, value in weights.items()}, other / "weights.pt")
     found = {}
     for name, base in (("one", trained), ("two", other)):
-        finetune(base, few_shot(), [], transfer(STANDSTILL, from_scratch=True), tmp_path / name, Recorder())
+        finetune(base, few_shot(), transfer(STANDSTILL, from_scratch=True), tmp_path / name, Recorder())
         found[name] = torch.load(tmp_path / name / "weights.pt", weights_only=True)
     assert all(torch.equal(found["one"][key], found["two"][key]) for key in weights)
     assert any(not torch.allclose(found["one"][key], weights[key], atol=1e-3) for key in weights)
 
 
 @pytest.mark.slow
-def test_only_validation_chooses_the_schedule(trained: Path, tmp_path: Path) -> None:
-    """The same slices, opposite validation labels: the choice turns around."""
-    segment = load_segmenter(trained, "cpu", True)
+def test_validation_volumes_choose_the_schedule_where_they_may(trained: Path, tmp_path: Path) -> None:
+    """The same model, opposite validation labels: the choice turns around, and the model's own stays."""
+    model = tmp_path / "model"
+    finetune(trained, few_shot(), transfer(RUIN, STANDSTILL), model, Recorder())
+    assert json.loads((model / "model.json").read_text())["chosen_schedule"] == 0
     images = blob("v", 60).images
-    liked = Case("v", images, segment(images))
+    liked = Case("v", images, load_segmenter(trained, "cpu", True)(images))
     disliked = Case("v", images, np.where(liked.labels == 0, 1, 0).astype(np.uint8))
-    chosen = {}
-    for name, validation in {"liked": [liked], "disliked": [disliked], "none": []}.items():
-        parameters = transfer(RUIN, STANDSTILL)
-        finetune(trained, few_shot(), validation, parameters, tmp_path / name, Recorder())
-        chosen[name] = json.loads((tmp_path / name / "model.json").read_text())
-    assert chosen["liked"]["chosen_schedule"] == 1
-    assert chosen["disliked"]["chosen_schedule"] == 0
-    assert chosen["none"]["chosen_schedule"] == 0
-    assert chosen["none"]["chosen_by"].startswith("first")
+    own = Trained(model, (), SimpleNamespace(classes=CLASSES), {"mirroring": True}, "native", "cpu")
+    masks = {}
+    for name, volume in {"liked": liked, "disliked": disliked}.items():
+        choice = Choice(choose(own, [volume]))
+        assert choice.state.way == {"liked": "schedule 2", "disliked": "schedule 1"}[name]
+        masks[name] = segmenter(replace(own, choice=choice))(images)
+    masks["strict"] = segmenter(own)(images)
+    assert np.array_equal(masks["strict"], masks["disliked"]) and not np.array_equal(masks["strict"], masks["liked"])
 
 
 def test_wrong_kind_of_parameters(tmp_path: Path) -> None:
     with pytest.raises(FedFactoryError, match="use finetune"):
         train(tmp_path, transfer(STANDSTILL), 0, "cpu", tmp_path / "m", Recorder())
     with pytest.raises(FedFactoryError, match="use train"):
-        finetune(tmp_path, few_shot(), [], source(), tmp_path / "m", Recorder())
+        finetune(tmp_path, few_shot(), source(), tmp_path / "m", Recorder())
 
 
 def test_missing_folders_are_named(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ def folder(tmp_path):
     writer = StoreWriter(tmp_path, 4, 2 * len(SPLITS))
     for number, split in enumerate(SPLITS):
         rows = [
-            SliceRow(f"s{number}", f"c{number}", i, i, split, number > 0, True, split == "train" and number > 2)
+            SliceRow(f"s{number}", f"c{number}", i, i, split, number > 0, split == "train" and number > 2)
             for i in range(2)
         ]
-        writer.add(rows, FLAT, np.zeros((2, 4, 4), np.float32), np.full((2, 4, 4), number, np.uint8))
+        writer.add(rows, FLAT, np.zeros((2, 4, 4), np.float32), np.full((2, 4, 4), number, np.uint8), [True] * 2)
     writer.close(["disc"], {})
     return tmp_path
 

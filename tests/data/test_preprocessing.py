@@ -64,9 +64,6 @@ def test_truth_of_the_test_set_is_not_in_the_store(make_site, tmp_path):
     tested = np.array([row.split == "test" for row in view.rows])
     assert not labels[tested].any()
     assert labels[~tested].any()
-    assert {(row.organ, row.position_bin >= 0) for row in view.rows if row.split == "test"} == {(True, True)}, (
-        "the index must not say where the organ of a test case begins"
-    )
     assert len(list((tmp_path / "out/truth").glob("*_truth.nii.gz"))) == 3
     with pytest.raises(ValueError, match="truth of the test set"):
         view.labelled_volumes("test")
@@ -92,26 +89,26 @@ def test_few_shot_slices_are_the_middle_of_the_organ(make_site, tmp_path):
     assert few.images.shape == (3, 32, 32)
     chosen = [row for row in view.rows if row.in_mt]
     assert len({row.subject for row in chosen}) == 3
+    volumes = {volume.name: volume for volume in view.labelled_volumes("train")}
     for row in chosen:
-        organ = [other.slice for other in view.rows if other.case == row.case and other.organ]
+        organ = np.flatnonzero(volumes[row.case].labels.any((1, 2)))
         assert row.slice == organ[len(organ) // 2]
     assert few.labels.reshape(3, -1).any(axis=1).all()
 
 
-def test_position_bins_cover_the_organ_only(make_site, tmp_path):
-    view = prepare(make_site(10), tmp_path / "out")
-    rows = [row for row in view.rows if row.case == view.rows[0].case]
-    organ = [row for row in rows if row.organ]
-    assert [row.position_bin for row in organ] == [i * 29 // len(organ) for i in range(len(organ))]
-    assert {row.position_bin for row in rows if not row.organ} == {-1}
-
-
-def test_last_organ_slice_is_kept(make_site, tmp_path):
-    """The public code of the paper drops it (off by one)."""
-    view = prepare(make_site(10), tmp_path / "out")
-    shown = [row for row in view.rows if row.split != "test"]
-    raw = {f"case{i:02d}": int(ball_volume(seed=i)[1].any(axis=(0, 1)).sum()) for i in range(10)}
-    assert sum(row.organ for row in shown) == sum(raw[name] for name in {row.case for row in shown})
+def test_positions_know_nothing_of_labels(make_site, tmp_path):
+    """Nobody but M_t and the validation volumes tells where the organ of a target begins."""
+    root = make_site(10)
+    view = prepare(root, tmp_path / "out")
+    for case in {row.case for row in view.rows}:
+        bins = [row.position_bin for row in view.rows if row.case == case]
+        assert bins == [number * 29 // len(bins) for number in range(len(bins))]
+    for file in (root / "labelsTr").glob("*.nii.gz"):
+        label = nibabel.load(file).get_fdata().astype(np.uint8)
+        label[..., ::2] = 0
+        write_nifti(file, label)
+    other = prepare(root, tmp_path / "other")
+    assert [row._replace(in_mt=False) for row in other.rows] == [row._replace(in_mt=False) for row in view.rows]
 
 
 def test_same_bytes_twice(make_site, tmp_path):
@@ -127,7 +124,7 @@ def test_same_bytes_twice(make_site, tmp_path):
 def test_site_without_any_label(make_site, tmp_path):
     task = replace(TASK, scored=False, few_shot=0)
     view = prepare(make_site(4), tmp_path / "out", task, {"images": "imagesTr"})
-    assert {(row.split, row.labelled, row.organ, row.in_mt) for row in view.rows} == {("train", False, True, False)}
+    assert {(row.split, row.labelled, row.in_mt) for row in view.rows} == {("train", False, False)}
     assert len(list(view.unlabelled_images())) == 4
     with pytest.raises(FedFactoryError, match="none is left for the test set; .*'scored: false'"):
         prepare(make_site(4), tmp_path / "other", TASK, {"images": "imagesTr"})
@@ -141,7 +138,7 @@ def test_unlabelled_subjects_keep_every_slice(make_site, tmp_path):
     (root / "t.csv").write_text("subject,image,label\n" + "\n".join(rows) + "\n")
     view = prepare(root, tmp_path / "out", replace(TASK, split=SplitSizes(0.2, 0.2)), {"table": "t.csv"})
     unlabelled = [row for row in view.rows if row.subject == "s5"]
-    assert all(row.organ and row.split == "train" and not row.labelled for row in unlabelled)
+    assert all(row.split == "train" and not row.labelled for row in unlabelled)
     assert [row.position_bin for row in unlabelled][0] == 0
     names = {volume.name for volume in view.unlabelled_images()}
     assert any("case05" in name for name in names)

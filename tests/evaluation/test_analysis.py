@@ -1,5 +1,6 @@
 """The analysis of made-up tables whose answers are known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from fedfactory.evaluation.analysis import (
     federation_rows,
     metric_rows,
     rankings,
+    scaled_rows,
     site_rows,
 )
 from fedfactory.evaluation.analysis_page import to_page
@@ -150,16 +152,33 @@ def test_conclusions_name_the_seeds():
     assert "Over 3 training seeds" in sentences(study(4, seeds=3))
 
 
+def test_a_row_lies_between_what_is_easy_and_what_is_possible():
+    of = study(6)
+    low, high = of.methods[0], of.methods[-1]
+    found = {(row["setup"], row["method"]): row for row in scaled_rows(of, low, high)}
+    for setup in of.setups:
+        assert (found[setup, low]["scaled"], found[setup, high]["scaled"]) == (0, 100)
+        for method in of.methods:
+            row = found[setup, method]
+            least, most = (found[setup, name]["mean"] for name in (low, high))
+            assert row["mean"] == pytest.approx(least + row["scaled"] / 100 * (most - least))
+    assert all(math.isnan(row["scaled"]) for row in scaled_rows(of, low, low)), "nothing between the two"
+
+
 def test_the_page_holds_all_of_it():
     of = study(6)
     page = to_page(
         of,
-        list(metric_rows(of)),
+        {
+            "metrics": list(metric_rows(of)),
+            "sites": list(site_rows(of)),
+            "federation": list(federation_rows(of, "source")),
+            "scaled": list(scaled_rows(of, of.methods[0], of.methods[-1])),
+        },
         rankings(of),
-        list(site_rows(of)),
-        list(federation_rows(of, "source")),
         ["A conclusion."],
-        "A caption.",
+        {"caption": "A caption.", "scale": (of.methods[0], of.methods[-1])},
     )
-    for part in ("- A conclusion.", "## HD95 (mm)", "## Ranks", "## Fairness over sites", "## Inside and outside"):
+    parts = ("- A conclusion.", "## HD95 (mm)", "## Ranks", "## Fairness over sites", "## Inside and outside")
+    for part in (*parts, "## Between what is easy and what is possible"):
         assert part in page

@@ -13,6 +13,8 @@ from fedfactory.evaluation.table_cells import Study
 from tests.conftest import ROOT
 from tests.page.conftest import write_scores
 
+STRICT = ["nnunet", "ours_strict"]
+
 
 @pytest.fixture(scope="module", params=["demo", "test"])
 def config(request: pytest.FixtureRequest) -> Config:
@@ -22,9 +24,8 @@ def config(request: pytest.FixtureRequest) -> Config:
 
 def test_no_specification_names_a_path(config: Config):
     cell = {"setup": "mo", "client": "octa", "method": "ours", "seed": "0"}
-    told = [
-        getattr(specification, name)(config) for name in ("table1", "gap", "page", "gallery", "figure2", "failures")
-    ]
+    told = [getattr(specification, name)(config) for name in ("table1", "gap", "gallery", "figure2", "failures")]
+    told += [getattr(specification, name)(config, STRICT) for name in ("strict", "page")]
     told += [specification.score(config, cell), specification.slices(config, cell), specification.charts(config, ())]
     assert not [text for text in map(json.dumps, told) if f"results/{config.run}" in text or ".png" in text]
 
@@ -32,6 +33,7 @@ def test_no_specification_names_a_path(config: Config):
 def test_files_come_in_the_order_of_what_they_are_about(config: Config):
     for spec, files in (
         (specification.table1(config), inputs.cell_files(config, "scores.csv")),
+        (specification.strict(config, STRICT), inputs.cell_files(config, "scores.csv", STRICT)),
         (specification.gap(config), inputs.gap_files(config, "scores.csv")),
     ):
         cells = [PurePosixPath(file).parts[2:6] for file in files]

@@ -33,9 +33,9 @@ def make_store(folder: Path, images: np.ndarray, volumes: list = VOLUMES) -> Cli
     )
     start = 0
     for case, split, labelled, bins in volumes:
-        rows = [SliceRow(case, case, n, b, split, labelled, b >= 0, False) for n, b in enumerate(bins)]
+        rows = [SliceRow(case, case, n, b, split, labelled, False) for n, b in enumerate(bins)]
         part = images[start : start + len(bins)]
-        writer.add(rows, geometry, part, np.zeros(part.shape, np.uint8))
+        writer.add(rows, geometry, part, np.zeros(part.shape, np.uint8), [True] * len(part))
         start += len(bins)
     writer.close(["organ"], {})
     return ClientView(folder)

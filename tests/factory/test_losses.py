@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from fedfactory.factory import losses
@@ -133,6 +134,33 @@ def test_gradient_flows_through_augmentation():
     images = (torch.rand(8, 1, 32, 32) * 2 - 1).requires_grad_()
     augment(images, 0.8, True).sum().backward()
     assert (images.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_r1_looks_through_the_augmentation():
+    """Its gradient by the discriminator's weights is that of finite differences of the penalty at the images."""
+    images = torch.rand(6, 1, 16, 16, dtype=torch.float64) * 2 - 1
+    weight = torch.randn(3, 1, 5, 5, dtype=torch.float64).div(5).requires_grad_()
+
+    def penalty(value):
+        x = images.clone().requires_grad_()
+        changed = augment(x, 0.8, True, torch.Generator().manual_seed(11))
+        return losses.r1_penalty(torch.tanh(F.conv2d(changed, value)).sum((1, 2, 3)), x)
+
+    (found,) = torch.autograd.grad(penalty(weight), weight)
+    step = torch.randn_like(weight)
+    ahead, behind = (penalty(weight.detach() + sign * 1e-5 * step) for sign in (1, -1))
+    assert (found * step).sum().item() == pytest.approx((ahead - behind).item() / 2e-5, rel=1e-5)
+
+
+def test_r1_of_what_is_cut_out_is_zero():
+    """What the augmentation hides cannot change a logit: R1 at the augmented image would not know."""
+    images = torch.rand(40, 1, 16, 16) * 2 - 1
+    x = images.clone().requires_grad_()
+    changed = augment(x, 1.0, False, torch.Generator().manual_seed(2))
+    whole = 3.0 * changed.sum((1, 2, 3))
+    at_images = losses.r1_penalty(whole, x).item()
+    later = changed.detach().requires_grad_()
+    assert at_images < losses.r1_penalty(3.0 * later.sum((1, 2, 3)), later).item() == pytest.approx(9 * 256)
 
 
 def test_adaptive_probability_follows_the_target():

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from fedfactory.factory import convolution, layers
 from fedfactory.factory.losses import path_length_penalty, r1_penalty
-from fedfactory.factory.networks import Discriminator, FactoryModel, Generator
+from fedfactory.factory.networks import ConditionEmbedding, Discriminator, FactoryModel, Generator
 from fedfactory.factory.parameters import NetworkParameters
 
 SMALL = NetworkParameters(
@@ -22,6 +22,7 @@ SMALL = NetworkParameters(
     label_reaches="all",
     late_from=16,
     client_zoom=False,
+    position_width=0.0,
     noise=True,
     position_bins=5,
     key_size=12,
@@ -209,8 +210,10 @@ def test_paper_scale():
     with torch.device("meta"):
         model = FactoryModel(PAPER)
     millions = [sum(t.numel() for t in part.parameters()) / 1e6 for part in (model.generator, model.discriminator)]
-    # The public code's count; our generator has 0.6 M more, as many as the two layers of the key.
+    # The public code's count; its embedding of the key has two layers, the paper's one.
     assert millions == pytest.approx([30.6, 29.7], rel=0.025)
+    assert [type(layer).__name__ for layer in model.discriminator.head] == ["EqualisedLinear"] * 2
+    assert [layer.activation for layer in model.discriminator.head] == [True, False]
     assert model.generator.n_styles == 16
 
 
@@ -277,6 +280,16 @@ def test_weighting_of_label_and_key(weighting, share):
     close(label.square().mean(1), torch.ones(4), 1e-3)
 
 
+def test_neighbouring_positions_are_told_alike():
+    bell, one = (ConditionEmbedding(replace(SMALL, position_width=width)) for width in (1.5, 0.0))
+    position = torch.arange(SMALL.position_bins)
+    for embedding in (bell, one):
+        torch.testing.assert_close(embedding._bins(position).float().square().sum(1), torch.ones(len(position)))
+    close_, far = ((bell._bins(position) @ bell._bins(position).T).diagonal(n)[0] for n in (1, 4))
+    assert close_ > 0.8 and far < 0.3
+    assert torch.equal(one._bins(position), torch.eye(len(position), dtype=torch.int64))
+
+
 @pytest.mark.parametrize(("late_from", "shared"), [(4, 0), (8, 1), (16, 3), (32, 5)])
 def test_late_label_leaves_early_styles_alone(late_from, shared):
     generator = Generator(replace(LATE, late_from=late_from))
@@ -312,11 +325,12 @@ def test_clients_differ_in_their_field_of_view_only_by_what_they_learned():
     _, before = generator.synthesise(styles, features=True, zoom=generator.zoom_of(client))
     generator(z, client, position, key).square().mean().backward()
     assert (generator.zoom.grad != 0).all(), "each client can learn its own from the start"
-    generator.zoom.data[1] = 0.4
+    generator.zoom.data += torch.tensor([1.0, 1.5, 0.5])
+    torch.testing.assert_close(generator.zooms(), torch.tensor([0.02, 0.52, -0.48]), msg="their mean stays")
     _, maps = generator.synthesise(styles, features=True, zoom=generator.zoom_of(client))
     changed = [[not torch.equal(a, b) for a, b in zip(m, n, strict=True)] for m, n in zip(maps, before, strict=True)]
     assert not any(map(any, changed[:5])), "what is shared does not know the client"
-    assert changed[5] == [False, True, False, False], "client 1 alone looks closer"
+    assert changed[5] == [number != 0 for number in client.tolist()], "client 1 looks closer, client 2 from further"
 
 
 def test_style_mixing():

@@ -43,7 +43,11 @@ def test_paper_scale_has_the_papers_numbers():
     assert (federation.rounds, federation.local_steps) == (350, 2000)
     assert (federation.refinement_rounds, federation.refinement_steps) == (35, 200)
     assert federation.clients_per_round == 2 and training.batch == 2
+    # Steps are turns of both networks, and the average counts those of the generator.
     assert training.ema == pytest.approx(0.5 ** (32 / 10_000), abs=1e-5)
+    assert training.generator_turns(2000) == 1000
+    assert training.ema ** training.generator_turns(2000) == pytest.approx(0.109, abs=1e-3)
+    assert FactoryPlan(config("demo")).parameters["mo"].training.generator_turns(10) == 10
     assert (parameters.network.image_size, parameters.network.key_size) == (512, 768)
 
 

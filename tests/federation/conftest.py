@@ -30,7 +30,7 @@ def small_parameters(**federation) -> FactoryParameters:
     }  # fmt: skip
     network = NetworkParameters(
         image_size=32, channels={4: 8, 8: 8, 16: 8, 32: 8}, latent=16, mapping_layers=2, mapping_rate=0.01,
-        weighting="mean", label_reaches="late", late_from=16, client_zoom=True,
+        weighting="mean", label_reaches="late", late_from=16, client_zoom=True, position_width=0.0,
         noise=False, position_bins=5, key_size=512, clients=3,
     )  # fmt: skip
     training = TrainingParameters(
@@ -49,7 +49,7 @@ def write_store(folder: Path, count: int, seed: int) -> Path:
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", np.zeros(images.shape, np.uint8))
     rows = [
-        SliceRow(f"s{i // 3}", f"c{i // 3}{split}", i, i % 5, split, False, True, False)
+        SliceRow(f"s{i // 3}", f"c{i // 3}{split}", i, i % 5, split, False, False)
         for i, split in ((i, "train" if i < count else "validation") for i in range(total))
     ]
     lines = [",".join(SliceRow._fields)]

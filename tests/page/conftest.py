@@ -59,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     files = [ROOT / "config/demo.yaml"]
     config = load_config(read_yaml(files[0], "demo"), files, ROOT)
-    for number, (setup, target, method, seed) in enumerate(config.cells()):
+    for number, (setup, target, method, seed) in enumerate(config.cells([*config.methods, *config.strict])):
         cell = folder / config.layout.cell(setup, target, method, seed)
         level = [0.0, 0.3, 0.6, 0.9][number % 4]
         write_scores(cell / "scores.csv", level, number)
@@ -92,7 +92,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER, PAPER_SUBJECTS)
     script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
     shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
-    script(folder, "page", specification.page(config), *scores, *stories, *shown, PAPER)
+    strict = ["ours_strict", "mean_mask"]
+    shown += ["--strict", *inputs.cell_files(config, "scores.csv", strict)]
+    script(folder, "page", specification.page(config, strict), *scores, *stories, *shown, PAPER)
     return folder / run
 
 

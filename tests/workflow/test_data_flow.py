@@ -20,10 +20,8 @@ pytestmark = pytest.mark.workflow
 NOT_RUN = {
     "all": "makes nothing",
     "unknown_cell": "never runs",
-    "fit": "the test configuration has no method that is fitted at the target alone; see test_examples.py",
     "weights": "the test configuration has no published weights",
     "sam_predict_oracle": "the test configuration has no oracle",
-    "nnunet_train_target": "nnunet_train at a target, for a bound (config/bounds.yaml), of which the test run has none",
 }
 
 

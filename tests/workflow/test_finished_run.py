@@ -25,19 +25,21 @@ from tests.workflow.examples import REPLACED, commands, run, write_files_of, wri
 
 pytestmark = pytest.mark.workflow
 
-ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "adapt_predict")
+ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "choose", "adapt_predict")
 # What a target runs on its own; the files that others share are then taken as they are.
-OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "adapt_predict", "score")
+OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "choose", "adapt_predict", "score")
 CELL = "results/test/mo/octa/nnunet/seed0/scores.csv"
 SOURCES = {"ms": "philips", "mo": "oasis"}
 NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
 OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
 OURS = ("ours", "ours_paired")
-ANALYSED = ("analysis", "charts", "page")
-AFTER_SCORES = ("table1", *ANALYSED, "figure2", "cells", "slices", "failures")
+BOUNDS = ("mean_mask", "only_mt", "all_labels", "fedavg", "pooled")
+TABLES = ("table1", "strict", "gap")
+ANALYSED = ("analysis", "strict_analysis", "charts", "page")
+AFTER_SCORES = ("table1", "strict", *ANALYSED, "figure2", "cells", "slices", "failures")
 TABLE = ("score", *AFTER_SCORES)
-FEDERATED = ("feddg_train", "predict", "fedmedgan_train", "fedmedgan_predict")
-FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "sam_predict", "universeg_predict")
+FEDERATED = ("fedavg_train", "feddg_train", "predict", "fedmedgan_train", "fedmedgan_predict")
+FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "choose", "sam_predict", "universeg_predict")
 
 
 def test_every_array_is_the_same_on_every_processor(finished: Project):
@@ -49,13 +51,18 @@ def test_makes_every_cell_table_and_figure(finished: Project):
     results = finished.folder / "results/test"
     with (results / "table1.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 60
-    assert {row["method"] for row in rows} == {*NNUNET, *OTHERS, *OURS}
+    assert len(rows) == 90
+    assert {row["method"] for row in rows} == {*NNUNET, *OTHERS, *OURS, *BOUNDS}
     assert [row["target"] for row in rows[:6]] == ["siemens", "ge", "canon", "swi", "octa", "ixi"]
     assert [row["in_federation"] for row in rows[:6]] == ["1", "1", "0"] * 2
     assert {row["labels_train"] for row in rows if row["method"] == "nnunet_tl"} == {"3"}
     chooses = {row["method"]: int(row["labels_choose"]) > 0 for row in rows}
-    assert (chooses["sam"], chooses["medsam"], chooses["nnunet_tl"]) == (True, False, False), "one schedule: no choice"
+    assert (chooses["sam"], chooses["medsam"], chooses["nnunet_tl"]) == (True, False, True)
+    with (results / "table1_strict.csv").open() as file:
+        strict = list(csv.DictReader(file))
+    assert {row["labels_choose"] for row in strict} == {"0"}
+    names = ("nnunet_tl_strict", "sam_strict", "medsam", "ours_strict", "ours_paired_strict")
+    assert {*names, "nnunet", *BOUNDS} < {row["method"] for row in strict} and len(strict) == len(rows)
     none = [row for row in rows if row["method"] in ("nnunet", "feddg")]
     assert {(row["labels_train"], row["labels_choose"]) for row in none} == {("0", "0")}
     assert all(0 <= float(row["dice_mean"]) <= 100 and int(row["n"]) >= 1 for row in rows)
@@ -72,7 +79,7 @@ def test_makes_every_cell_table_and_figure(finished: Project):
             assert (results / setup / "factory/seed0" / name).stat().st_size > 200, name
         assert (results / setup / client / "factory_quality/seed0.csv").exists()
     for cell in ("ms/siemens/ours", "mo/ixi/ours_paired"):
-        for name in ("adaptation.png", "curves.png", "model/weights.pt", "model/losses.csv", "model/validation.csv"):
+        for name in ("adaptation.png", "curves.png", "model/weights.pt", "model/losses.csv", "model/states/0000004.pt"):
             assert (results / cell / "seed0" / name).exists(), name
     assert (results / "mo/oasis/ours/seed0/synthetic.png").stat().st_size > 500
     assert "‡ FedFactory's own extension" in (results / "table1.md").read_text()
@@ -80,6 +87,8 @@ def test_makes_every_cell_table_and_figure(finished: Project):
         "table1.md",
         "table1.tex",
         "table1.html",
+        "table1_strict.md",
+        "table1_strict_analysis/analysis.md",
         "figure2.png",
         "figure2.pdf",
         "cells.png",
@@ -150,11 +159,14 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
     [
         (
             "methods/nnunet/environment.py",
-            {"nnunet_plan", "nnunet_train", "nnunet_finetune", "predict", "fedmedgan_predict", "gap", *TABLE},
+            {
+                *("nnunet_plan", "nnunet_train", "nnunet_train_target", "nnunet_plan_pooled", "nnunet_train_pooled"),
+                *("nnunet_finetune", "choose", "predict", "fedmedgan_predict", "gap", *TABLE),
+            },
         ),
         ("evaluation/scores.py", {"gap", *TABLE}),
-        ("evaluation/render.py", {"gap", "table1", "page"}),
-        ("evaluation/statistics.py", {"gap", "table1", *ANALYSED}),
+        ("evaluation/render.py", {*TABLES, "analysis", "strict_analysis", "page"}),
+        ("evaluation/statistics.py", {*TABLES, *ANALYSED}),
         ("evaluation/page/content.py", {"page"}),
         ("provenance/record.py", {*TABLE, "gap"}),
         ("provenance/story.py", {*TABLE, "gap"}),
@@ -162,8 +174,8 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
             "federation/sampling.py",
             {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
         ),
-        ("methods/ours/target.py", {"adapt", "adapt_predict", *TABLE}),
-        ("methods/ours/pictures.py", {"synthetic_source", "adapt", "adapt_predict", *TABLE}),
+        ("methods/ours/target.py", {"adapt", "choose", "adapt_predict", *TABLE}),
+        ("methods/ours/pictures.py", {"synthetic_source", "adapt", "choose", "adapt_predict", *TABLE}),
         ("methods/feddg/contrast.py", {"feddg_train", "predict", *TABLE}),
         ("methods/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
         ("methods/foundation/tasks.py", {*FOUNDATION, *TABLE}),
@@ -201,7 +213,8 @@ def test_editing_an_adapter_re_runs_its_clients(finished: Project):
         path.write_text(content + "\nEDITED = True\n")
         planned = finished.planned()
         assert planned["prepare_client"] == 1
-        assert planned["score"] == 10 + 2, "the cells of that client, and FedDG's that train on it"
+        own, strict, others = 15, 4, 3 * 2
+        assert planned["score"] == own + strict + others, "its cells, and those of federations and pools with it"
         assert planned["adapt"] == 2 and planned["feddg_train"] == 2
         assert "nnunet_train" not in planned
     finally:
@@ -214,11 +227,11 @@ def test_changing_one_method_leaves_the_others_alone(finished: Project):
     try:
         edit(
             path,
-            "schedules:\n        - {epochs: 1, initial_lr: 0.01}",
-            "schedules:\n        - {epochs: 1, initial_lr: 0.02}",
+            "schedules:\n        - {epochs: 1, initial_lr: 0.01, from_dice: 0.2}",
+            "schedules:\n        - {epochs: 1, initial_lr: 0.03, from_dice: 0.2}",
         )
         assert finished.planned() == {
-            **{"nnunet_finetune": 6, "predict": 6, "score": 6, "slices": 6},
+            **{"nnunet_finetune": 6, "choose": 6, "predict": 12, "score": 12, "slices": 6},
             **{name: 1 for name in AFTER_SCORES if name != "slices"},
         }
     finally:
@@ -245,7 +258,10 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
     Federations have a process for each client, which alone opens its store: see tests/federation/test_simulated.py.
     """
     jobs = finished.jobs()
-    assert not violations(jobs, "test", [], SOURCES)
+    assert not violations(jobs, "test", ["pooled"], SOURCES)
+    assert {
+        rule for rule in ("nnunet_plan_pooled",) if any(rule in said for said in violations(jobs, "test", [], SOURCES))
+    }
     assert sum(bool(job.private_of("test")) for job in jobs) > 55
     for job in jobs:
         if job.rule == "factory_train":
@@ -273,7 +289,7 @@ def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, f
     for part in shared:
         shutil.copytree(finished.folder / "results/test" / part, fresh.folder / "results/test" / part)
     target = ("results/test/ms/ge/ours_paired/seed0/scores.csv", *TINY, "--allowed-rules", *OWN_RULES)
-    assert fresh.planned(*target) == {"prepare_client": 1, "adapt": 1, "adapt_predict": 1, "score": 1}
+    assert fresh.planned(*target) == dict.fromkeys(("prepare_client", "adapt", "choose", "adapt_predict", "score"), 1)
     fresh.snakemake(*target, cores=1)
     cell = ("test", "ms", "ge", "ours_paired", "seed0")
     assert fresh.bytes_below(*cell) == finished.bytes_below(*cell)

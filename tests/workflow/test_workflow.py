@@ -31,10 +31,10 @@ def test_only_a_method_that_is_declared_centralised_reads_the_sources_store(fres
 """
     edit(path, "# The data factory of every", control + "# The data factory of every")
     jobs = fresh.jobs()
-    assert not violations(jobs, "test", ["upper"], SOURCES)
+    assert not violations(jobs, "test", ["upper", "pooled"], SOURCES)
     both = [job for job in jobs if job.rule == "adapt" and "/upper/" in job.outputs[0]]
     assert len(both) == 6 and all(len(job.private_of("test")) == 2 for job in both)
-    assert len(violations(jobs, "test", [], SOURCES)) == len(both)
+    assert len(violations(jobs, "test", ["pooled"], SOURCES)) == len(both)
     edit(path, "label: Real source\n    rules: ours\n    centralised: true",
          "label: Real source\n    rules: ours\n    centralised: false")  # fmt: skip
     result = fresh.snakemake("--dry-run", *TINY, check=False)
@@ -48,9 +48,9 @@ def test_an_oracle_reads_truth_by_a_rule_of_its_own_and_stands_in_another_table(
     assert "methods.sam.parameters.prompt': 'oracle_box' is drawn from the truth" in refused.stderr
     edit(path, "run: test\n", "run: test\ntable: bounds\n")
     jobs = fresh.jobs()
-    assert not violations(jobs, "test", [], SOURCES)
+    assert not violations(jobs, "test", ["pooled"], SOURCES)
     told = [job for job in jobs if job.rule == "sam_predict_oracle"]
-    assert len(told) == 6 and all("/sam/" in job.outputs[0] and job.reads_truth() for job in told)
+    assert len(told) == 2 * 6 and all("/sam" in job.outputs[0] and job.reads_truth() for job in told)
     assert {job.rule for job in jobs if job.reads_truth()} == {"score", "sam_predict_oracle"}
 
 
@@ -89,14 +89,16 @@ def test_published_weights_are_accepted_checked_and_used(fresh: Project):
 @pytest.mark.parametrize(("name", "adaptations"), [("demo", 2), ("paper", 1)])
 def test_dry_run_plans_every_cell(fresh: Project, name, adaptations):
     counts = fresh.planned("--configfile", f"config/{name}.yaml")
-    assert counts["score"] == 9 * (8 + adaptations) + 3
+    bounds, strict = 5, 3 + adaptations
+    assert counts["score"] == 9 * (8 + adaptations + bounds + strict) + 3
     assert counts["feddg_train"] == counts["fedmedgan_train"] == counts["universeg_predict"] == 9
-    assert counts["sam_tune"] == counts["sam_predict"] == 18
+    assert counts["sam_tune"] == 18 and counts["sam_predict"] == 2 * 18, "both protocols, from one training"
     assert ("sam_pretrain" in counts) == (name == "demo") and ("weights" in counts) == (name == "paper")
-    assert counts["nnunet_train"] == 6
+    assert counts["nnunet_train"] == 6 and counts["nnunet_train_target"] == counts["fit"] == 9
+    assert counts["nnunet_train_pooled"] == counts["fedavg_train"] == 3
     assert counts["source_branch"] == counts["synthetic_source"] == counts["factory_look"] == 3
-    assert counts["adapt"] == counts["adapt_predict"] == 9 * adaptations
-    assert counts["nnunet_finetune"] == 9
+    assert counts["adapt"] == 9 * adaptations and counts["adapt_predict"] == 2 * 9 * adaptations
+    assert counts["nnunet_finetune"] == 2 * 9 and counts["choose"] == 9 * strict
     assert ("phantom_site" in counts) == (name == "demo")
     assert counts["factory_train"] == counts["factory_pictures"] == 3
     assert counts["factory_key"] == 12, "also of the clients outside, whose look starts from the nearest"
@@ -107,7 +109,7 @@ def test_a_run_can_do_without_a_factory(fresh: Project):
     own = fresh.folder / "config/own.yaml"
     own.write_text("base: config/demo.yaml\nfactory: null\nmethods: {ours: null, ours_paired: null}\n")
     counts = fresh.planned("--configfile", "config/own.yaml")
-    assert counts["score"] == 9 * 8 + 3
+    assert counts["score"] == 9 * (8 + 5 + 3) + 3
     assert not any(name.startswith("factory") for name in counts)
 
 

@@ -124,6 +124,9 @@ class MethodEntry:
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
         section: heading of the part of the table that the row stands in; empty for the paper's own. Rows with a section
             stand below the others: they say what is easy and what is possible, and none of them can be best.
+        strict: whether a row among whose states the target's validation volumes choose has second cells, for the strict
+            protocol: from the same training the state that it names itself, where these volumes have no part in
+            anything. Those of ``ours`` are named ``ours_strict``.
     """
 
     __pydantic_config__ = STRICT
@@ -134,6 +137,7 @@ class MethodEntry:
     extension: bool = False
     note: str = ""
     section: str = ""
+    strict: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,8 @@ class RunFile:
         setups: files of the setups, in the order of the table; paths below the project's folder.
         methods: rows of the table, by name and in its order.
         gap_method: the source-only method whose Dice at every client is published as the gap table.
+        scale: two rows, one that looks at no image and one of what is possible, between which the analysis also gives
+            every row's Dice, as 0 to 100; null for none.
         pictures: whether clients release the few slices that the gallery, Figure 2 and ``cells.png`` show. Without,
             these pictures are not made, and those of single cells stay out of the report.
         slices: whether targets release their test cases, with truth, for the page and ``failures.png``. Without, the
@@ -181,6 +187,7 @@ class RunFile:
     methods: Annotated[dict[Name, MethodEntry], Field(min_length=1)]
     gap_method: Name
     pictures: bool
+    scale: tuple[Name, Name] | None = None
     slices: bool = False
     factory: FactorySection | None = None
     nsd_tolerance_mm: dict[str, Positive] | None = None
@@ -190,6 +197,12 @@ class RunFile:
 
     def __post_init__(self) -> None:
         """Check names of methods."""
+        for name, entry in self.methods.items():
+            if entry.strict and strict_cell(name) in self.methods:
+                raise Misfit(f"methods.{strict_cell(name)}", f"is the strict cell of '{name}'; choose another name")
+        for name in self.scale or ():
+            if name not in self.methods:
+                raise Misfit("scale", f"'{name}' is no method of this run; set it to null without such rows")
         for name in _reserved():
             if name in self.methods:
                 raise Misfit(f"methods.{name}", "the name is reserved for a folder of the results; choose another")
@@ -280,6 +293,11 @@ class SetupFile:
         for value in values:
             if values.count(value) > 1:
                 raise Misfit(key, f"the value {value} stands for two classes")
+
+
+def strict_cell(method: str) -> str:
+    """Name in paths of a row's cell of the strict protocol."""
+    return f"{method}_strict"
 
 
 def label_values(classes: tuple[str, ...], client: ClientEntry) -> Mapping[int, int]:

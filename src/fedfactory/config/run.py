@@ -1,13 +1,13 @@
 """The configuration of a run, checked and passed down as one immutable object."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from fedfactory.config.files import over_base, read_yaml
-from fedfactory.config.models import NSD_TOLERANCE_MM, ClientEntry, RunFile, SetupFile, label_values
+from fedfactory.config.models import NSD_TOLERANCE_MM, ClientEntry, RunFile, SetupFile, label_values, strict_cell
 from fedfactory.config.parameters import read
 from fedfactory.config.paths import Layout
 from fedfactory.errors import FedFactoryError
@@ -89,6 +89,7 @@ class Method:
         extension: whether it is this project's own, not one of the paper's.
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
         section: heading of the part of the table that the row stands in; empty for the paper's own.
+        strict: whether it has cells of the strict protocol as well.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Method:
     extension: bool = False
     note: str = ""
     section: str = ""
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class Config:
         few_shot: |M_t|.
         setups: name -> setup.
         methods: name -> method.
+        strict: cell of the strict protocol -> name of the method that trains it.
         gap_method: the source-only method of the gap table.
+        scale: rows between which Dice is scaled: one that looks at no image, and one of what is possible.
         pictures: whether clients release the slices that the gallery, Figure 2 and ``cells.png`` show.
         slices: whether targets release their test cases, with truth, for the page and the gallery of failures.
         table: name of the table's files.
@@ -135,7 +139,9 @@ class Config:
     few_shot: int
     setups: Mapping[str, Setup]
     methods: Mapping[str, Method]
+    strict: Mapping[str, str]
     gap_method: str
+    scale: tuple[str, str] | None
     pictures: bool
     slices: bool
     table: str
@@ -178,13 +184,18 @@ class Config:
         own, of_setup = (self.nsd_tolerance_mm.get(key) for key in (f"{setup}/{client}", setup))
         return own or of_setup or NSD_TOLERANCE_MM
 
-    def cells(self) -> list[tuple[str, str, str, int]]:
-        """All cells of the table as (setup, target, method, seed)."""
+    def method(self, name: str) -> Method:
+        """The method that trains a cell, by the cell's name in paths."""
+        return self.methods[self.strict.get(name, name)]
+
+    def cells(self, names: Iterable[str] | None = None) -> list[tuple[str, str, str, int]]:
+        """Cells as (setup, target, name in paths, seed), column by column: those of the table, or of some names."""
+        rows = list(self.methods if names is None else names)
         return [
-            (setup.name, target, method, seed)
+            (setup.name, target, name, seed)
             for setup in self.setups.values()
             for target in setup.targets
-            for method in self.methods
+            for name in rows
             for seed in self.seeds
         ]
 
@@ -235,7 +246,9 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         few_shot=run.few_shot.slices,
         setups=setups,
         methods=methods,
+        strict={strict_cell(name): name for name, method in methods.items() if method.strict},
         gap_method=run.gap_method,
+        scale=run.scale,
         pictures=run.pictures,
         slices=run.slices,
         table=run.table,

@@ -124,7 +124,7 @@ def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth:
             progress.update(number, 2 * len(cases), f"sliced {scan.case.name}")
         low, high = _percentiles(histogram, task.clip_percentiles)
         writer.rescale(low, high)
-        _mark_few_shot(task, writer.rows)
+        _mark_few_shot(task, writer)
         writer.close(task.classes, {"clip_z": [low, high], "target_spacing_mm": scans[0].geometry.target_spacing})
         _write_preview(writer, task.orientation, preview_file)
 
@@ -194,50 +194,58 @@ def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_fold
     roi = None if volume.roi is None else geometry.to_slices(volume.roi.astype(np.uint8), labels=True)
     # The truth of a test volume never enters the store: neither its labels nor which slices they reach.
     stored = None if scan.split == "test" else labels
-    rows = _rows(task, scan, stored if roi is None else roi, len(slices))
+    rows = _rows(task, scan, _held(scan, roi, len(slices)))
+    organ = _held(scan, stored if roi is None else roi, len(slices)).tolist()
     stored_labels = np.zeros(slices.shape, np.uint8) if stored is None else stored
     # NaN marks what padding adds: rescale() turns it into -1 after the clip limits are known.
-    writer.add(rows, geometry, geometry.pad(slices.astype(np.float32), np.nan), geometry.pad(stored_labels, 0))
+    writer.add(rows, geometry, geometry.pad(slices.astype(np.float32), np.nan), geometry.pad(stored_labels, 0), organ)
     if scan.split == "test" and volume.label is not None:
         _write_truth(volume, truth_folder, scan.case.name)
     counts = np.histogram(np.clip(slices, -20, 20), _HISTOGRAM_EDGES)[0]
     return counts * (scan.split != "test")
 
 
-def _rows(task: ClientTask, scan: _Pass, organ_mask: np.ndarray | None, count: int) -> list[SliceRow]:
-    """Index rows of one volume; position bins count among the slices that hold the organ."""
-    organ: Any = np.ones(count, bool) if organ_mask is None else organ_mask.reshape(count, -1).any(axis=1)
-    if not organ.any():
+def _held(scan: _Pass, mask: np.ndarray | None, count: int) -> np.ndarray:
+    """Which slices of a volume a mask holds, (count,) boolean; all of them without one."""
+    held: Any = np.ones(count, bool) if mask is None else mask.reshape(count, -1).any(axis=1)
+    if not held.any():
         raise FedFactoryError(
             f"{scan.case.image.path}: its mask vanishes on the client's spacing; check mask and voxel size"
         )
-    rank = np.cumsum(organ) - 1
-    bins = rank * task.position_bins // int(organ.sum())
+    return held
+
+
+def _rows(task: ClientTask, scan: _Pass, held: np.ndarray) -> list[SliceRow]:
+    """Index rows of one volume; position bins count among the slices that are held."""
+    rank = np.cumsum(held) - 1
+    bins = rank * task.position_bins // int(held.sum())
     return [
         SliceRow(
             subject=scan.case.subject,
             case=scan.case.name,
             slice=number,
-            position_bin=int(bins[number]) if organ[number] else -1,
+            position_bin=int(bins[number]) if held[number] else -1,
             split=scan.split,
             labelled=scan.case.label is not None,
-            organ=bool(organ[number]),
             in_mt=False,
         )
-        for number in range(count)
+        for number in range(len(held))
     ]
 
 
-def _mark_few_shot(task: ClientTask, rows: list[SliceRow]) -> None:
+def _mark_few_shot(task: ClientTask, writer: StoreWriter) -> None:
     middles: dict[str, list[tuple[str, int]]] = {}
-    training = [row for row in rows if row.split == "train" and row.labelled]
+    rows = writer.rows
+    training = [
+        (row, organ) for row, organ in zip(rows, writer.organ, strict=True) if row.split == "train" and row.labelled
+    ]
     if task.needs_labels and not training:
         raise FedFactoryError(f"{task.where}: the source needs labelled training volumes, there are none")
     if not task.few_shot:
         return
-    for case in sorted({row.case for row in training}):
-        organ = [row for row in training if row.case == case and row.organ]
-        middle = organ[len(organ) // 2]
+    for case in sorted({row.case for row, _ in training}):
+        shown = [row for row, organ in training if row.case == case and organ]
+        middle = shown[len(shown) // 2]
         middles.setdefault(middle.subject, []).append((case, middle.slice))
     chosen = set(choose_few_shot(middles, task.few_shot, task.setup, task.client, task.seed))
     rows[:] = [row._replace(in_mt=(row.case, row.slice) in chosen) for row in rows]
@@ -265,8 +273,8 @@ def _write_preview(writer: StoreWriter, orientation: Orientation, path: Path) ->
     subjects = subjects or sorted({row.subject for row in writer.rows if row.split == "train"})
     chosen = []
     for subject in subjects[:_PREVIEW_SUBJECTS]:
-        organ = [i for i, row in enumerate(writer.rows) if row.subject == subject and row.organ]
-        chosen.append(organ[len(organ) // 2])
+        shown = [i for i, row in enumerate(writer.rows) if row.subject == subject and writer.organ[i]]
+        chosen.append(shown[len(shown) // 2])
     with path.open("wb") as file:
         pictures: dict[str, Any] = {
             name: np.stack([as_picture(array[number], orientation) for number in chosen])

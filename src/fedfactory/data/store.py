@@ -8,8 +8,9 @@
     index.csv       one row per slice, in the order of the arrays
     store.json      classes, geometry of every case, the client's own statistics
 
-All slices of the foreground are kept. ``organ`` says which ones hold the organ of interest (the brain mask where the
-data bring one, else the label); for test volumes nothing may be selected by it.
+All slices of the foreground are kept. Where the data bring a mask of the organ that is no truth of the task (a brain mask
+with vessels), it says which slices have a position; where they do not, all have: a label would tell more of a target
+than its few labelled slices.
 """
 
 import csv
@@ -36,10 +37,10 @@ class SliceRow(NamedTuple):
         subject: unit of splits and statistics.
         case: volume.
         slice: index within the volume, from 0.
-        position_bin: floor(rank among organ slices * bins / number of organ slices), -1 outside the organ.
+        position_bin: floor(rank * bins / number) among the slices that the organ's own mask holds, or of all where there
+            is none; -1 outside the mask.
         split: ``train``, ``validation`` or ``test``.
         labelled: whether the volume has a label map.
-        organ: whether the slice holds the organ (always true where nobody knows).
         in_mt: whether the slice belongs to M_t, the target's few labelled slices.
     """
 
@@ -49,7 +50,6 @@ class SliceRow(NamedTuple):
     position_bin: int
     split: str
     labelled: bool
-    organ: bool
     in_mt: bool
 
 
@@ -69,20 +69,34 @@ class Volume:
 
 
 class StoreWriter:
-    """Fill a store volume by volume; nothing is kept in memory but the index."""
+    """Fill a store volume by volume; nothing is kept in memory but the index.
+
+    Attributes:
+        rows: the index so far.
+        organ: whether each slice shows the organ, by its mask or its label: to choose M_t by, and not written.
+    """
 
     def __init__(self, folder: Path, size: int, count: int) -> None:
         """Reserve files for ``count`` slices of ``size`` pixels in ``folder``."""
         self.rows: list[SliceRow] = []
+        self.organ: list[bool] = []
         self._folder = folder
         self._geometries: dict[str, Geometry] = {}
         shape = (count, size, size)
         self._images = _reserved(folder / "images.npy", np.float32, shape)
         self._labels = _reserved(folder / "labels.npy", np.uint8, shape)
 
-    def add(self, rows: Sequence[SliceRow], geometry: Geometry, images: np.ndarray, labels: np.ndarray) -> None:
+    def add(
+        self,
+        rows: Sequence[SliceRow],
+        geometry: Geometry,
+        images: np.ndarray,
+        labels: np.ndarray,
+        organ: Sequence[bool],
+    ) -> None:
         """Append one volume."""
         start = len(self.rows)
+        self.organ += organ
         self._images[start : start + len(rows)] = images
         self._labels[start : start + len(rows)] = labels
         self._geometries[rows[0].case] = geometry
@@ -171,7 +185,6 @@ class ClientView:
                     position_bin=int(row["position_bin"]),
                     split=row["split"],
                     labelled=row["labelled"] == "1",
-                    organ=row["organ"] == "1",
                     in_mt=row["in_mt"] == "1",
                 )
                 for row in csv.DictReader(file)

@@ -143,6 +143,23 @@ def site_rows(study: Study) -> Iterator[dict[str, Any]]:
             }
 
 
+def scaled_rows(study: Study, low: str, high: str) -> Iterator[dict[str, Any]]:
+    """Where each row lies between two others, for each setup: 0 like the first, 100 like the second; may lie beyond.
+
+    Args:
+        study: the table.
+        low: a row that looks at no image.
+        high: a row of what is possible.
+    """
+    for row in study.rows:
+        for setup, columns in study.setups.items():
+            own, least, most = (
+                statistics.fmean(study.mean(column, name) for column in columns) for name in (row.method, low, high)
+            )
+            share = 100 * (own - least) / (most - least) if most > least else math.nan
+            yield {"setup": setup, "method": row.method, "mean": own, "scaled": share}
+
+
 def federation_rows(study: Study, reference: str) -> Iterator[dict[str, Any]]:
     """Targets inside the federation against those outside, for each method and setup that has both.
 

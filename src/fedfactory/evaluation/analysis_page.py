@@ -19,27 +19,23 @@ _NOTES = {
 
 def to_page(
     study: Study,
-    metrics: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
     ranks: Mapping[str, Ranking],
-    sites: Sequence[Mapping[str, Any]],
-    federation: Sequence[Mapping[str, Any]],
     conclusions: Sequence[str],
-    caption: str,
+    spec: Mapping[str, Any],
 ) -> str:
     """Conclusions first, then the figures they rest on.
 
     Args:
         study: the table.
-        metrics: of :func:`fedfactory.evaluation.analysis.metric_rows`.
+        tables: what :mod:`fedfactory.evaluation.analysis` found: ``metrics``, ``sites``, ``scaled`` and ``federation``.
         ranks: of :func:`fedfactory.evaluation.analysis.rankings`.
-        sites: of :func:`fedfactory.evaluation.analysis.site_rows`.
-        federation: of :func:`fedfactory.evaluation.analysis.federation_rows`.
         conclusions: sentences.
-        caption: of the table.
+        spec: of the table.
     """
     labels = {row.method: row.label for row in study.rows}
-    parts = ["# What the table allows to say\n", caption + "\n", "".join(f"- {line}\n" for line in conclusions)]
-    by_cell = {(row["setup"], row["target"], row["method"]): row for row in metrics}
+    parts = ["# What the table allows to say\n", spec["caption"] + "\n", "".join(f"- {line}\n" for line in conclusions)]
+    by_cell = {(row["setup"], row["target"], row["method"]): row for row in tables["metrics"]}
     for metric, title in METRICS.items():
         parts.append(f"## {title}\n\n{_NOTES[metric]} Mean and 95 % bootstrap interval over subjects.\n")
         parts.append(_grid(study, by_cell, lambda row, metric=metric: _interval(row, metric)))
@@ -69,12 +65,33 @@ def to_page(
                     **{"worst site": row["worst_site"], "worst": _number(row["worst"])},
                     **{"spread": _number(row["spread"]), "deviation over sites": _number(row["deviation"])},
                 }
-                for row in sites
+                for row in tables["sites"]
                 if row["setup"] == "all"
             ]
         )
     )
-    if federation:
+    if tables["scaled"]:
+        low, high = (labels[name] for name in spec["scale"])
+        parts.append(
+            f"## Between what is easy and what is possible\n\nMean Dice of a setup's targets, and in brackets where it "
+            f"lies between '{low}' (0) and '{high}' (100).\n"
+        )
+        scaled = {(row["setup"], row["method"]): row for row in tables["scaled"]}
+        parts.append(
+            to_markdown(
+                [
+                    {
+                        "": row.label,
+                        **{
+                            label: "{mean:.1f} ({scaled:.0f})".format(**scaled[setup, row.method])
+                            for setup, label in setups.items()
+                        },
+                    }
+                    for row in study.rows
+                ]
+            )
+        )
+    if federation := tables["federation"]:
         parts.append(
             "## Inside and outside of the federation\n\nDice in percent, and what a method gains over a network of the "
             "source alone. Other sites lie inside than outside: their difficulty is part of the difference.\n"

@@ -1,8 +1,6 @@
 """Charts of a table: subjects by cell, methods by targets, ranks, cost, and what training looked like."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -13,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedfactory.evaluation.choice import Choice
 from fedfactory.evaluation.statistics import Comparison, Ranking
 from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
@@ -151,19 +150,22 @@ def exchange_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figur
     return figure
 
 
-def training_curves(study: Study, models: Mapping[Key, Path]) -> Figure:
-    """Validation Dice over the training of each method that writes it, a panel for each target.
+def training_curves(study: Study, choices: Mapping[Key, Choice]) -> Figure:
+    """Validation Dice of the states of each method among which validation volumes choose, a panel for each target.
 
     Args:
         study: the table.
-        models: (setup, target, method) -> folder of the model.
+        choices: (setup, target, method) -> Dice of every state.
     """
     figure, axes, panels = _panel_for_each_target(study, (3.2, 2.3), margins=(0, 0.6), sharey=True)
     shown = {}
     for axis, column in panels:
         for colour, row in enumerate(study.rows):
-            for steps, dice in _curves(models.get((column.setup, column.target, row.method))):
-                (shown[row.label],) = axis.plot(steps, dice, ".-", color=_COLOURS(colour % 10), linewidth=1)
+            choice = choices.get((column.setup, column.target, row.method))
+            last = max((state.step for state in choice.dice), default=0) if choice else 0
+            for steps, dice in choice.curves().values() if choice else ():
+                shares, percent = [100 * step / max(last, 1) for step in steps], [100 * value for value in dice]
+                (shown[row.label],) = axis.plot(shares, percent, ".-", color=_COLOURS(colour % 10), linewidth=1)
         axis.set_title(f"{column.setup_label} {column.label}", fontsize=9)
         axis.set_ylim(0, 100)
         axis.grid(alpha=0.3)
@@ -198,28 +200,3 @@ def _panel_for_each_target(
         for axis in line[len(columns) :]:
             axis.set_axis_off()
     return figure, axes, panels
-
-
-def _curves(model: Path | None) -> list[tuple[list[float], list[float]]]:
-    """(share of the training in percent, validation Dice in percent) of each way or schedule that was validated."""
-    if model is None:
-        return []
-    # Ours, SAM and MedSAM; nnU-Net's fine-tuning.
-    for name, group, step, dice in (
-        ("validation.csv", "branches", "step", "dice"),
-        ("training.csv", "schedule", "epoch", "val_pseudo_dice"),
-    ):
-        file = model / name
-        if file.is_file():
-            with file.open(newline="") as stream:
-                rows = [row for row in csv.DictReader(stream) if row[dice]]
-            return [
-                (
-                    [100 * number / max(1, len(own) - 1) for number in range(len(own))],
-                    [100 * float(row[dice]) for row in sorted(own, key=lambda row: int(row[step]))],
-                )
-                for own in (
-                    [row for row in rows if row[group] == kind] for kind in dict.fromkeys(r[group] for r in rows)
-                )
-            ]
-    return []

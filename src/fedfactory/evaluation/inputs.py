@@ -11,15 +11,15 @@ from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.evaluation.specification import figure_targets, pictures, targets
 
 
-def cell_files(config: Config, name: str) -> list[str]:
-    """One file of every cell of Table 1."""
-    return [config.layout.cell(*cell, name) for cell in config.cells()]
+def cell_files(config: Config, name: str, rows: Collection[str] | None = None) -> list[str]:
+    """One file of every cell of Table 1, or of another table with rows by their names in paths."""
+    return [config.layout.cell(*cell, name) for cell in config.cells(rows)]
 
 
-def shown_files(config: Config, name: str, methods: Collection[str] | None = None) -> list[str]:
-    """One file of every cell that is shown: those of the first seed; of all methods, or of some."""
+def shown_files(config: Config, name: str, places: Collection[tuple[str, str]] | None = None) -> list[str]:
+    """One file of every cell that is shown, those of the first seed: of all, or of some (setup, method)."""
     shown = [cell for cell in config.cells() if cell[3] == config.seeds[0]]
-    return [config.layout.cell(*cell, name) for cell in shown if methods is None or cell[2] in methods]
+    return [config.layout.cell(*cell, name) for cell in shown if places is None or (cell[0], cell[2]) in places]
 
 
 def gap_files(config: Config, name: str) -> list[str]:

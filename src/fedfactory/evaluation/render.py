@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from fedfactory.evaluation.table import Column, Row, Table
+from fedfactory.evaluation.analysis import best, bold
+from fedfactory.evaluation.table import Column, Row, Table, summarise
+from fedfactory.evaluation.table_cells import Key, Study
 
 ASTERISK_NOTE = "* Only used for domain adaptation, not contributing to federated learning."
 DAGGER_NOTE = "† Centralised: takes data or labels of several clients to one place."
@@ -60,8 +62,8 @@ def arrange(
     rows: Sequence[Row],
     caption: str,
     labels: Mapping[str, str],
-    best: Collection[tuple[str, str, str]] = (),
-    native: Collection[tuple[str, str, str]] = (),
+    leaders: Collection[Key] = (),
+    native: Collection[Key] = (),
 ) -> Grid:
     """Arrange cells as in the paper: methods down, targets across, grouped by setup.
 
@@ -71,7 +73,7 @@ def arrange(
         rows: methods.
         caption: first of the notes.
         labels: what column G says of each method.
-        best: cells that may be the best of their column; they are bold.
+        leaders: cells that may be the best of their column; they are bold.
         native: cells whose bytes depend on the processor or the GPU; they get a mark.
     """
     # Rows that have the same to say share a mark; after the last one they begin to double.
@@ -80,7 +82,7 @@ def arrange(
     lines = []
     for row in rows:
         keys = [(column.setup, column.target, row.method) for column in columns]
-        cells = [(table[key].text + NATIVE * (key in native), key in best) for key in keys]
+        cells = [(table[key].text + NATIVE * (key in native), key in leaders) for key in keys]
         marks = ("†" if row.centralised else "") + ("‡" if row.extension else "") + marks_of.get(row.note, "")
         lines.append(Line(row.section, row.label + marks, labels[row.method], cells))
     notes = [caption]
@@ -98,6 +100,19 @@ def arrange(
         lines=lines,
         notes=notes,
     )
+
+
+def printed(study: Study, caption: str, native: Collection[Key] = ()) -> Grid:
+    """A table of cells: means over subjects, and in bold what may be the best of its column.
+
+    Args:
+        study: the table.
+        caption: first of the notes.
+        native: as for :func:`arrange`.
+    """
+    table = {key: summarise(seeds) for key, seeds in study.cells.items()}
+    counts = {method: study.label_counts(method) for method in study.methods}
+    return arrange(table, study.columns, study.rows, caption, counts, bold(best(study)), native)
 
 
 def to_markdown(grid: Grid) -> str:

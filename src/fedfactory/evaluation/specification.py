@@ -36,6 +36,20 @@ def table1(config: Config) -> dict[str, Any]:
     return _table(config, list(config.methods), lambda setup: setup.targets, caption)
 
 
+def strict(config: Config, cells: Sequence[str]) -> dict[str, Any]:
+    """The table of the strict protocol, from the names in paths of its rows."""
+    rows = {config.method(cell).name for cell in cells}
+    missing = [method.label for name, method in config.methods.items() if name not in rows]
+    caption = (
+        "Strict protocol: nothing of the target but M_t and unlabelled images has a part in anything; every state is "
+        "the one that a training names itself. Dice in percent, mean ± standard deviation over test subjects, "
+        f"{_seeds(config)}. {_data(config)} G: {_G}. {_bold(config)}"
+    )
+    if missing:
+        caption += f" Without a form that follows it: {', '.join(missing)}."
+    return _table(config, cells, lambda setup: setup.targets, caption)
+
+
 def gap(config: Config) -> dict[str, Any]:
     """The gap table: the source-only method on the source itself, then on its targets."""
     caption = (
@@ -45,15 +59,16 @@ def gap(config: Config) -> dict[str, Any]:
     return _table(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption)
 
 
-def charts(config: Config, validated: Collection[str]) -> dict[str, Any]:
-    """The charts: Table 1, and the methods whose training at the target is validated."""
-    return {**table1(config), "validated": [name for name in config.methods if name in validated]}
+def charts(config: Config, chosen: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """The charts: Table 1, and (setup, method) of the cells among whose states validation volumes choose."""
+    return {**table1(config), "chosen": sorted(chosen)}
 
 
-def page(config: Config) -> dict[str, Any]:
-    """The page of the results: Table 1, and the texts of what is shown with it."""
+def page(config: Config, cells: Sequence[str]) -> dict[str, Any]:
+    """The page of the results: Table 1, that of the strict protocol, and the texts of what is shown with them."""
     return {
         **table1(config),
+        "strict": strict(config, cells),
         "run": config.run,
         "table": config.table,
         "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: {_G}.",
@@ -149,17 +164,18 @@ def _table(
         "seeds": config.seeds,
         "phantom": config.phantom,
         "reference": config.gap_method,
+        "scale": config.scale,
         "columns": [_column(setup, name) for setup in config.setups.values() for name in clients(setup)],
         "rows": [
             {
-                "method": m.name,
+                "method": name,
                 "label": m.label,
                 "centralised": m.centralised,
                 "extension": m.extension,
                 "note": " ".join(filter(None, (m.note, _declared_note(m)))),
                 "section": m.section,
             }
-            for m in (config.methods[name] for name in methods)
+            for name, m in ((name, config.method(name)) for name in methods)
         ],
         "caption": caption,
     }

@@ -4,7 +4,7 @@ Images are in [-1, 1] and -1 is their background: what moves in from outside is 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +52,7 @@ def augment(images: Tensor, p: float, flip: bool, generator: torch.Generator | N
     """Augment images; every kind of change hits every image with probability p, independently.
 
     In this order: exchange of left and right, shift by whole pixels (up to 1/8 of the edge), scaling with rotation,
-    gain with offset of the intensity, cutout. Differentiable once.
+    gain with offset of the intensity, cutout. Differentiable twice: R1 looks through it.
 
     Args:
         images: (batch, 1, height, width) in [-1, 1].
@@ -65,11 +65,88 @@ def augment(images: Tensor, p: float, flip: bool, generator: torch.Generator | N
     """
     if p <= 0:
         return images
-    draw = _Draw(images, p, generator)
-    x = _shift(images + 1, draw, flip)
-    x = _warp(x, draw)
-    x = _intensity(x, draw)
-    return _cutout(x, draw) - 1
+    change = Change.drawn(images, p, flip, generator)
+    changed: Any = _Linear.apply(images + 1, change)
+    return changed + change.offset - 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to the images of a batch: a linear map of them, and an offset.
+
+    Attributes:
+        rows: from which row each row comes, int64 (batch, height).
+        columns: from which column each column comes, int64 (batch, width).
+        inside: which pixels come from inside, bool (batch, 1, height, width).
+        grid: where the scaled and rotated image is read, (batch, height, width, 2).
+        warped: which images are, bool (batch, 1, 1, 1).
+        gain: of the intensity where nothing is cut out, (batch, 1, height, width).
+        offset: added to the result, of the same shape.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    inside: Tensor
+    grid: Tensor
+    warped: Tensor
+    gain: Tensor
+    offset: Tensor
+
+    @classmethod
+    def drawn(cls, images: Tensor, p: float, flip: bool, generator: torch.Generator | None) -> Self:
+        """Draw a change of images (batch, 1, height, width); see :func:`augment`."""
+        draw = _Draw(images, p, generator)
+        rows, columns = _shift(images, draw, flip)
+        height, width = images.shape[2:]
+        inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None]
+        warped, grid = draw.chosen(), _grid(images, draw)
+        bright = draw.chosen()
+        gain, offset = torch.exp(draw.normal(_LOG_GAIN) * bright), draw.normal(_OFFSET) * bright
+        kept = ~_cut(images, draw)
+        return cls(
+            rows.clamp(0, height - 1)[:, None, :, None].expand_as(images),
+            columns.clamp(0, width - 1)[:, None, None].expand_as(images),
+            inside,
+            grid,
+            warped[:, None, None, None],
+            gain[:, None, None, None] * kept,
+            offset[:, None, None, None] * kept,
+        )
+
+    def linear(self, x: Tensor) -> Tensor:
+        """The linear part, of images whose background is 0."""
+        x = x.gather(2, self.rows).gather(3, self.columns) * self.inside
+        moved = F.grid_sample(x, self.grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return torch.where(self.warped, moved, x) * self.gain
+
+
+class _Linear(torch.autograd.Function):
+    """A change's linear part; its derivative is the transposed map, which torch itself cannot differentiate again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, change: Change) -> Tensor:
+        ctx.change = change
+        return change.linear(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _Transposed.apply(gradients[0], ctx.change), None
+
+
+class _Transposed(torch.autograd.Function):
+    """The transposed map; its derivative is the map."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, change: Change) -> Tensor:
+        ctx.change = change
+        with torch.enable_grad():
+            x = torch.zeros_like(gradient, requires_grad=True)
+            (found,) = torch.autograd.grad(change.linear(x), x, gradient)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return ctx.change.linear(gradients[0]), None
 
 
 class _Draw:
@@ -92,45 +169,31 @@ class _Draw:
         return torch.randn(self.batch, **self.options) * deviation
 
 
-def _shift(x: Tensor, draw: _Draw, flip: bool) -> Tensor:
-    """Shift and mirror exactly, by gathering rows and columns."""
-    batch, _, height, width = x.shape
-    limits = x.new_tensor([height, width]) * _SHIFT
+def _shift(images: Tensor, draw: _Draw, flip: bool) -> tuple[Tensor, Tensor]:
+    """From which row and column each one comes, int64 (batch, height) and (batch, width); outside if there is none."""
+    height, width = images.shape[2:]
+    limits = images.new_tensor([height, width]) * _SHIFT
     shifts = (draw.uniform(2) * limits).round().long() * draw.chosen()[:, None]
-    rows = torch.arange(height, device=x.device) - shifts[:, :1]
-    columns = torch.arange(width, device=x.device) - shifts[:, 1:]
+    rows = torch.arange(height, device=images.device) - shifts[:, :1]
+    columns = torch.arange(width, device=images.device) - shifts[:, 1:]
     if flip:
         columns = torch.where(draw.chosen()[:, None], width - 1 - columns, columns)
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None]
-    x = x.gather(2, rows.clamp(0, height - 1)[:, None, :, None].expand_as(x))
-    x = x.gather(3, columns.clamp(0, width - 1)[:, None, None].expand_as(x))
-    return x * inside
+    return rows, columns
 
 
-def _warp(x: Tensor, draw: _Draw) -> Tensor:
-    """Scale and rotate around the centre."""
-    chosen = draw.chosen()
+def _grid(images: Tensor, draw: _Draw) -> Tensor:
+    """Where a scaled and rotated image is read, (batch, height, width, 2)."""
     scale, angle = torch.exp(draw.normal(_LOG_SCALE)), draw.normal(_ANGLE)
     cosine, sine, zero = scale * torch.cos(angle), scale * torch.sin(angle), torch.zeros_like(scale)
     matrix = torch.stack([torch.stack([cosine, -sine, zero], 1), torch.stack([sine, cosine, zero], 1)], 1)
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-    warped = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return torch.where(chosen[:, None, None, None], warped, x)
+    return F.affine_grid(matrix, list(images.shape), align_corners=False)
 
 
-def _intensity(x: Tensor, draw: _Draw) -> Tensor:
-    """Multiply by a gain and add an offset."""
-    chosen = draw.chosen()
-    gain = torch.exp(draw.normal(_LOG_GAIN) * chosen)
-    offset = draw.normal(_OFFSET) * chosen
-    return x * gain[:, None, None, None] + offset[:, None, None, None]
-
-
-def _cutout(x: Tensor, draw: _Draw) -> Tensor:
-    """Set a square to the background."""
-    height, width = x.shape[2:]
+def _cut(images: Tensor, draw: _Draw) -> Tensor:
+    """Which pixels become background, bool (batch, 1, height, width): a square."""
+    height, width = images.shape[2:]
     edge = torch.where(draw.chosen(), _CUTOUT, 0.0)[:, None]
     centres = draw.uniform(2)
-    rows = (torch.linspace(-1, 1, height, device=x.device) - centres[:, :1]).abs() < edge
-    columns = (torch.linspace(-1, 1, width, device=x.device) - centres[:, 1:]).abs() < edge
-    return x * ~(rows[:, None, :, None] & columns[:, None, None])
+    rows = (torch.linspace(-1, 1, height, device=images.device) - centres[:, :1]).abs() < edge
+    columns = (torch.linspace(-1, 1, width, device=images.device) - centres[:, 1:]).abs() < edge
+    return rows[:, None, :, None] & columns[:, None, None]

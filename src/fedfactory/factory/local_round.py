@@ -228,8 +228,8 @@ class _Step:
     def _penalise(self) -> _Loss:
         images, positions = self._real(self.training.batch)
         use_key = self._use_key()
-        images = self._augment(images).detach().requires_grad_(True)
-        penalty = losses.r1_penalty(self._scores(images, positions, use_key), images)
+        images.requires_grad_(True)
+        penalty = losses.r1_penalty(self._scores(self._augment(images), positions, use_key), images)
         # Applied once in r1_every passes, so it counts that many times (lazy regularisation).
         return self.training.r1 / 2 * self.training.r1_every * penalty, {"r1": float(penalty.detach())}
 

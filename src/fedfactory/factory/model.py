@@ -132,7 +132,8 @@ class Factory:
 
     def zoom(self, client: str) -> float:
         """Logarithm of the client's magnification of the shared anatomy; 0 where the architecture has none."""
-        return 0.0 if self.generator.zoom is None else float(self.generator.zoom[self.clients.index(client)])
+        zooms = self.generator.zooms()
+        return 0.0 if zooms is None else float(zooms[self.clients.index(client)])
 
     @torch.no_grad()
     def render(self, styles: Tensor, zoom: float = 0.0) -> np.ndarray:

@@ -21,8 +21,8 @@ from fedfactory.factory.layers import (
 )
 from fedfactory.factory.parameters import NetworkParameters
 
-# Where the clients' zooms start: 2 % larger, all alike.
-_FIRST_ZOOM = 0.02
+# Mean of the clients' zooms: 2 % larger. Not 0, where bilinear interpolation has a kink: its slope there is none.
+_MEAN_ZOOM = 0.02
 # Share of the key's embedding in the combination of key and label.
 _KEY_SHARE = {"mean": 0.5, "key_dominant": 0.8, "label": 0.0}
 
@@ -36,18 +36,24 @@ class ConditionEmbedding(nn.Module):
 
     def __init__(self, p: NetworkParameters):
         super().__init__()
-        self.clients, self.bins = p.clients, p.position_bins
+        self.clients, self.bins, self.width = p.clients, p.position_bins, p.position_width
         self.key_share = _KEY_SHARE[p.weighting]
         self.from_label = EqualisedLinear(p.clients + p.position_bins, p.latent)
-        self.from_key = nn.Sequential(
-            EqualisedLinear(p.key_size, p.latent, activation=True), EqualisedLinear(p.latent, p.latent)
-        )
+        self.from_key = EqualisedLinear(p.key_size, p.latent)
 
     def label(self, client: Tensor | None, position: Tensor) -> Tensor:
         """Embed client and position, int64 (batch,), as (batch, latent); without a client its one-hot is zero."""
-        bins = F.one_hot(position, self.bins)
+        kind = self.from_label.weight.dtype
+        bins = self._bins(position).to(kind)
         clients = bins.new_zeros(len(bins), self.clients) if client is None else F.one_hot(client, self.clients)
-        return pixel_norm(self.from_label(torch.cat([clients, bins], 1).to(self.from_label.weight.dtype)))
+        return pixel_norm(self.from_label(torch.cat([clients.to(kind), bins], 1)))
+
+    def _bins(self, position: Tensor) -> Tensor:
+        """Positions (batch,) over the bins, (batch, bins) of length one: in one of them, or in a bell around it."""
+        if not self.width:
+            return F.one_hot(position, self.bins)
+        away = torch.arange(self.bins, device=position.device) - position[:, None]
+        return F.normalize(torch.exp(-((away / self.width) ** 2) / 2))
 
     def key(self, key: Tensor) -> Tensor:
         """Embed keys (batch, key_size) as (batch, latent)."""
@@ -104,12 +110,20 @@ class Generator(nn.Module):
             convs.append(StyledConv(after, after, p.latent, p.noise))
         self.convs = nn.ModuleList(convs)
         self.to_images = nn.ModuleList(ToImage(c, p.latent) for c in channels)
-        # Not at 0, where bilinear interpolation has a kink: its slope there is none.
-        self.zoom = nn.Parameter(torch.full((p.clients,), _FIRST_ZOOM)) if p.client_zoom else None
+        self.zoom = nn.Parameter(torch.zeros(p.clients)) if p.client_zoom else None
+
+    def zooms(self) -> Tensor | None:
+        """Logarithms of all clients' magnifications, (clients,); None if they have none of their own.
+
+        Their mean stays what it is: the anatomy could as well be learned smaller and magnified more for all, and would
+        have fewer pixels.
+        """
+        return None if self.zoom is None else self.zoom - self.zoom.mean() + _MEAN_ZOOM
 
     def zoom_of(self, client: Tensor) -> Tensor | None:
         """Logarithm of the clients' magnification, (batch,) for int64 (batch,); None if they have none of their own."""
-        return None if self.zoom is None else self.zoom[client]
+        zooms = self.zooms()
+        return None if zooms is None else zooms[client]
 
     def styles(self, z: Tensor, client: Tensor, position: Tensor, key: Tensor, use_key: bool = True) -> Tensor:
         """Map latents and conditions to one style vector for each style input.
@@ -269,7 +283,9 @@ class Discriminator(nn.Module):
         self.from_image = EqualisedPointwise(1, channels[0], activation=True)
         self.blocks = nn.Sequential(*(ResidualBlock(a, b) for a, b in zip(channels, channels[1:], strict=False)))
         self.conv = EqualisedConv(channels[-1] + 1, channels[-1])
-        self.linear = EqualisedLinear(channels[-1] * 16, p.latent)
+        self.head = nn.Sequential(
+            EqualisedLinear(channels[-1] * 16, channels[-1], activation=True), EqualisedLinear(channels[-1], p.latent)
+        )
 
     def forward(
         self,
@@ -296,7 +312,7 @@ class Discriminator(nn.Module):
         """
         x = self.blocks(self.from_image(images.to(self.feature_type or images.dtype))).to(images.dtype)
         x = torch.cat([minibatch_deviation(part) for part in x.chunk(parts)])
-        x = self.linear(self.conv(x).flatten(1))
+        x = self.head(self.conv(x).flatten(1))
         condition = self.condition.label(client, position)
         if use_key:
             condition = condition + self.condition.key(key)

@@ -32,6 +32,8 @@ class NetworkSection:
         late_from: first resolution whose style inputs see the client; used with ``late``.
         client_zoom: whether every client learns a magnification of the shared anatomy, for fields of view that differ;
             needs ``late``.
+        position_width: width in bins of the bell that tells slice positions, so that neighbours learn from each other;
+            0 for one bin alone (paper).
         noise: whether layers add scaled random noise.
     """
 
@@ -45,6 +47,7 @@ class NetworkSection:
     label_reaches: Literal["all", "late"]
     late_from: int
     client_zoom: bool
+    position_width: Annotated[Weight, AS_WRITTEN]
     noise: bool
 
     def __post_init__(self) -> None:
@@ -98,7 +101,7 @@ class TrainingParameters:
         path_length_every: generator passes between two path-length passes; 0 turns it off.
         path_length_decay: decay of the running mean of path lengths.
         mixing: probability of style mixing.
-        ema: decay of the averaged generator per local step.
+        ema: decay of the averaged generator for each step that the generator learns in.
         augment_target: mean sign of D(real) that adaptive augmentation aims at; 0 turns augmentation off.
         augment_speed: images until the augmentation probability may move from 0 to 1.
         flip: whether left and right may be exchanged by augmentation.
@@ -140,6 +143,10 @@ class TrainingParameters:
                 "needs 'counting: pair' and 'accumulate: 1': one generator pass serves a pair of one batch; correct "
                 "these, or set it to false",
             )
+
+    def generator_turns(self, steps: int) -> int:
+        """In how many of so many local steps the generator learns."""
+        return steps if self.counting == "pair" else steps // 2
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,10 @@ class FactoryServer(Server):
 
     def accept(self, models: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Finish a round: average the clients' models, then the generator over time."""
-        steps = self.parameters.federation.local_steps_of(self.round_number)
+        p = self.parameters
+        turns = p.training.generator_turns(p.federation.local_steps_of(self.round_number))
         super().accept(models)
-        decay = self.parameters.training.ema**steps
+        decay = p.training.ema**turns
         for name, value in _generator(self.weights).items():
             self.ema[name] = torch.lerp(value, self.ema[name], decay)
         self._snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from fedfactory.config.parameters import check_setups, for_setup, read
@@ -53,10 +54,6 @@ class Cells:
     def memory_mb(self) -> int:
         """Memory in MB of a job of the shared rules."""
         return self.declared.memory_mb
-
-    def validated(self) -> Collection[str]:
-        """Names of the rows that are validated while they train at the target: the charts show their curves."""
-        return ()
 
     def values(self, wildcards: Any) -> dict[str, Any]:
         """Parameters of a training as they stand in the configuration, for the cell's setup if it has one."""
@@ -135,7 +132,8 @@ class Methods:
         labels: of every row, by its name and setup: which labelled slices of a target it sees.
 
     Raises:
-        FedFactoryError: bad parameters of one of them, or a ``gap_method`` that uses M_t.
+        FedFactoryError: bad parameters of one of them, a ``gap_method`` that uses M_t, or a strict protocol for a row
+            that has none.
     """
 
     def __init__(self, config: Config, project: Path) -> None:
@@ -143,6 +141,8 @@ class Methods:
         used = dict.fromkeys(sorted(entry.rules for entry in config.methods.values()))
         self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
         self.labels = {name: self.cells[entry.rules].labels(name) for name, entry in config.methods.items()}
+        for name in config.strict.values():
+            self._check_strict(name)
         without = [name for name, own in self.labels.items() if not any(labels.of_m_t for labels in own.values())]
         if config.gap_method not in without:
             raise FedFactoryError(
@@ -159,17 +159,63 @@ class Methods:
         """Names of the rows whose method takes a shared rule."""
         return [name for cells in self.cells.values() if rule in cells.declared.rules for name in cells.entries]
 
-    def validated(self) -> set[str]:
-        """Names of the rows that are validated while they train at the target."""
-        return {name for cells in self.cells.values() for name in cells.validated()}
+    def predicted(self, rows: Collection[str]) -> list[str]:
+        """Names in paths of the cells of rows: theirs, and those of the strict protocol."""
+        return [*rows, *(cell for cell, row in self._config.strict.items() if row in rows)]
+
+    def chosen(self) -> list[tuple[str, str]]:
+        """(setup, row) of the cells among whose states the target's validation volumes choose."""
+        return [
+            (setup, name)
+            for name, own in self.labels.items()
+            for setup, labels in own.items()
+            if self._declared(name).choose and labels.validation
+        ]
+
+    def strict(self) -> list[str]:
+        """Names in paths of the rows of the strict table, in its order; bounds are no rivals, and stand there too."""
+        cell_of = {row: cell for cell, row in self._config.strict.items()}
+        return [
+            cell_of.get(name, name)
+            for name, own in self.labels.items()
+            if name in cell_of or self._config.methods[name].section or not any(x.validation for x in own.values())
+        ]
 
     def of(self, wildcards: Any) -> Cells:
         """What makes a row."""
-        return self.cells[self._config.methods[wildcards.method].rules]
+        return self.cells[self._config.method(wildcards.method).rules]
+
+    def choice(self, wildcards: Any) -> list[str]:
+        """What the target's validation volumes chose for a cell; nothing where they do not."""
+        name, setup = wildcards.method, wildcards.setup
+        if (setup, name) not in self.chosen():
+            return []
+        return [self._config.layout.cell(setup, wildcards.client, name, wildcards.seed, "choice.csv")]
+
+    def labels_of(self, wildcards: Any) -> str:
+        """Which labelled slices of the target have a part in a cell: what its scores count."""
+        own = self.labels[self._config.method(wildcards.method).name][wildcards.setup]
+        return (own.without_validation() if wildcards.method in self._config.strict else own).to_json()
 
     def labels_json(self, wildcards: Any) -> str:
-        """Which labelled slices of the target a job of a row sees, for its command line."""
-        return self.labels[wildcards.method][wildcards.setup].to_json()
+        """Which labelled slices of the target a job of a row sees; without validation volumes that choose later."""
+        row = self._config.method(wildcards.method).name
+        own = self.labels[row][wildcards.setup]
+        return (own.without_validation() if self._declared(row).choose else own).to_json()
+
+    def _check_strict(self, name: str) -> None:
+        """Refuse a strict protocol for a row whose training reads validation volumes, or that never does."""
+        key = f"{self._config.file}: key 'methods.{name}.strict': the method"
+        if not any(labels.validation for labels in self.labels[name].values()):
+            raise FedFactoryError(f"{key} asks no validation volume anything: its cells are strict; set it to false")
+        if not self._declared(name).choose:
+            raise FedFactoryError(
+                f"{key} cannot follow the strict protocol: its training itself reads labels of validation volumes "
+                "(declare 'choose' instead: docs/add-a-method.md); set it to false"
+            )
+
+    def _declared(self, name: str) -> Declaration:
+        return self.cells[self._config.methods[name].rules].declared
 
     def declared(self, wildcards: Any) -> Declaration:
         """The declaration of a row's method."""
@@ -181,16 +227,17 @@ class Methods:
 
     def modules(self, wildcards: Any) -> list[str]:
         """Modules that the scripts of shared rules import by a name; for the digest of their code."""
-        named = (self.declared(wildcards).fit, self.declared(wildcards).segmenter, self.declared(wildcards).also)
+        declared = self.declared(wildcards)
+        named = (declared.fit, declared.choose, declared.segmenter, declared.also)
         return [reference.partition(":")[0] for reference in named if reference]
 
     def model(self, wildcards: Any) -> str:
         """The model that segments a cell."""
-        return self.of(wildcards).model(wildcards)
+        return self.of(wildcards).model(self.trained(wildcards))
 
     def with_model(self, wildcards: Any) -> list[str]:
         """What else the prediction reads."""
-        return self.of(wildcards).with_model(wildcards)
+        return self.of(wildcards).with_model(self.trained(wildcards))
 
     def values(self, wildcards: Any) -> str:
         """Parameters of a fit, as JSON."""
@@ -198,4 +245,9 @@ class Methods:
 
     def prediction(self, wildcards: Any) -> str:
         """Parameters of a prediction, as JSON."""
-        return json.dumps(self.of(wildcards).prediction(wildcards))
+        return json.dumps(self.of(wildcards).prediction(self.trained(wildcards)))
+
+    def trained(self, wildcards: Any) -> Any:
+        """Wildcards of the cell whose training a cell is predicted from: its own, or that of the paper's protocol."""
+        w = wildcards
+        return SimpleNamespace(setup=w.setup, client=w.client, method=self._config.method(w.method).name, seed=w.seed)

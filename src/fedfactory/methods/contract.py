@@ -22,6 +22,7 @@ from fedfactory.storage.files import new_folder
 
 if TYPE_CHECKING:
     from fedfactory.data.geometry import Orientation
+    from fedfactory.evaluation.choice import Choice
     from fedfactory.storage.checkpoints import Checkpoints
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
@@ -60,6 +61,7 @@ class Trained:
         parameters: of the prediction, from the method's ``Cells.prediction``.
         orientation: of the setup, for pictures.
         device: ``cpu`` or ``cuda``; a method that uses torch calls ``fedfactory.training.devices.prepare`` with it.
+        choice: what validation volumes chose; None without them: the model's own state.
     """
 
     model: Path
@@ -68,6 +70,7 @@ class Trained:
     parameters: Mapping[str, Any]
     orientation: Orientation
     device: str
+    choice: Choice | None = None
 
 
 def predict_cases(view: ClientView, segment: Segmenter, out: Path, progress: Progress) -> list[str]:

@@ -110,6 +110,7 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
         "data": _DATA,
         "methods": {name: entry for name, entry in methods.items() if name in needed},
         "pictures": True,
+        "scale": None,
     }
     folder.mkdir(parents=True, exist_ok=True)
     # Published weights lie in the project's folder, and jobs look for them where they run.

@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     same.add_argument("first", type=Path, help="results/<run> or a folder in it, or the cell.json of a cell")
     same.add_argument("second", type=Path, help="the same of another run; beside a cell.json the folder of the run")
+    merged = _command(commands, "merge", _merge, "make one table of several runs: other seeds, phantoms, or rows")
+    merged.add_argument("runs", nargs="+", type=Path, help="folders of finished runs: results/<run>")
+    merged.add_argument("--out", type=Path, required=True, help="folder of the merged table; must not be there")
     _anywhere(commands, "settings", _settings, "print the environment under which bits do not depend on the processor")
     _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
@@ -224,6 +227,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     found = compare(arguments.first, arguments.second)
     print("\n".join(found.report()))
     return 0 if found.equal else 1
+
+
+def _merge(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.evaluation.merge import write_merged
+
+    print("\n".join(write_merged(arguments.runs, project, arguments.out)))
+    return 0
 
 
 def _settings(arguments: argparse.Namespace) -> int:

@@ -65,6 +65,8 @@ FIT = Rule("fit")
 """The rule that all methods share which are fitted at the target alone."""
 PREDICT = Rule("predict", private=("predictions",))
 """The rule that all methods share whose predictions are masks and nothing else."""
+CHOOSE = Rule("choose")
+"""The rule that all methods share among whose states the target's validation volumes may choose."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Method:
         cells: what its rules ask for files; a class like :class:`fedfactory.methods.cells.Cells`, which is the default.
         labels: which labelled slices of the target its jobs see, from its checked parameters. They see no others, and
             the table counts them.
+        choose: for :data:`CHOOSE`, a function from a :class:`fedfactory.methods.contract.Trained` and the target's
+            validation volumes to the Dice of every state that a cell could be predicted with. The labels of these
+            volumes are then seen by that job alone, and the training leaves its states, and one of its own choice for
+            the strict protocol.
         fit: for :data:`FIT`, a function that takes a :class:`fedfactory.methods.contract.Fit`.
         segmenter: a function from a :class:`fedfactory.methods.contract.Trained` to a segmenter.
         also: for a rule of its own that has more outputs than the masks, a function that writes them: it takes the
@@ -120,6 +126,7 @@ class Method:
     cells: str = "fedfactory.methods.cells:Cells"
     labels: Callable[[Any], Labels] = no_labels
     fit: str = ""
+    choose: str = ""
     segmenter: str = ""
     also: str = ""
     note: Callable[[Mapping[str, Any]], str] | None = None

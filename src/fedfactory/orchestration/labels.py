@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class Labels:
     def of_m_t(self) -> bool:
         """Whether M_t is used at all."""
         return self.few_shot != 0
+
+    def without_validation(self) -> Self:
+        """The same without the validation volumes."""
+        return replace(self, validation=False)
 
     def to_json(self) -> str:
         """For a command line."""

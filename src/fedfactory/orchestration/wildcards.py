@@ -48,5 +48,6 @@ def refuse_unknown_cell(config: Config, cell: str) -> str:
 
 
 def _all_scores(config: Config) -> list[str]:
-    """Scores of every cell, of the table and of the gap table, without repetition."""
-    return list(dict.fromkeys([*cell_files(config, "scores.csv"), *gap_files(config, "scores.csv")]))
+    """Scores of every cell, of both protocols and of the gap table, without repetition."""
+    tables = cell_files(config, "scores.csv", [*config.methods, *config.strict])
+    return list(dict.fromkeys([*tables, *gap_files(config, "scores.csv")]))

@@ -17,11 +17,14 @@ MNMS_TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 MNMS_COLUMNS = (
     "External code", "VendorName", "Vendor", "Centre", "ED", "ES", "Age", "Pathology", "Sex", "Height", "Weight",
 )  # fmt: skip
-# Folder of subject k is entry k modulo 8, near the proportions of the release, whatever the number of subjects.
+# Subjects without labels are among the first sixteen of a site: a test set may be as large as one likes.
+_LABELLED_FROM = 16
+# Folder of subject k is entry k modulo 8, near the proportions of the release.
+_UNLABELLED = "Training/Unlabeled"
 MNMS_FOLDERS = {
     "siemens": ("Training/Labeled",) * 6 + ("Validation", "Testing"),
     "philips": ("Training/Labeled",) * 5 + ("Validation", "Testing", "Testing"),
-    "ge": ("Validation", "Testing", "Testing", "Training/Unlabeled", "Testing", "Testing", "Validation", "Testing"),
+    "ge": ("Validation", "Testing", "Testing", _UNLABELLED, "Testing", "Testing", "Validation", "Testing"),
     "canon": ("Testing", "Testing", "Validation") + ("Testing",) * 5,
 }
 
@@ -87,11 +90,13 @@ def write_mnms(out: Path, subject: Subject, size: int, slices: int) -> dict[str,
     scan = scan_heart(subject, size, slices)
     code = _external_code(subject.client, subject.index)
     folder = MNMS_FOLDERS[subject.client][subject.index % 8]
+    if folder == _UNLABELLED and subject.index >= _LABELLED_FROM:
+        folder = "Training/Labeled"
     rng = subject.stream("table")
     affine = short_axis_affine(scan.grid, rng)
     place = out / folder / code
     save_nifti(place / f"{code}_sa.nii.gz", scan.image.transpose(3, 2, 1, 0), affine)
-    if folder != "Training/Unlabeled":
+    if folder != _UNLABELLED:
         save_nifti(place / f"{code}_sa_gt.nii.gz", scan.label.transpose(3, 2, 1, 0), affine)
     sequence, sex = CINE[subject.client], rng.choice(("F", "M"))
     assert scan.heart is not None
@@ -153,24 +158,24 @@ def write_oasis(out: Path, subject: Subject, size: int, slices: int) -> None:
 
 
 def write_swi(out: Path, subject: Subject, size: int, slices: int) -> None:
-    """Write one SWI venography; every sixth subject has no vessel mask."""
+    """Write one SWI venography; every sixth of the first subjects has no vessel mask."""
     _, (image, brain, vessel) = _vessel_volumes(subject, size, slices)
     name = f"swi{subject.index + 1:03d}"
     save_nifti(out / f"{name}.nii.gz", *image)
     save_nifti(out / f"{name}_bet_mask.nii.gz", *brain)
-    if subject.index % 6 != 4:
+    if subject.index % 6 != 4 or subject.index >= _LABELLED_FROM:
         save_nifti(out / "mask" / f"{name}_vessel_mask.nii.gz", *vessel)
 
 
 def write_ixi(out: Path, subject: Subject, size: int, slices: int) -> None:
-    """Write one IXI MRA; every sixth subject has no vessel mask."""
+    """Write one IXI MRA; every sixth of the first subjects has no vessel mask."""
     _, (image, brain, vessel) = _vessel_volumes(subject, size, slices)
     rng = subject.stream("name")
     centre, number = rng.choice(("HH", "Guys", "IOP")), int(rng.integers(700, 2800))
     name = f"IXI{12 + 3 * subject.index:03d}-{centre}-{number:04d}-MRA"
     save_nifti(out / f"{name}.nii.gz", *image)
     save_nifti(out / f"{name}_mask.nii.gz", *brain)
-    if subject.index % 6 != 3:
+    if subject.index % 6 != 3 or subject.index >= _LABELLED_FROM:
         save_nifti(out / f"{name}_vessel_mask2.nii.gz", *vessel)
 
 

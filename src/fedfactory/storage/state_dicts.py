@@ -11,6 +11,17 @@ from fedfactory.errors import FedFactoryError
 
 # Parameters that a message names.
 _SHOWN = 3
+_STATES = "states"
+
+
+def state_file(step: int) -> str:
+    """Name, below a model's folder, of the weights that a training kept after so many steps."""
+    return f"{_STATES}/{step:07d}.pt"
+
+
+def kept_steps(model: Path) -> list[int]:
+    """Steps of a training whose weights a model's folder keeps, ascending."""
+    return sorted(int(file.stem) for file in (model / _STATES).glob("*.pt"))
 
 
 def read_state_dict(file: Path, device: str, key: str = "", advice: str = "get it again") -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import copy
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +32,10 @@ LOSSES, VALIDATION, CHOSEN = "losses.csv", "validation.csv", "chosen"
 
 Losses = Mapping[str, Tensor]
 """Weighted terms of the loss, each a scalar; their sum is minimised."""
+
+
+Weights = dict[str, dict[str, Tensor]]
+"""State dicts of the networks of a training, by the networks' names."""
 
 
 class Optimiser(Protocol):
@@ -275,8 +279,8 @@ class Run:
             taken. Without it, the last state is.
         checkpoints: where the training can go on from.
         progress: updated every step.
-        until: a step to stop at for now, if there is one before the last: the average is validated there, the networks
-            are left as they are, and the training can go on from a checkpoint.
+        keep: whether the history keeps the average's weights wherever a validation would be due, the start among them:
+            states that are chosen from later.
     """
 
     def __init__(
@@ -286,36 +290,35 @@ class Run:
         validate: Callable[[], Mapping[str, float]] | None,
         checkpoints: Checkpoints,
         progress: Progress,
-        until: int | None = None,
+        keep: bool = False,
     ):
-        self._learners, self._schedule, self._validate = learners, schedule, validate
-        self._until = schedule.steps if until is None else min(until, schedule.steps)
+        self._learners, self._schedule, self._validate, self._keep = learners, schedule, validate, keep
         self._checkpoints, self._progress, self._clock = checkpoints, progress, Clock()
         self._history = History([], [], None)
-        self._best: dict[str, dict[str, Tensor]] | None = None
+        self._best: Weights | None = None
         self._mean = Average([learner.network for learner in learners.values()], schedule.ema)
         self._parts: dict[str, Any] = {"mean": self._mean}
         for name, learner in learners.items():
             self._parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
         count = schedule.validations
-        due = {self._until, *(round(i * schedule.steps / count) for i in range(count + 1))}
-        self._when = due if validate else set()
+        due = {round(i * schedule.steps / count) for i in range(count + 1)}
+        self._when = due if validate or keep else set()
 
     def steps(self) -> range:
         """The steps still to do, after a kill those from the last checkpoint on."""
         start = 0
-        # A trial ends before the training does, and is judged by nothing later.
-        if numbers := [number for number in self._checkpoints.rounds() if number <= self._until]:
+        if numbers := self._checkpoints.rounds():
             start = numbers[-1]
             state = self._checkpoints.load(start)
             for name, part in self._parts.items():
                 part.load_state_dict(state[name])
             self._history, self._best = History.from_plain(state["history"]), state["best"]
+            self._history.states = state["states"]
         # What a training starts from is a state as well.
         if start == 0 and 0 in self._when:
             self._judge(0)
         self._train_mode(True)
-        return range(start, self._until)
+        return range(start, self._schedule.steps)
 
     def done(self, step: int, terms: Mapping[str, float]) -> None:
         """End a step: average the weights, and validate, save and tell where that is due.
@@ -330,29 +333,33 @@ class Run:
         if number in self._when:
             self._judge(number)
             self._train_mode(True)
-        if number < p.steps and (self._clock.due() or number == self._until):
+        if number < p.steps and self._clock.due():
             state = {name: part.state_dict() for name, part in self._parts.items()}
-            self._checkpoints.save(number, {**state, "history": self._history.plain(), "best": self._best})
+            state |= {"history": self._history.plain(), "best": self._best, "states": self._history.states}
+            self._checkpoints.save(number, state)
             self._clock.done()
-        self._progress.update(number, self._until, self._history.latest())
+        self._progress.update(number, p.steps, self._history.latest())
 
     def end(self) -> History:
-        """Leave the networks in the selected state, or where the training was to stop, in evaluation mode."""
-        if self._until == self._schedule.steps:
-            self._mean.put()
-            if self._best is not None:
-                for name, learner in self._learners.items():
-                    learner.network.load_state_dict(self._best[name])
+        """Leave the networks in the selected state, in evaluation mode."""
+        self._mean.put()
+        if self._best is not None:
+            for name, learner in self._learners.items():
+                learner.network.load_state_dict(self._best[name])
         self._train_mode(False)
         return self._history
 
     def _judge(self, step: int) -> None:
-        """Keep the average's weights, if they validate better than all before."""
-        assert self._validate is not None, "judged only where there is something to judge by"
+        """Keep the average's weights: all that are kept, or those that validate better than all before."""
         with self._mean.in_place():
-            if self._history.validated(step, self._validate()):
-                networks = {name: learner.network for name, learner in self._learners.items()}
-                self._best = copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
+            if self._keep:
+                self._history.states[step] = self._weights()
+            if self._validate is not None and self._history.validated(step, self._validate()):
+                self._best = self._weights()
+
+    def _weights(self) -> Weights:
+        networks = {name: learner.network for name, learner in self._learners.items()}
+        return copy.deepcopy({name: network.state_dict() for name, network in networks.items()})
 
     def _train_mode(self, on: bool) -> None:
         for learner in self._learners.values():
@@ -369,6 +376,7 @@ class Training:
         seed: of the batches.
         losses: (step, stream) -> terms of the loss.
         validate: as for :class:`Run`.
+        keep: likewise.
     """
 
     learners: Mapping[str, Learner]
@@ -376,6 +384,7 @@ class Training:
     seed: int
     losses: Callable[[int, torch.Generator], Losses]
     validate: Callable[[], Mapping[str, float]] | None
+    keep: bool = False
 
     def run(self, checkpoints: Checkpoints, progress: Progress) -> History:
         """Train, or go on from the last checkpoint; the networks end in the selected state, in evaluation mode.
@@ -383,7 +392,8 @@ class Training:
         Raises:
             FedFactoryError: the loss is not finite.
         """
-        run, p = Run(self.learners, self.schedule, self.validate, checkpoints, progress), self.schedule
+        p = self.schedule
+        run = Run(self.learners, p, self.validate, checkpoints, progress, self.keep)
         for step in run.steps():
             for learner in self.learners.values():
                 learner.begin(rate_share(step, p))
@@ -406,11 +416,13 @@ class History:
         losses: rows of (step, name, mean of the term over the steps since the last row).
         validations: rows of (step, way to read the networks, validation Dice).
         chosen: step and way that were taken; None where nothing chose.
+        states: steps -> weights that were kept there.
     """
 
     losses: list[tuple[int, str, float]]
     validations: list[tuple[int, str, float]]
     chosen: tuple[int, str] | None
+    states: dict[int, Weights] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Start the running means."""

@@ -1,15 +1,20 @@
-"""Sections of the page below the table: beside the paper, and costs."""
+"""Sections of the page below the table: the strict protocol, beside the paper, and costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedfactory.evaluation.page.content import cost_table
 from fedfactory.evaluation.paper import about, grid_of
+from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.table_cells import Key, Study
 
 
 def tables(
-    study: Study, rows: Sequence[Mapping[str, Any]], costs: Mapping[Key, Mapping[str, Any]], phantom: bool
+    study: Study,
+    rows: Sequence[Mapping[str, Any]],
+    costs: Mapping[Key, Mapping[str, Any]],
+    phantom: bool,
+    strict: Grid,
 ) -> list[dict[str, Any]]:
     """Sections that are tables.
 
@@ -18,8 +23,22 @@ def tables(
         rows: of :func:`fedfactory.evaluation.paper.beside`; without any there is no such section.
         costs: of each cell, from its ``cell.json``.
         phantom: whether the data are phantoms.
+        strict: the table of the strict protocol.
     """
-    sections = []
+    sections: list[dict[str, Any]] = [
+        {
+            "id": "strict",
+            "title": "Strict protocol",
+            "text": strict.notes[0],
+            "tables": [
+                {
+                    "caption": "Dice in percent, strict protocol",
+                    "head": ["Method", "G", *strict.headings],
+                    "rows": [[line.label, line.counts, *line.cells] for line in strict.lines],
+                }
+            ],
+        }
+    ]
     if rows:
         setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
         grid = grid_of(study, rows, phantom)

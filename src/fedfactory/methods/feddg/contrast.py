@@ -10,23 +10,29 @@ TEMPERATURE = 0.05
 
 
 def boundary_and_ring(masks: Tensor, inner: int = 1, outer: int = 5) -> tuple[Tensor, Tensor]:
-    """The contour of masks, and the background ring around them.
+    """The contour of masks, and the background ring around them, by erosion and dilation with a cross.
 
     Args:
-        masks: (n, S, S) bool, the foreground.
-        inner: pixels of erosion: the contour is what it takes away.
-        outer: pixels of dilation: the ring is what it adds.
+        masks: (n, S, S) bool, the foreground; beyond the border lies background.
+        inner: erosions: the contour is what they take away.
+        outer: dilations: the ring is what they add.
 
     Returns:
         Two (n, S, S) bool.
     """
     solid = masks[:, None].float()
-    # Beyond the border lies nothing of either kind: a mask that touches it has no contour there.
-    eroded = -F.max_pool2d(F.pad(-solid, [inner] * 4, value=-1.0), 2 * inner + 1, stride=1)
-    # The maximum over a square is that over its rows' maxima, in 2 instead of 2 * outer + 1 looks at every pixel.
-    dilated = F.max_pool2d(solid, (1, 2 * outer + 1), stride=1, padding=(0, outer))
-    dilated = F.max_pool2d(dilated, (2 * outer + 1, 1), stride=1, padding=(outer, 0))
-    return (solid - eroded)[:, 0] > 0.5, (dilated - solid)[:, 0] > 0.5
+    # Masks shrink as the background grows, from beyond the border as well.
+    background = F.pad(1 - solid, [inner] * 4, value=1.0)
+    contour = solid * _grown(background, inner)[..., inner:-inner, inner:-inner]
+    return contour[:, 0] > 0.5, (_grown(solid, outer) - solid)[:, 0] > 0.5
+
+
+def _grown(solid: Tensor, times: int) -> Tensor:
+    """Masks (n, 1, height, width) of 0 and 1 after so many dilations with a cross."""
+    for _ in range(times):
+        beside = F.max_pool2d(solid, (1, 3), stride=1, padding=(0, 1))
+        solid = torch.maximum(beside, F.max_pool2d(solid, (3, 1), stride=1, padding=(1, 0)))
+    return solid
 
 
 def mean_embeddings(features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fedfactory.config.run import Config
+from fedfactory.errors import FedFactoryError
+from fedfactory.methods.cells import Cells, key_of
 
 
 class FederatedCells(ABC):
@@ -43,3 +45,29 @@ class FederatedCells(ABC):
         maps = 3000 * (self.size(wildcards) / 512) ** 2
         each = (1000 + maps + 3 * store_mb(wildcards.setup, client) for client in self.names(wildcards))
         return round(1000 + sum(each))
+
+
+class UNetCells(FederatedCells, Cells):
+    """Cells of a U-Net that a federation trains on the labels of its clients."""
+
+    def _check(self) -> None:
+        edge = self._config.preprocessing["image_size"]
+        for name, own in self.parameters.items():
+            for setup, p in own.items():
+                if p.image_size > edge or p.image_size >> (len(p.features) - 1) <= 1:
+                    raise FedFactoryError(
+                        f"key '{key_of(name)}.image_size': {p.image_size} pixels in setup {setup} are more than the "
+                        f"{edge} of the stores, or too few for {len(p.features)} resolutions"
+                    )
+
+    def size(self, wildcards: Any) -> int:
+        """Edge of the images that the network reads."""
+        return self.of(wildcards.method, wildcards.setup).image_size
+
+    def classes(self, wildcards: Any) -> int:
+        """Foreground classes of the setup."""
+        return len(self._config.setups[wildcards.setup].classes)
+
+    def prediction(self, wildcards: Any) -> dict[str, Any]:
+        """None: all that the prediction needs stands in the model's folder."""
+        return {}

@@ -14,6 +14,7 @@ class NnunetCells(Cells):
         tuned: names of the methods that fine-tune another one's source model.
         scratch: names of the methods that are trained on the source alone.
         at_target: names of those that are trained on all labels of each target.
+        pooled: names of those that are trained on the labels of all clients.
         planned: names of the clients whose labels train a model: the sources, and all targets for those.
     """
 
@@ -22,7 +23,14 @@ class NnunetCells(Cells):
         self.tuned = [name for name, base in bases.items() if base]
         at = {name: self.same(name, "trained_at") for name in self.parameters}
         self.at_target = [name for name in bases if at[name] == "target"]
-        self.scratch = [name for name in bases if name not in (*self.tuned, *self.at_target)]
+        self.pooled = [name for name in bases if at[name] == "all"]
+        self.scratch = [name for name in bases if name not in (*self.tuned, *self.at_target, *self.pooled)]
+        for name, entry in self.entries.items():
+            if entry.centralised != (name in self.pooled):
+                raise FedFactoryError(
+                    f"key 'methods.{name}.centralised': an nnU-Net is centralised if, and only if, it has 'trained_at: "
+                    "all'"
+                )
         setups = self._config.setups.values()
         targets = [client for setup in setups for client in setup.targets]
         self.planned = {*(setup.source for setup in setups), *(targets if self.at_target else ())}
@@ -33,10 +41,6 @@ class NnunetCells(Cells):
                     f"key '{key_of(name)}.base': '{bases[name]}' is no nnU-Net trained on the source; known are {known}"
                 )
 
-    def validated(self) -> list[str]:
-        """Rows that fine-tune choose their schedule by validation."""
-        return self.tuned
-
     def base_model(self, wildcards: Any) -> str:
         """The source model that a fine-tuned method starts from."""
         base = self._of(wildcards).base
@@ -45,7 +49,13 @@ class NnunetCells(Cells):
 
     def model(self, wildcards: Any) -> str:
         """The model that predicts a cell: the one of the setup's source, unless it is trained at the target."""
-        return self.source_model(wildcards) if wildcards.method in self.scratch else super().model(wildcards)
+        at_source = wildcards.method in (*self.scratch, *self.pooled)
+        return self.source_model(wildcards) if at_source else super().model(wildcards)
+
+    def stores(self, wildcards: Any) -> list[str]:
+        """Stores of all clients of a setup with labels."""
+        setup = self._config.setups[wildcards.setup]
+        return [self._config.layout.client(setup.name, name, "data") for name in (setup.source, *setup.targets)]
 
     def source_model(self, wildcards: Any, method: str | None = None) -> str:
         """The model that a method, that of the cell by default, has at the setup's source."""

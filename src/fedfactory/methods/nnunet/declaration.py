@@ -1,7 +1,7 @@
 """What nnU-Net declares."""
 
 from fedfactory.methods.nnunet.parameters import NnunetParameters
-from fedfactory.orchestration.declared import PREDICT, Method, Rule
+from fedfactory.orchestration.declared import CHOOSE, PREDICT, Method, Rule
 from fedfactory.orchestration.labels import NONE, Labels
 
 
@@ -10,10 +10,10 @@ def _finetuning(p: NnunetParameters, clients: int) -> int:
 
 
 def _labels(p: NnunetParameters) -> Labels:
-    """Trained on M_t (``base``), validation volumes choose among schedules, or a state; nnU-Net watches them anyway."""
-    if p.trained_at == "target":
-        return Labels(training=True, validation=True)
-    return Labels(few_shot=None, validation=p.chooses) if p.base else NONE
+    """Of a model that is trained on M_t (``base``) validation volumes choose the schedule, if there are several."""
+    if p.trained_at != "source":
+        return Labels(training=True)
+    return Labels(few_shot=None, validation=len(p.schedules) > 1) if p.base else NONE
 
 
 DECLARATION = Method(
@@ -27,12 +27,16 @@ DECLARATION = Method(
             steps=lambda p, clients: p.epochs * p.iterations_per_epoch,
         ),
         Rule("nnunet_train_target", steps=lambda p, clients: p.epochs * p.iterations_per_epoch),
+        Rule("nnunet_plan_pooled", private=("nnunet_plan",)),
+        Rule("nnunet_train_pooled", steps=lambda p, clients: p.epochs * p.iterations_per_epoch),
         Rule("nnunet_finetune", steps=_finetuning),
+        CHOOSE,
         PREDICT,
     ),
     parameters="fedfactory.methods.nnunet.parameters:NnunetParameters",
     cells="fedfactory.methods.nnunet.cells:NnunetCells",
     labels=_labels,
+    choose="fedfactory.methods.nnunet.inference:choose",
     segmenter="fedfactory.methods.nnunet.inference:segmenter",
     refers=("base",),
     peaks={"nnU-Net's network, a step of 12 slices": lambda p: (p.batch_size or 12) / 12},

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fedfactory.data.store import Volume
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.choice import State
+from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.methods.contract import Segmenter, Trained
 from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
-from fedfactory.methods.nnunet.model import Model, read_model
+from fedfactory.methods.nnunet.model import Model, read_model, schedule_file
 from fedfactory.methods.nnunet.planning import CONFIGURATION
+from fedfactory.storage.state_dicts import read_state_dict
 
 
 def segmenter(trained: Trained) -> Segmenter:
     """The segmenter of a cell."""
-    return load_segmenter(trained.model, trained.device, trained.parameters["mirroring"])
+    state = trained.choice.state if trained.choice else None
+    return _segmenter(trained, None if state is None else _schedules(trained)[state])
+
+
+def choose(trained: Trained, volumes: Sequence[Volume]) -> dict[State, float]:
+    """Validation Dice of what each schedule of a fine-tuning left; nothing if no volume shows a class."""
+    found = {}
+    for state, index in _schedules(trained).items():
+        segment = _segmenter(trained, index)
+        dice = mean_validation_dice(((segment(v.images), v.labels) for v in volumes), len(trained.view.classes))
+        if dice is not None:
+            found[state] = dice
+    return found
+
+
+def _schedules(trained: Trained) -> dict[State, int]:
+    """What each schedule of a fine-tuning left, and the schedule's number."""
+    about = read_model(trained.model).card
+    each = about["parameters"]["iterations_per_epoch"]
+    return {State(s["epochs"] * each, f"schedule {i + 1}"): i for i, s in enumerate(about["schedules"])}
+
+
+def _segmenter(trained: Trained, schedule: int | None) -> Segmenter:
+    """By what a schedule left; None for the model's own."""
+    model, mirroring = read_model(trained.model), trained.parameters["mirroring"]
+    if schedule is not None:
+        weights = read_state_dict(trained.model / schedule_file(schedule), "cpu", advice="make it again")
+        model = replace(model, weights=weights)
+    return make_segmenter(model, trained.device, mirroring)
 
 
 def load_segmenter(model: Path, device: str, test_time_mirroring: bool) -> Segmenter:

@@ -68,6 +68,11 @@ def write_model(folder: Path, model: Model, rows: Sequence[Mapping[str, Any]]) -
         table.writerows(rows)
 
 
+def schedule_file(index: int) -> str:
+    """Name, below a model's folder, of the weights that a schedule of its fine-tuning left."""
+    return f"schedule{index}.pt"
+
+
 def card(
     parameters: NnunetParameters, dataset_json: Mapping[str, Any], mirroring_axes: Sequence[int] | None
 ) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, Count, Natural, Part, Positive, Text
+from fedfactory.config.parameters import STRICT, Count, Natural, Part, Positive, Share, Text
 from fedfactory.config.sentences import Misfit
 
 
@@ -18,11 +18,13 @@ class FinetuningSchedule:
     Attributes:
         epochs: number of epochs.
         initial_lr: learning rate that nnU-Net's polynomial decay starts from.
+        from_dice: least Dice of the source's model on M_t with which the strict protocol takes it.
     """
 
     __pydantic_config__ = STRICT
     epochs: Count
     initial_lr: Positive
+    from_dice: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ class NnunetParameters:
         workers: processes that load and augment slices, beside the training. 0 lets the training do it, for which a GPU
             waits; with more, batches depend on how fast each worker is, and two trainings are not equal.
         checkpoint: ``final`` (stock) or ``best`` by the moving average of nnU-Net's validation pseudo-Dice.
-        trained_at: whose labels train a model without `base`: the ``source``'s, for all targets, or each ``target``'s
-            own, all of them: a bound.
+        trained_at: whose labels train a model without `base`: the ``source``'s, for all targets; each ``target``'s own,
+            all of them; or those of ``all`` clients in one place, which is declared centralised. Both are bounds.
         base: name of the method whose source model is fine-tuned on M_t, null for a model trained on all labels.
         from_scratch: take the base's plan and network, but nnU-Net's initial weights: what M_t teaches alone.
-        schedules: the fine-tuning runs among which the target's validation volumes choose.
+        schedules: the fine-tuning runs among which the target's validation volumes choose; in the strict protocol the
+            first whose ``from_dice`` the source's model reaches on M_t, which it has not seen.
     """
 
     __pydantic_config__ = STRICT
@@ -67,7 +70,7 @@ class NnunetParameters:
     test_time_mirroring: bool = True
     workers: Natural = 0
     checkpoint: Literal["final", "best"] = "final"
-    trained_at: Literal["source", "target"] = "source"
+    trained_at: Literal["source", "target", "all"] = "source"
     base: Text | None = None
     from_scratch: bool = False
     schedules: tuple[FinetuningSchedule, ...] = ()
@@ -83,19 +86,18 @@ class NnunetParameters:
         else:
             kind, needed = "a fine-tuned model (base is set)", ("schedules",)
             refused = (*trained, "features_per_stage")
-            if self.trained_at == "target":
+            if self.checkpoint == "best":
+                raise Misfit("checkpoint", f"{kind} ends with its 'final' one: nnU-Net watches M_t alone; remove it")
+            if self.trained_at != "source":
                 raise Misfit("trained_at", f"{kind} has no use for it; remove it")
+        if self.trained_at != "source" and self.checkpoint == "best":
+            raise Misfit("checkpoint", "a bound ends with its 'final' one: no label may choose its state; remove it")
         for key in needed:
             if not getattr(self, key):
                 raise Misfit(key, f"is missing: {kind} needs it")
         for key in refused:
             if getattr(self, key):
                 raise Misfit(key, f"{kind} has no use for it; remove it")
-
-    @property
-    def chooses(self) -> bool:
-        """Whether validation volumes choose something of a model that is trained on M_t."""
-        return len(self.schedules) > 1 or self.checkpoint == "best"
 
     @property
     def validation_iterations(self) -> int:

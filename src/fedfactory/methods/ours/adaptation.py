@@ -1,26 +1,30 @@
-"""The job of one target: what it reads, which recipe trials choose, and what it leaves.
+"""The job of one target: what it reads, which of its branches can be read, and what it leaves.
 
 The training itself, its loop and losses, is in :mod:`fedfactory.methods.ours.target`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
 from fedfactory.methods.ours.model import Stored, write_networks
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
 from fedfactory.methods.ours.rendering import own_look, read_look
+from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.synthetic import SyntheticSet
-from fedfactory.methods.ours.target import BRANCHES, adapt
+from fedfactory.methods.ours.target import adapt
 from fedfactory.methods.ours.target_data import TargetClient, target_networks
-from fedfactory.methods.ours.trials import Trials
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
+
+# Dice of M_t by which one branch must be ahead of both: less says nothing, since both have been taught these slices.
+_BETTER = 0.02
 
 
 def adapt_client(
@@ -72,22 +76,13 @@ def adapt_client(
         seed=seed,
         centralised=centralised,
     )
-    trials = Trials(target, perceptual, seed, checkpoints.folder / "trial", Progress(f"try {name}"))
-    recipe = trials.choose()
-    p, data = recipe.applied_to(p), target.data(recipe.frame, recipe.pairs)
+    data = target.data()
     translator, branch = target_networks(source, target.look, p, seed)
-    history = adapt(
-        translator,
-        source.branches[SOURCE],
-        branch,
-        data,
-        p,
-        perceptual,
-        seed,
-        trials.begun(recipe) or checkpoints,
-        Progress(f"adapt {name}"),
-    )
-    way = history.chosen[1] if history.chosen else "both" if p.branches == "best" else p.branches
+    progress = Progress(f"adapt {name}")
+    history = adapt(translator, source.branches[SOURCE], branch, data, p, perceptual, seed, checkpoints, progress)
+    segment = BranchSegmenter(translator, {SOURCE: source.branches[SOURCE], TARGET: branch}, TARGET, data.frame)
+    readable = {} if data.labelled is None else segment.slices_dice(*target.few_shot, data.classes)
+    way = chosen_way(readable) if p.branches == "best" else p.branches
     with new_folder(out) as folder:
         write_networks(
             folder,
@@ -96,14 +91,22 @@ def adapt_client(
             {SOURCE: source.branches[SOURCE], TARGET: branch},
             history,
             client=client,
-            frame=recipe.frame.zoom,
-            pairs=recipe.pairs,
+            frame=data.frame.zoom,
             read_at_inference=BRANCHES[way],
-            tried=[
-                {"frame": tried.frame.zoom, "pairs": tried.pairs, "dice": dice} for tried, dice in trials.tried.items()
-            ],
+            ways=tuple(BRANCHES) if p.branches == "best" else (p.branches,),
+            dice_on_m_t=readable,
             labelled_slices=0 if data.labelled is None else len(target.few_shot[0]),
             rendered_as=target.look.client,
             perceptual=known,
         )
     checkpoints.remove()
+
+
+def chosen_way(dice: Mapping[str, float]) -> str:
+    """Which branches are read where no validation volume may say so: both, unless one alone reads M_t better.
+
+    Args:
+        dice: of M_t, by each way to read the branches; empty without M_t.
+    """
+    best = max(dice, key=dice.__getitem__, default="both")
+    return best if best != "both" and dice[best] > dice["both"] + _BETTER else "both"

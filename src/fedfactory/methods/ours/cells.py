@@ -21,10 +21,6 @@ class OursCells(Cells):
         sources: names of the methods that have a source branch of their own.
     """
 
-    def validated(self) -> dict[str, Any]:
-        """All rows."""
-        return self.parameters
-
     def _check(self) -> None:
         config = self._config
         self._bases = {name: self.same(name, "base") for name in self.parameters}

@@ -1,7 +1,7 @@
 """What ours declares (paper, section 3.2)."""
 
 from fedfactory.methods.ours.parameters import OursParameters
-from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.orchestration.declared import CHOOSE, Method, Rule
 from fedfactory.orchestration.labels import Labels
 
 
@@ -31,11 +31,13 @@ DECLARATION = Method(
         Rule("synthetic_source", lets_out="synthetic volumes of the factory, labelled by the source branch"),
         Rule("factory_look", private=("look",), steps=lambda p, clients: p.look.steps),
         Rule("adapt", steps=lambda p, clients: p.target.schedule.steps),
+        CHOOSE,
         Rule("adapt_predict", private=("predictions",)),
     ),
     parameters="fedfactory.methods.ours.parameters:OursParameters",
     cells="fedfactory.methods.ours.cells:OursCells",
     labels=_labels,
+    choose="fedfactory.methods.ours.prediction:choose",
     segmenter="fedfactory.methods.ours.prediction:segmenter",
     also="fedfactory.methods.ours.prediction:describe",
     refers=("base", "like"),

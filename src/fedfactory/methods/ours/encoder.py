@@ -16,6 +16,8 @@ from fedfactory.methods.ours.pointwise import Pointwise
 SOURCE, TARGET = 0, 1
 DOMAINS = ("source", "target")
 """Names of both domains, by their labels."""
+BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
+"""Ways to read the networks at inference: which domains' branches are averaged."""
 
 Runs = Sequence[tuple[int, int]]
 """Of a batch, in its order: a domain, and how many images of it follow."""

@@ -1,9 +1,8 @@
 """Fields of view: a target's images are brought into the source's, and its masks back again.
 
 A head fills the source's frame and half of a target's; a branch that learned at the source's scale has to see that
-scale. The factory has learned each client's magnification of the anatomy that all share (``network.client_zoom``), and
-labels tell how large a structure is: neither needs a header of an image or an image of the other site. The factory may
-be wrong where a modality shows less than the others (PET shows a brain and no head), labels where structures differ.
+scale. The factory has learned each client's magnification of the anatomy that all share (``network.client_zoom``): that
+needs no header of an image and no image of the other site. It may be wrong where a modality shows less than the others.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,21 +18,8 @@ from fedfactory.training.batches import resize
 from fedfactory.training.losses import one_hot
 
 # Smaller differences are left alone: resampling would cost thin structures more than it gains.
-_LEAST = 0.1
+_LEAST = 0.15
 _PART = 64
-
-
-def label_radius(labels: np.ndarray) -> float | None:
-    """Root mean square distance of the foreground from its centre, averaged over slices (n, S, S), in shares of S.
-
-    None if no slice has a foreground.
-    """
-    found = []
-    for mask in labels > 0:
-        places = np.argwhere(mask)
-        if len(places):
-            found.append(np.sqrt(((places - places.mean(0)) ** 2).sum(1).mean()) / len(mask))
-    return float(np.mean(found)) if found else None
 
 
 @dataclass(frozen=True)

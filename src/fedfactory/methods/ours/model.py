@@ -4,14 +4,15 @@
 
     card.json       architecture, classes, digest of the factory, and what else belongs to the weights
     weights.pt      state dicts of the encoder and of each branch, tensors only; F's weights are not repeated
+    states/         of an adaptation: E_t and S_t on the way, of which validation volumes may choose one
     losses.csv      terms of the loss over the training
-    validation.csv  validation Dice over the training, and which state was taken
+    validation.csv  of a source branch: validation Dice over the training, and which state was taken
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,12 @@ from fedfactory.methods.ours.encoder import DOMAINS, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.translator import Translator
+from fedfactory.storage.state_dicts import read_state_dict, state_file
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.loop import History
+
+ENCODER, BRANCH = "encoder", "branch"
+"""Names of E_t and S_t among the networks of an adaptation."""
 
 # What the card of each rule's networks has and the other's lacks.
 _NEEDED = {"source_branch": "limits", "adapt": "read_at_inference"}
@@ -52,12 +57,27 @@ class Stored:
     translator: Translator
     branches: Mapping[int, SegmentationBranch]
 
-    def segmenter(self, labels: Sequence[int] | None = None) -> BranchSegmenter:
-        """An adapted target's segmenter, by the branches that were chosen or by those of ``labels``."""
-        labels = self.card["read_at_inference"] if labels is None else labels
-        return BranchSegmenter(
-            self.translator, {label: self.branches[label] for label in labels}, TARGET, FieldOfView(self.card["frame"])
-        )
+    def segmenter(self) -> BranchSegmenter:
+        """An adapted target's segmenter, by both branches."""
+        return BranchSegmenter(self.translator, dict(self.branches), TARGET, FieldOfView(self.card["frame"]))
+
+    def go_to(self, folder: Path, step: int) -> None:
+        """Put the weights of an adaptation's state, which its folder keeps, into E_t and S_t.
+
+        Raises:
+            FedFactoryError: the folder keeps no such state, or one of other networks.
+        """
+        file = folder / state_file(step)
+        state = read_state_dict(file, str(self.translator.means.device), advice="make it with the rule adapt")
+        networks = {ENCODER: self.translator.encoder, BRANCH: self.branches[TARGET]}
+        try:
+            for name, network in networks.items():
+                prefix = f"{name}."
+                own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+                network.load_state_dict(own)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FedFactoryError(f"{file} belongs to other networks ({reason}); make it with the rule adapt") from None
 
 
 def write_networks(
@@ -73,6 +93,10 @@ def write_networks(
     state |= {DOMAINS[label]: branch.state_dict() for label, branch in branches.items()}
     weights = {part: {k: v.cpu() for k, v in own.items()} for part, own in state.items()}
     write_tensors(weights, folder / "weights.pt")
+    for step, kept in history.states.items():
+        (folder / state_file(step)).parent.mkdir(exist_ok=True)
+        flat = {f"{name}.{key}": value.cpu() for name, own in kept.items() for key, value in own.items()}
+        write_tensors(flat, folder / state_file(step))
     content = {"architecture": asdict(architecture), **card}
     (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
     history.write(folder)

@@ -177,21 +177,16 @@ class TargetParameters:
             eight of the ``square``.
         schedule: length and rates.
         weights: weights of the losses.
-        field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), the
-            magnification that the ``factory`` learned, or whichever of these and the size of the labels in M_t a short
-            trial finds best on the validation volumes (``validated``; without them the factory's).
-        pairs_by_trial: whether short trials may put slices of M_t and synthetic ones in the place of pairs: what S_s
-            says of a rendering of the source need not hold for the target.
-        trial: steps of a trial, the beginning of the adaptation by its recipe: fewer than the schedule's, and at least
-            those of its ramp.
+        field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), or the
+            magnification that the ``factory`` learned.
         branch_trains_encoder: whether the loss of S_t reaches E_t (the paper's equation), or S_t learns on detached
             features (the authors' code).
         labelled_slices: how many slices of M_t are used; null for all.
-        validation: ``full``: Dice on the target's labelled validation volumes selects the checkpoint (paper);
-            ``none``: the last one is taken, and no label but those of M_t is ever read.
+        validation: ``full``: Dice on the target's labelled validation volumes selects the state (paper); ``none``: the
+            last one is taken, as in the strict protocol.
         source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
         branches: whose prediction counts at inference: the mean of ``both`` (paper), one for an ablation, or whichever
-            of these has the ``best`` validation Dice (both without validation).
+            of these is ``best``: by validation Dice, and without validation both, unless one alone reads M_t better.
     """
 
     __pydantic_config__ = STRICT
@@ -201,12 +196,10 @@ class TargetParameters:
     jitter: Share
     schedule: AdaptationSchedule
     weights: Weights
-    field_of_view: Literal["as_is", "factory", "validated"]
+    field_of_view: Literal["as_is", "factory"]
     branch_trains_encoder: bool
     validation: Literal["full", "none"]
     symmetries: Literal["none", "mirror", "square"] = "none"
-    pairs_by_trial: bool = False
-    trial: Count = 60
     labelled_slices: Natural | None = None
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"
@@ -240,24 +233,10 @@ class OursParameters:
                 raise Misfit(name, "belongs to a source branch of its own, and every such has it")
         self._check_target()
 
-    # Not the target's own: a trial's parameters, made from these, may have no pairs.
     def _check_target(self) -> None:
         target, batch = self.target, self.target.batch
         if target.source_samples == "real" and batch.pairs:
             raise Misfit("target.batch.pairs", "must be 0 with real source samples, which have no z")
-        if target.pairs_by_trial and not (batch.pairs and batch.labelled and target.validation == "full"):
-            raise Misfit(
-                "target.pairs_by_trial",
-                "needs pairs and slices of M_t in 'batch', and 'validation: full'; set it to false",
-            )
-        tries = target.pairs_by_trial or (target.field_of_view == "validated" and target.validation == "full")
-        schedule = target.schedule
-        if tries and not schedule.ramp * schedule.steps <= target.trial < schedule.steps:
-            raise Misfit(
-                "target.trial",
-                f"is {target.trial}; a trial is the beginning of the adaptation, shorter than its 'schedule.steps' "
-                f"({schedule.steps}) and no shorter than its 'ramp' ({schedule.ramp * schedule.steps:g} steps)",
-            )
         if not (batch.labelled or batch.unlabelled or batch.pairs):
             raise Misfit("target.batch", "holds no image of the target; give 'unlabelled' or 'pairs'")
         if (target.labelled_slices == 0) != (batch.labelled == 0):

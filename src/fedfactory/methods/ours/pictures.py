@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from fedfactory.data.geometry import Orientation, as_picture
 from fedfactory.data.store import Volume
+from fedfactory.evaluation.choice import Choice
 from fedfactory.evaluation.figures import draw_grid, plt
 from fedfactory.evaluation.released_slices import Panel
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.model import Stored
 from fedfactory.methods.ours.segmenter import mean_of
 from fedfactory.methods.ours.synthetic import SyntheticSet
-from fedfactory.training.loop import CHOSEN, LOSSES, VALIDATION
+from fedfactory.training.loop import LOSSES
 
 _COLUMNS, _ROWS = 8, 3
 _WAYS = {SOURCE: "S_s on the translation", TARGET: "S_t on the reconstruction"}
@@ -38,7 +39,7 @@ def draw_synthetic(found: SyntheticSet, counts: dict[str, int], orientation: Ori
     return figure
 
 
-def draw_adaptation(stored: Stored, slices: Volume, orientation: Orientation) -> Figure:
+def draw_adaptation(stored: Stored, read: Sequence[int], slices: Volume, orientation: Orientation) -> Figure:
     """Slices on their way: image, reconstruction, translation, the way back, and the masks of both branches.
 
     Everything is in the source's field of view but for the last three columns, which are in the target's own.
@@ -46,12 +47,12 @@ def draw_adaptation(stored: Stored, slices: Volume, orientation: Orientation) ->
     chosen = np.linspace(0, len(slices.images) - 1, min(_ROWS, len(slices.images))).round().astype(int)
     images = np.asarray(slices.images[chosen])
     truth = np.zeros(images.shape, np.uint8) if slices.labels is None else slices.labels[chosen]
-    segment = stored.segmenter((SOURCE, TARGET))
+    segment = stored.segmenter()
     framed, renderings = segment.framed(images), segment.render(images)
     back = segment.render_back(renderings[SOURCE])
     found = segment.by_branch(images)
     masks = {_WAYS[label]: probabilities.argmax(1) for label, probabilities in found.items()}
-    masks["used"] = mean_of(found, stored.card["read_at_inference"]).argmax(1)
+    masks["used"] = mean_of(found, read).argmax(1)
     rows = []
     for i in range(len(images)):
         plain = [framed[i], *(_image(renderings[label][i]) for label in (TARGET, SOURCE)), _image(back[i])]
@@ -61,17 +62,14 @@ def draw_adaptation(stored: Stored, slices: Volume, orientation: Orientation) ->
     return draw_grid(rows, [f"slice {number}" for number in chosen + 1], [titles])
 
 
-def read_curves(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Rows of the losses and of the validation Dice of a training."""
-    found = []
-    for name in (LOSSES, VALIDATION):
-        with (folder / name).open(newline="") as file:
-            found.append(list(csv.DictReader(file)))
-    return found[0], found[1]
+def read_losses(folder: Path) -> list[dict[str, str]]:
+    """Rows of the losses of a training."""
+    with (folder / LOSSES).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def draw_curves(losses: Sequence[dict[str, str]], validation: Sequence[dict[str, str]], perceptual: str) -> Figure:
-    """Terms of the loss over the steps, with the name of the perceptual one, and validation Dice."""
+def draw_curves(losses: Sequence[dict[str, str]], choice: Choice | None, perceptual: str) -> Figure:
+    """Terms of the loss over the steps, with the name of the perceptual one, and validation Dice of the states."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     for term in dict.fromkeys(row["term"] for row in losses):
         rows = [row for row in losses if row["term"] == term]
@@ -80,14 +78,13 @@ def draw_curves(losses: Sequence[dict[str, str]], validation: Sequence[dict[str,
     axes[0].set(xlabel="step", ylabel="loss (weighted)")
     axes[0].legend(frameon=False, fontsize=7, ncols=2)
     axes[0].set_title(f"reconstruction: MSE and {perceptual}", fontsize=8)
-    for way in dict.fromkeys(row["branches"] for row in validation):
-        rows = [row for row in validation if row["branches"] == way]
-        axes[1].plot([int(row["step"]) for row in rows], [float(row["dice"]) for row in rows], "o-", label=way)
-    for row in validation:
-        if row[CHOSEN] == "1":
-            axes[1].plot(int(row["step"]), float(row["dice"]), "ko", markersize=10, fillstyle="none", label="taken")
-    axes[1].set(xlabel="step", ylabel="validation Dice" if validation else "no validation")
-    axes[1].legend(frameon=False, fontsize=8) if validation else None
+    axes[1].set(xlabel="step", ylabel="validation Dice" if choice else "no validation")
+    if choice:
+        for way, curve in choice.curves().items():
+            axes[1].plot(*curve, "o-", label=way)
+        taken = choice.state
+        axes[1].plot(taken.step, choice.dice[taken], "ko", markersize=10, fillstyle="none", label="taken")
+        axes[1].legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fedfactory.data.store import Volume
 from fedfactory.evaluation.dice import mean_foreground_dice, mean_validation_dice
 from fedfactory.methods.ours.branch import SegmentationBranch
-from fedfactory.methods.ours.encoder import SOURCE, TARGET
+from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.translator import Translator
 from fedfactory.training.batches import batches, resize
@@ -68,6 +68,14 @@ class BranchSegmenter:
             pairs = zip(np.split(np.concatenate(found), ends), (volume.labels for volume in volumes), strict=True)
             dice[way] = mean_validation_dice(pairs, classes)
         return {way: value for way, value in dice.items() if value is not None}
+
+    def slices_dice(self, images: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, float]:
+        """Mean foreground Dice over labelled slices (n, S, S), for each way to read the branches."""
+        found = self.by_branch(images)
+        return {
+            way: mean_foreground_dice(mean_of(found, domains).argmax(1), labels, classes)
+            for way, domains in BRANCHES.items()
+        }
 
     @torch.no_grad()
     def _parts(self, images: np.ndarray) -> Iterator[dict[int, np.ndarray]]:

@@ -1,7 +1,7 @@
 """Adaptation of one target, from synthetic source samples and the target's own images (paper, section 3.2).
 
-This page is the training: its loop, the choice among its states, and the losses and the batch of a step. What it starts
-from and whether short trials change the recipe is in :mod:`fedfactory.methods.ours.adaptation`.
+This page is the training: its loop, and the losses and the batch of a step. What comes before and after is in
+:mod:`fedfactory.methods.ours.adaptation`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Runs
 from fedfactory.methods.ours.losses import content_share, reconstruction_loss
+from fedfactory.methods.ours.model import BRANCH, ENCODER
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.samples import jittered, moved_by, symmetry_of
-from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.methods.ours.translator import Rendering, Translator
 from fedfactory.orchestration.progress import Progress
@@ -38,8 +38,6 @@ from fedfactory.training.loop import (
 )
 from fedfactory.training.losses import segmentation_loss
 
-BRANCHES = {"both": (SOURCE, TARGET), "source": (SOURCE,), "target": (TARGET,)}
-"""Ways to read the networks at inference: which domains' branches are averaged."""
 _BRANCH_NAMES = ("S_s", "S_t")
 
 
@@ -70,7 +68,6 @@ def adapt(
     seed: int,
     checkpoints: Checkpoints,
     progress: Progress,
-    until: int | None = None,
 ) -> History:
     """Train E_t and S_t; F and S_s stay as they are.
 
@@ -90,10 +87,9 @@ def adapt(
         seed: of the batches.
         checkpoints: where the training can go on from.
         progress: updated every step.
-        until: for a trial: a step to stop at, as it is there; the training goes on from its checkpoint.
 
     Returns:
-        How it went; ``chosen`` names the step whose weights the networks now have, and the way to read them.
+        How it went, with the states on the way; the networks are in the last one.
 
     Raises:
         FedFactoryError: the loss is not finite.
@@ -103,11 +99,10 @@ def adapt(
     encoder, schedule = translator.encoder, p.schedule
     ranger = Ranger([x for x in encoder.parameters() if x.requires_grad], schedule.encoder_rate, schedule.beta2)
     learners = {
-        "encoder": Learner(encoder, ranger, schedule.encoder_rate),
-        "branch": Learner(target_branch, adam(target_branch.parameters(), schedule.branch_rate), schedule.branch_rate),
+        ENCODER: Learner(encoder, ranger, schedule.encoder_rate),
+        BRANCH: Learner(target_branch, adam(target_branch.parameters(), schedule.branch_rate), schedule.branch_rate),
     }
-    validate = Validation(translator, branches, data, p) if data.validation else None
-    run = Run(learners, schedule, validate, checkpoints, progress, until)
+    run = Run(learners, schedule, None, checkpoints, progress, keep=True)
     loss = Step(translator, branches, data, p, perceptual)
     for step in run.steps():
         for learner in learners.values():
@@ -122,23 +117,6 @@ def adapt(
             learner.step(schedule.clip)
         run.done(step, figures)
     return run.end()
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Mean foreground Dice over the target's validation volumes, for each way to read the networks."""
-
-    translator: Translator
-    branches: Mapping[int, SegmentationBranch]
-    data: TargetData
-    p: TargetParameters
-
-    def __call__(self) -> dict[str, float]:
-        """Of the networks as they are; nothing if no volume shows any class."""
-        names = tuple(BRANCHES) if self.p.branches == "best" else (self.p.branches,)
-        segment = BranchSegmenter(self.translator, dict(self.branches), TARGET, self.data.frame)
-        ways = {name: BRANCHES[name] for name in names}
-        return segment.validation_dice(self.data.validation, ways, self.data.classes)
 
 
 @dataclass(frozen=True)

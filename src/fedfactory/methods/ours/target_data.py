@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,20 +9,17 @@ import numpy as np
 import torch
 
 from fedfactory.data.deformation import deformed
-from fedfactory.data.store import ClientView, Volume
+from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import SOURCE
-from fedfactory.methods.ours.field_of_view import FieldOfView, label_radius
+from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.model import Stored
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.rendering import Look
 from fedfactory.methods.ours.samples import Samples, rendered, slices_of, stack
 from fedfactory.methods.ours.synthetic import SyntheticSet
 from fedfactory.methods.ours.translator import Translator
-
-# Synthetic slices within so many position bins of M_t's are compared with them.
-_NEAR_BINS = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,6 @@ class TargetData:
         pairs: the same synthetic images with the target's look, in the order of ``source``; None without factory pairs.
         labelled: slices of M_t; None at zero labels.
         unlabelled: the target's training images.
-        validation: labelled validation volumes; empty with ``validation: none``.
         frame: from the target's field of view to the source's.
         size: edge of the labels.
         classes: foreground classes.
@@ -45,7 +40,6 @@ class TargetData:
     pairs: Samples | None
     labelled: Samples | None
     unlabelled: Samples
-    validation: Sequence[Volume]
     frame: FieldOfView
     size: int
     classes: int
@@ -74,29 +68,27 @@ class TargetClient:
     centralised: ClientView | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a target that segments something else, or has nothing to validate on."""
+        """Refuse a target that segments something else."""
         if self.view.classes != self.source.architecture.classes:
             raise FedFactoryError(
                 f"{self.view.folder} has the classes {', '.join(self.view.classes)}, the source branch segments "
                 f"{', '.join(self.source.architecture.classes)}; take the source branch of the same setup"
             )
-        if self.p.validation == "full" and not self._validation:
-            raise FedFactoryError(
-                f"{self.view.folder} has no labelled volume for validation; raise 'split.validation', or set "
-                "'target.validation' of the method to none"
-            )
 
-    def data(self, frame: FieldOfView, pairs: bool = True) -> TargetData:
+    @property
+    def frame(self) -> FieldOfView:
+        """From the target's field of view to the source's."""
+        if self.p.field_of_view == "as_is":
+            return FieldOfView(0.0)
+        return FieldOfView.of(self.source.architecture.zoom - self.look.zoom)
+
+    def data(self) -> TargetData:
         """Bring everything into the source's field of view and the encoder's size.
-
-        Args:
-            frame: from the target's field of view to the source's.
-            pairs: whether factory pairs are wanted, where the parameters have any.
 
         Raises:
             FedFactoryError: no M_t, or a class that M_t does not show.
         """
-        size, p = self.source.architecture.encoder.image_size, self.p
+        size, p, frame = self.source.architecture.encoder.image_size, self.p, self.frame
         classes, device = len(self.view.classes), self.source.factory.device
         unlabelled = stack(volume.images for volume in self.view.unlabelled_images("train"))
         labelled = None
@@ -104,26 +96,13 @@ class TargetClient:
             labelled = slices_of(*self._copies, classes, frame, size, device)
         return TargetData(
             source=self._source_samples,
-            pairs=self._counterparts if pairs and p.batch.pairs else None,
+            pairs=self._counterparts if p.batch.pairs else None,
             labelled=labelled,
             unlabelled=slices_of(unlabelled, None, classes, frame, size, device),
-            validation=self._validation,
             frame=frame,
             size=unlabelled.shape[-1],
             classes=classes,
         )
-
-    def frames(self) -> list[FieldOfView]:
-        """Fields of view worth a trial; one if there is nothing to choose from, or nothing to choose by."""
-        by_factory = FieldOfView.of(self.source.architecture.zoom - self.look.zoom)
-        if self.p.field_of_view == "as_is":
-            return [FieldOfView(0.0)]
-        if self.p.field_of_view == "factory" or self.p.validation == "none":
-            return [by_factory]
-        frames = [by_factory, FieldOfView(0.0)]
-        if self.p.labelled_slices != 0 and (zoom := self._zoom_by_labels()) is not None:
-            frames.append(FieldOfView.of(zoom))
-        return list(dict.fromkeys(frames))
 
     @cached_property
     def few_shot(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,17 +122,6 @@ class TargetClient:
         """M_t as it is and deformed."""
         images, labels = self.few_shot
         return deformed(images, self.p.copies, self.seed, labels)
-
-    def _zoom_by_labels(self) -> float | None:
-        """Magnification that makes the labels of M_t as large as the synthetic ones at the same slice positions."""
-        positions = np.array([row.position_bin for row in self.view.rows if row.in_mt])[: self.p.labelled_slices]
-        near = np.abs(self.synthetic.position[:, None] - positions).min(1) <= _NEAR_BINS
-        own, synthetic = label_radius(self.few_shot[1]), label_radius(self.synthetic.labels[near])
-        return None if own is None or synthetic is None else float(np.log(synthetic / own))
-
-    @cached_property
-    def _validation(self) -> Sequence[Volume]:
-        return self.view.labelled_volumes("validation") if self.p.validation == "full" else ()
 
     @cached_property
     def _source_samples(self) -> Samples:

@@ -18,10 +18,6 @@ class SamCells(FoundationCells):
         oracles: names of those whose prompt is drawn from the truth.
     """
 
-    def validated(self) -> dict[str, Any]:
-        """All rows."""
-        return self.parameters
-
     def _check(self) -> None:
         super()._check()
         first = {name: next(iter(own.values())) for name, own in self.parameters.items()}

@@ -1,7 +1,7 @@
 """What SAM and MedSAM declare."""
 
 from fedfactory.methods.sam.parameters import SamParameters
-from fedfactory.orchestration.declared import Method, Rule
+from fedfactory.orchestration.declared import CHOOSE, Method, Rule
 from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_choice import note_on_weights
 
@@ -16,6 +16,7 @@ DECLARATION = Method(
     rules=(
         Rule("sam_pretrain"),
         Rule("sam_tune"),
+        CHOOSE,
         Rule("sam_predict", private=("predictions",)),
         # The one method that reads the truth of test volumes: it is in no Table 1.
         Rule("sam_predict_oracle", truth=True, private=("predictions",)),
@@ -23,6 +24,7 @@ DECLARATION = Method(
     parameters="fedfactory.methods.sam.parameters:SamParameters",
     cells="fedfactory.methods.sam.cells:SamCells",
     labels=_labels,
+    choose="fedfactory.methods.sam.prediction:choose",
     segmenter="fedfactory.methods.sam.prediction:segmenter",
     also="fedfactory.methods.foundation.model:write_named",
     note=note_on_weights,

@@ -19,11 +19,11 @@ from fedfactory.methods.foundation.model import read_card, write_pretrained
 from fedfactory.methods.foundation.pretraining import pretrain
 from fedfactory.methods.sam.network import Sam, build
 from fedfactory.methods.sam.parameters import ORACLE, VIT_B, Normalisation, SamArchitecture, SamParameters
-from fedfactory.methods.sam.tuning import SamSegmenter, segment_tasks
+from fedfactory.methods.sam.tuning import DECODERS, SamSegmenter, segment_tasks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
-from fedfactory.storage.state_dicts import load_weights
+from fedfactory.storage.state_dicts import load_weights, state_file
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.loop import History
 from fedfactory.training.seeds import derive_seed
@@ -87,14 +87,23 @@ def open_sam(weights: Path, normalisation: Normalisation, device: str) -> Sam:
 
 
 def write_decoders(folder: Path, decoders: nn.ModuleList, history: History, **card: Any) -> None:
-    """Write fine-tuned decoders into an existing folder; ``card`` is JSON that belongs to them."""
+    """Write fine-tuned decoders and their states into an existing folder; ``card`` is JSON that belongs to them."""
     write_tensors({name: value.cpu() for name, value in decoders.state_dict().items()}, folder / "weights.pt")
+    (folder / state_file(0)).parent.mkdir()
+    for step, state in history.states.items():
+        write_tensors({name: value.cpu() for name, value in state[DECODERS].items()}, folder / state_file(step))
     (folder / "card.json").write_text(json.dumps({"classes": len(decoders), **card}, indent=1) + "\n")
     history.write(folder)
 
 
-def read_segmenter(model: Path, weights: Path, device: str) -> SamSegmenter:
+def read_segmenter(model: Path, weights: Path, device: str, step: int | None = None) -> SamSegmenter:
     """Read what :func:`write_decoders` wrote, with the network that it was tuned on.
+
+    Args:
+        model: the folder.
+        weights: of the network.
+        device: ``cpu`` or ``cuda``.
+        step: of the state; None for the last one.
 
     Raises:
         FedFactoryError: no such folder, or weights of another model.
@@ -105,7 +114,7 @@ def read_segmenter(model: Path, weights: Path, device: str) -> SamSegmenter:
         raise FedFactoryError(f"{model} holds no fine-tuned decoders; make it with the rule sam_tune") from None
     sam = open_sam(weights, card["normalisation"], device)
     decoders = nn.ModuleList(copy.deepcopy(sam.mask_decoder) for _ in range(card["classes"])).to(device)
-    load_weights(decoders, model / "weights.pt", device)
+    load_weights(decoders, model / ("weights.pt" if step is None else state_file(step)), device)
     return SamSegmenter(sam, decoders.requires_grad_(False).eval(), card["prompt"])
 
 

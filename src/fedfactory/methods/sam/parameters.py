@@ -67,7 +67,8 @@ class TuningParameters:
         batch: images of a step.
         learning_rate: learning rate (Adam).
         schedule: length and decay.
-        validation: ``full``: Dice on the target's labelled validation volumes selects the state; ``none``: the last.
+        validation: ``full``: Dice on the target's labelled validation volumes selects the state; ``none``: the last,
+            as in the strict protocol.
     """
 
     __pydantic_config__ = STRICT

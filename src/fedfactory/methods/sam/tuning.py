@@ -23,6 +23,9 @@ from fedfactory.training.loop import History, Learner, Losses, Training, adam
 from fedfactory.training.losses import segmentation_loss
 from fedfactory.training.seeds import derive_seed
 
+DECODERS = "decoders"
+"""Name of the networks that are tuned, among a training's."""
+
 # Boxes of the pre-training: the whole image, as at test time, or around the target within this share of the edge.
 _JITTER = 0.05
 # Share of the steps with the former. Which part is meant then has to be guessed: many of them, and nothing is learnt.
@@ -44,6 +47,13 @@ class SamSegmenter:
     sam: Sam
     decoders: nn.ModuleList
     prompt: Prompt
+
+    def validation_dice(self, volumes: Sequence[Volume]) -> float | None:
+        """Mean Dice over labelled volumes; None if none shows a class. An oracle gets its boxes from their labels."""
+        oracle = self.prompt == ORACLE
+        masks = (self.by_oracle(v.images, v.labels) if oracle else self(v.images) for v in volumes)
+        pairs = zip(masks, (v.labels for v in volumes), strict=True)
+        return mean_validation_dice(pairs, len(self.decoders))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
@@ -89,7 +99,6 @@ class SamSegmenter:
 def tune(
     sam: Sam,
     m_t: Volume,
-    validation: Sequence[Volume],
     prompt: Prompt,
     p: TuningParameters,
     classes: int,
@@ -99,13 +108,11 @@ def tune(
 ) -> tuple[nn.ModuleList, History]:
     """Fine-tune a mask decoder for each class.
 
-    The image encoder is frozen, so that every copy of M_t is encoded once. Validation volumes are many at paper scale:
-    they are encoded whenever they are segmented, and not kept.
+    The image encoder is frozen, so that every copy of M_t is encoded once.
 
     Args:
         sam: the network; stays as it is.
         m_t: the target's labelled slices.
-        validation: its labelled validation volumes; empty where none may be read.
         prompt: as at test time.
         p: parameters.
         classes: foreground classes.
@@ -114,7 +121,7 @@ def tune(
         progress: updated every step.
 
     Returns:
-        The decoders, in the state with the best validation Dice or the last one, and the history.
+        The decoders, in their last state, and the history with those on the way.
     """
     sam.requires_grad_(False).eval()
     images, labels = deformed(m_t.images, p.copies, derive_seed("copies", seed), m_t.labels)
@@ -127,18 +134,8 @@ def tune(
         logits = segment.logits(known[chosen], size, wanted[chosen] if prompt == ORACLE else None)
         return {"segmentation": segmentation_loss(logits, wanted[chosen], 1.0, 1.0)}
 
-    def validate() -> dict[str, float]:
-        masks = (segment.by_oracle(v.images, v.labels) if prompt == ORACLE else segment(v.images) for v in validation)
-        found = mean_validation_dice(zip(masks, (v.labels for v in validation), strict=True), classes)
-        return {} if found is None else {"mask": found}
-
-    training = Training(
-        {"decoders": Learner(decoders, adam(decoders.parameters(), p.learning_rate), p.learning_rate)},
-        p.schedule,
-        seed,
-        losses,
-        validate if validation else None,
-    )
+    learner = Learner(decoders, adam(decoders.parameters(), p.learning_rate), p.learning_rate)
+    training = Training({DECODERS: learner}, p.schedule, seed, losses, None, keep=True)
     return decoders, training.run(checkpoints, progress)
 
 

@@ -1,50 +1,14 @@
-"""FedDG's segmentation network, and its loss over an episode."""
+"""FedDG's loss over an episode."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from fedfactory.methods.feddg.contrast import boundary_contrast
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.training.losses import segmentation_loss
-
-
-class FeatureUNet(nn.Module):
-    """A U-Net with instance normalisation that also returns the features before its last layer.
-
-    Written out here since no module may have two names in it: ``functional_call`` would not put its weights back.
-
-    Args:
-        features: channels of each resolution, finest first.
-        classes: foreground classes.
-    """
-
-    def __init__(self, features: Sequence[int], classes: int):
-        super().__init__()
-        channels = (1, *features[:-1])
-        self.down = nn.ModuleList(_convolutions(c, width) for c, width in zip(channels, features, strict=True))
-        self.up = nn.ModuleList(
-            _convolutions(below + width, width) for below, width in zip(features[:0:-1], features[-2::-1], strict=True)
-        )
-        self.head = nn.Conv2d(features[0], classes + 1, 1)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes + 1, S, S) and features (n, C, S, S) of images (n, 1, S, S)."""
-        x, skips = images, []
-        for level, block in enumerate(self.down):
-            x = block(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        skips.pop()
-        for block in self.up:
-            skip = skips.pop()
-            x = functional.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skip], 1))
-        return self.head(x), x
 
 
 def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Tensor, p: FedDGParameters) -> Tensor:
@@ -85,10 +49,3 @@ def episode_losses(network: nn.Module, images: Tensor, mixed: Tensor, labels: Te
 
 def _segmentation(logits: Tensor, labels: Tensor) -> Tensor:
     return segmentation_loss(logits, labels, 1.0, 1.0)
-
-
-def _convolutions(channels: int, width: int) -> nn.Sequential:
-    parts: list[nn.Module] = []
-    for before in (channels, width):
-        parts += [nn.Conv2d(before, width, 3, padding=1), nn.InstanceNorm2d(width, affine=True), nn.LeakyReLU(0.01)]
-    return nn.Sequential(*parts)

@@ -1,0 +1,359 @@
+"""Several runs as one table: other training seeds, other phantoms, or rows that another group made.
+
+Runs may be merged if every cell of a row was made by the same code with the same parameters, and if all rows of a
+target were scored by the same code on the same test subjects. What a run says of itself is checked against the bytes
+of its files (:mod:`fedfactory.provenance.verify`), and the story of every cell against the records of its parts.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from fedfactory.config.models import TABLE1
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.render import RENDERERS
+from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
+from fedfactory.evaluation.table_cells import Key, Study
+from fedfactory.evaluation.written import write_analysis, write_table
+from fedfactory.orchestration.progress import Progress
+from fedfactory.provenance.record import NAME, read_record
+from fedfactory.provenance.story import below_run, read_story, story_of
+from fedfactory.provenance.verify import report, verify
+from fedfactory.storage.files import new_file, new_folder
+from fedfactory.storage.tables import write_rows
+
+# Of a training, by the name of its argument, and of data, by the key of their parameters.
+_SEED = "seed"
+# Where a job writes is its name in the run; which inputs it has is told by their digests.
+_TOLD = ("code", "log")
+# Jobs that make a target's data.
+_OF_DATA = ("prepare_client", "phantom_site")
+# Between the number of a phantom and the name of a subject.
+_MARK = ":"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder.
+
+    Attributes:
+        folder: ``results/<run>``, here or anywhere.
+        spec: of its table (:mod:`fedfactory.evaluation.specification`).
+    """
+
+    folder: Path
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, table: str) -> Self:
+        """Read a run, after a look at all of its files.
+
+        Raises:
+            FedFactoryError: a file is not what its job wrote, or there is no such table.
+        """
+        verdict = verify(folder, Progress(f"verify {folder}"))
+        if not verdict.sound(partial=True):
+            raise FedFactoryError(f"{folder}: {report(verdict)[0]}; merge runs as their jobs left them")
+        file = folder / f".{table}.csv{NAME}"
+        if not file.is_file():
+            raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
+        arguments = read_record(file)["arguments"]
+        return cls(folder, json.loads(arguments[arguments.index("--parameters") + 1]))
+
+    @property
+    def rows(self) -> dict[str, Mapping[str, Any]]:
+        """Rows of its table by their names."""
+        return {row["method"]: row for row in self.spec["rows"]}
+
+    @property
+    def keys(self) -> list[Key]:
+        """Its cells: (setup, target, method)."""
+        return [(c["setup"], c["target"], row) for c in self.spec["columns"] for row in self.rows]
+
+    def scores(self, key: Key, seed: int) -> Path:
+        """Score file of a cell."""
+        return self.folder.joinpath(*key, f"seed{seed}", "scores.csv")
+
+    @cached_property
+    def stories(self) -> dict[tuple[Key, int], dict[str, Any]]:
+        """What made each cell.
+
+        Raises:
+            FedFactoryError: a story that is not that of the cell's own records, or of another cell.
+        """
+        found = {}
+        for key in self.keys:
+            for seed in self.spec["seeds"]:
+                scores = self.scores(key, seed)
+                story = read_story(scores)
+                record = read_record(scores.with_name(f".{scores.name}{NAME}"))
+                told = story_of(record)
+                if [job["outputs"] for job in story["jobs"]] != [job["outputs"] for job in told["jobs"]] or (
+                    identity(story) != identity(told)
+                ):
+                    raise FedFactoryError(f"{scores.parent}/cell.json is not the story of its records; make it again")
+                if told["cell"] != dict(zip(("setup", "target", "method", _SEED), (*key, seed), strict=True)):
+                    raise FedFactoryError(f"{scores}: its record is that of another cell, {record['made']}")
+                self._check_rows(scores, key, seed)
+                found[key, seed] = story
+        return found
+
+    def data(self, key: Key, seed: int) -> str:
+        """Digest of the truth that a cell was scored on."""
+        record = read_record(self.scores(key, seed).with_name(f".scores.csv{NAME}"))
+        return next(digest for name, digest in record["inputs"].items() if PurePosixPath(name).name == "truth")
+
+    def _check_rows(self, scores: Path, key: Key, seed: int) -> None:
+        with scores.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if (row["setup"], row["target"], row["method"], row[_SEED]) != (*key, str(seed)):
+                    raise FedFactoryError(f"{scores} holds a row of another cell; score the cell again")
+
+
+def identity(story: Mapping[str, Any]) -> dict[str, Any]:
+    """What made a cell, but for the run's name, seeds and subjects: job and what it made -> code and arguments."""
+    return {
+        f"{job['job']} {' '.join(sorted(_plain_path(name) for name in job['outputs']))}": (
+            job["code"],
+            [_plain(text) for text in _without_seed(job["arguments"])],
+        )
+        for job in story["jobs"]
+    }
+
+
+def write_merged(folders: Sequence[Path], project: Path, out: Path) -> list[str]:
+    """Write the tables of both protocols, their analyses, and where deviations come from, into a new folder.
+
+    Args:
+        folders: as for :func:`merge`.
+        project: folder of the Snakefile, which holds the paper's table.
+        out: the folder; written whole or not at all.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FedFactoryError: as :func:`merge`, or the folder is there.
+    """
+    if out.exists():
+        raise FedFactoryError(f"{out} is there; give a new folder, or remove it")
+    with new_folder(out) as folder:
+        for table in (TABLE1, f"{TABLE1}_strict"):
+            spec, study = merge(folders, table, folder / table)
+            endings = (".csv", *RENDERERS)
+            write_table(study, spec["caption"], (), {ending: folder / f"{table}{ending}" for ending in endings})
+            published, subjects = (
+                project / "config" / name for name in ("table1_paper.csv", "table1_paper_subjects.csv")
+            )
+            write_analysis(study, spec, published, subjects, folder / f"{table}_analysis")
+            write_rows(folder / f"{table}_deviations.csv", list(deviations(study)))
+    return [f"{out}/{table}.md" for table in (TABLE1, f"{TABLE1}_strict")]
+
+
+def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any], Study]:
+    """Merge runs into one table, whose scores are written as those of one run.
+
+    Args:
+        folders: of the runs; one that holds rows of its own adds them to those of the others.
+        table: name of the table, ``table1`` or ``table1_strict``.
+        out: folder of the merged scores; made where missing.
+
+    Returns:
+        The specification of the merged table, and the table: with as many seeds as every cell has, and the subjects of
+        all phantoms.
+
+    Raises:
+        FedFactoryError: runs that do not belong together (which, and what differs), or a file that is not what its job
+            wrote.
+    """
+    runs = [Run.read(folder, table) for folder in folders]
+    first = runs[0]
+    rows: dict[str, Mapping[str, Any]] = {}
+    made: dict[Key, tuple[Run, dict[str, Any]]] = {}
+    for run in runs:
+        for part in ("columns", "phantom", "reference"):
+            if run.spec[part] != first.spec[part]:
+                raise FedFactoryError(f"{run.folder}: its table has other {part} than that of {first.folder}")
+        for name, row in run.rows.items():
+            if rows.setdefault(name, row) != row:
+                raise FedFactoryError(f"{run.folder}: row '{name}' is described in another way than elsewhere")
+        for (key, _), story in run.stories.items():
+            _same(run, key, story, made)
+    spec = {**first.spec, "rows": list(rows.values())}
+    files = []
+    for column in spec["columns"]:
+        for key, seeds in _by_seed(runs, column, rows).items():
+            for number, parts in enumerate(seeds):
+                files.append(_write_scores(key, number, parts, out))
+    count = len(files) // (len(rows) * len(spec["columns"]))
+    spec["seeds"] = list(range(count))
+    study = Study.read(spec, files)
+    places = ", ".join(folder.name for folder in folders)
+    spec["caption"] = (
+        f"Merged from {len(runs)} runs ({places}): Dice in percent, mean ± standard deviation over test subjects, each "
+        f"of them the mean over {count} training seeds. "
+        + ("Phantom data, no patient. " if spec["phantom"] else "")
+        + "Bold: the rows of which one is the best of its column with a probability of 95 % (bootstrap over subjects "
+        "and seeds)."
+    )
+    return spec, study
+
+
+def deviations(study: Study) -> Iterator[dict[str, Any]]:
+    """Where each cell's deviation comes from: subjects of one phantom, training seeds, and phantoms, in points of Dice.
+
+    Over subjects: root mean square over phantoms of the deviation of subjects' means over seeds. Over seeds: likewise
+    of the means over subjects. Over phantoms: the deviation of their means; nan for one.
+    """
+    for key, seeds in study.cells.items():
+        groups: dict[str, list[dict[str, Subject]]] = {}
+        for number, seed in enumerate(seeds):
+            for name, subject in seed.items():
+                own = groups.setdefault(name.partition(_MARK)[0] if _MARK in name else "", [{} for _ in seeds])
+                own[number][name] = subject
+        of_subjects = [_deviation(list(over_seeds(own, "dice").values())) for own in groups.values()]
+        of_seeds = [_deviation([seed_mean(seed, "dice") for seed in own]) for own in groups.values()]
+        means = [statistics.fmean(seed_mean(seed, "dice") for seed in own) for own in groups.values()]
+        yield {
+            **dict(zip(("setup", "target", "method"), key, strict=True)),
+            **{"phantoms": len(groups), "seeds": len(seeds), "subjects": len(seeds[0])},
+            **{"over_subjects": _root_mean_square(of_subjects), "over_seeds": _root_mean_square(of_seeds)},
+            "over_phantoms": _deviation(means),
+        }
+
+
+def _same(run: Run, key: Key, story: Mapping[str, Any], made: dict[Key, tuple[Run, dict[str, Any]]]) -> None:
+    """Refuse a cell that other code or other parameters made than the same cell of another run.
+
+    Of a target's rows, scoring and data have to be the same as well.
+    """
+    for place, what in ((key, identity(story)), ((*key[:2], ""), _of_target(key, story))):
+        other, before = made.setdefault(place, (run, what))
+        for job in sorted(before.keys() | what.keys()):
+            if what.get(job) == before.get(job):
+                continue
+            name = f"{run.folder}: {'/'.join(filter(None, place))}: job '{job}'"
+            if job not in what or job not in before:
+                raise FedFactoryError(f"{name} is part of this cell in one run and not in the other, {other.folder}")
+            (code, arguments), (as_before, others) = what[job], before[job]
+            if code != as_before:
+                raise FedFactoryError(
+                    f"{name} ran other code ({code}) than in {other.folder} ({as_before}); make both at one commit"
+                )
+            differing = next(f"{a} and {b}" for a, b in zip_longest(arguments, others) if a != b)
+            raise FedFactoryError(f"{name} had other parameters than in {other.folder}: {differing}")
+
+
+def _of_target(key: Key, story: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be the same for all rows of a target: how its data were made, and how cells are scored."""
+    setup, target, _ = key
+    found = {}
+    for job in story["jobs"]:
+        arguments = list(_without_seed(job["arguments"]))
+        if job["job"] == "score":
+            measured = json.loads(arguments[arguments.index("--parameters") + 1])
+            found["score"] = job["code"], [json.dumps({**measured, "cell": None}, sort_keys=True)]
+        elif job["job"] in _OF_DATA and any(
+            below_run(name).startswith(f"{setup}/{target}/") for name in job["outputs"]
+        ):
+            found[job["job"]] = job["code"], [_plain(text) for text in arguments]
+    return found
+
+
+def _by_seed(
+    runs: Sequence[Run], column: Mapping[str, Any], rows: Collection[str]
+) -> dict[Key, list[list[tuple[str, Path]]]]:
+    """Score files of a target's cells: for each seed those of every phantom, with how its subjects' names begin."""
+    place = column["setup"], column["target"]
+    found: dict[Key, dict[str, list[Path]]] = {(*place, row): {} for row in rows}
+    seen: dict[tuple[Key, str], Path] = {}
+    for run in runs:
+        for row in run.rows:
+            key = (*place, row)
+            for seed in run.spec["seeds"]:
+                data, scores = run.data(key, seed), run.scores(key, seed)
+                twin = seen.setdefault((key, f"{data} {seed}"), scores)
+                if twin != scores:
+                    raise FedFactoryError(f"{scores} is the same cell, seed and data as {twin}; give each once")
+                found[key].setdefault(data, []).append(scores)
+    phantoms = list(dict.fromkeys(data for own in found.values() for data in own))
+    if len(phantoms) > 1 and not runs[0].spec["phantom"]:
+        raise FedFactoryError(f"{'/'.join(place)}: the runs were scored on other test data; merge runs of one release")
+    count = len(next(iter(found[(*place, next(iter(rows)))].values())))
+    for key, own in found.items():
+        for data in phantoms:
+            if len(own.get(data, [])) != count:
+                raise FedFactoryError(
+                    f"{'/'.join(key)} has {len(own.get(data, []))} seeds where other cells have {count}; add the runs "
+                    "that lack, or leave the row out"
+                )
+    marks = [f"{number}{_MARK}" if len(phantoms) > 1 else "" for number in range(1, len(phantoms) + 1)]
+    return {
+        key: [
+            [(mark, own[data][number]) for mark, data in zip(marks, phantoms, strict=True)] for number in range(count)
+        ]
+        for key, own in found.items()
+    }
+
+
+def _write_scores(key: Key, seed: int, parts: Sequence[tuple[str, Path]], out: Path) -> Path:
+    """Write the merged scores of a cell: as they stand in the runs, but for seed and names of subjects and cases."""
+    place = out.joinpath(*key, f"seed{seed}")
+    place.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for mark, source in parts:
+        with source.open(newline="") as stream:
+            rows += [
+                {**row, _SEED: seed, **{name: mark + row[name] for name in ("subject", "case")}}
+                for row in csv.DictReader(stream)
+            ]
+    with new_file(place / "scores.csv") as path:
+        write_rows(path, rows)
+    return place / "scores.csv"
+
+
+def _without_seed(arguments: Sequence[str]) -> Iterator[str]:
+    """Arguments without the seed of a training, and without what is told elsewhere: code and log."""
+    skip = False
+    for text in arguments:
+        if skip:
+            skip = False
+        elif text.removeprefix("--") in (_SEED, *_TOLD) and text.startswith("--"):
+            skip = True
+        else:
+            yield text
+
+
+def _plain(text: str) -> str:
+    """An argument without the run's name and without seeds; of phantoms the subjects differ by theirs."""
+    if text[:1] == "{":
+        return json.dumps(_no_seed(json.loads(text)), sort_keys=True)
+    return _plain_path(text) if text.startswith("results/") else text
+
+
+def _plain_path(name: str) -> str:
+    return re.sub(r"/seed\d+(?=/|$)", "/seed", below_run(name))
+
+
+def _no_seed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _no_seed(own) for key, own in value.items() if key != _SEED}
+    return [_no_seed(own) for own in value] if isinstance(value, list) else value
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(statistics.fmean(value**2 for value in values))

@@ -1,0 +1,219 @@
+"""A federation that trains a segmentation network on all labels of its clients: what FedAvg and FedDG share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from fedfactory.config.parameters import in_order, read
+from fedfactory.data.deformation import deformed
+from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
+from fedfactory.federation.client import TRAIN, Message
+from fedfactory.federation.message import WEIGHTS, Allowlist
+from fedfactory.federation.server import Rounds
+from fedfactory.methods.federated.cell import FederatedCell
+from fedfactory.methods.federated.network import FeatureUNet
+from fedfactory.methods.federated.parameters import SegmentationParameters
+from fedfactory.storage.state_dicts import load_weights
+from fedfactory.training.batches import batches, resize, resize_labels
+from fedfactory.training.losses import segmentation_loss
+from fedfactory.training.seeds import derive_seed
+
+
+def smaller(images: np.ndarray, size: int) -> np.ndarray:
+    """Images (n, S, S) float32 with an edge of ``size`` pixels."""
+    return resize(torch.from_numpy(np.asarray(images, np.float32))[:, None], size)[:, 0].numpy()
+
+
+@dataclass(frozen=True)
+class LabelledSlices:
+    """What a client trains on.
+
+    Attributes:
+        images: (n, S, S) float32 in [-1, 1].
+        labels: (n, S, S) uint8.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, view: ClientView, size: int, copies: int, seed: int) -> LabelledSlices:
+        """All labelled training slices of a client, as they are and deformed, with an edge of ``size`` pixels.
+
+        Raises:
+            FedFactoryError: there is none.
+        """
+        volumes = view.labelled_volumes("train")
+        if not volumes:
+            raise FedFactoryError(f"{view.folder} has no labelled training volume, and FedDG trains on labels")
+        images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
+        images, masks = deformed(images, copies, seed, labels)
+        assert masks is not None
+        return cls(smaller(images, size), resize_labels(masks, size))
+
+
+class SegmentationClient:
+    """See :class:`fedfactory.federation.client.FederatedClient`; as it stands, a client of federated averaging.
+
+    Args:
+        client: its name.
+        clients: names of all clients of the federation.
+        slices: its labelled slices.
+        classes: foreground classes.
+        p: parameters.
+        seed: of the training.
+        device: ``cpu`` or ``cuda``.
+        fields: what may cross its border beside the weights, in the form of what crosses.
+    """
+
+    loss_columns: tuple[str, ...] = ("segmentation",)
+    advice = "lower 'learning_rate'"
+
+    def __init__(
+        self,
+        client: str,
+        clients: Sequence[str],
+        slices: LabelledSlices,
+        classes: int,
+        p: SegmentationParameters,
+        seed: int,
+        device: str,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._client, self._slices, self._clip, self._device = client, slices, p.clip, device
+        self._batch, self._steps = p.batch, p.local_steps
+        self._seed = derive_seed("client", client, seed)
+        self.network = FeatureUNet(p.features, p.convolutions, classes).to(device)
+        self._adam = torch.optim.Adam(self.network.parameters(), lr=p.learning_rate, betas=p.betas, fused=True)
+        self.allowlist = Allowlist.of(tuple(clients), **{WEIGHTS: self.network.state_dict(), **(fields or {})})
+        self.fingerprint = digest_of(slices.images, slices.labels)
+
+    def announcement(self) -> Mapping[str, Any]:
+        """Its name."""
+        return {"client": self._client}
+
+    def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float] | None]:
+        """Train for one round."""
+        assert phase == TRAIN
+        self.network.load_state_dict(message[WEIGHTS])
+        self.network.train()
+        stream = np.random.default_rng(derive_seed("round", self._seed, round_number))
+        losses = [self._step(stream) for _ in range(self._steps)]
+        weights = {name: value.cpu() for name, value in self.network.state_dict().items()}
+        return {WEIGHTS: weights}, {self.loss_columns[0]: float(np.mean(losses))}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments of Adam."""
+        return {"adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        self._adam.load_state_dict(state["adam"])
+
+    def loss(self, stream: np.random.Generator) -> Tensor:
+        """Loss of a step: of the masks of a batch."""
+        chosen = stream.integers(len(self._slices.images), size=self._batch)
+        images, labels = self.on_device(self._slices.images[chosen], self._slices.labels[chosen])
+        return segmentation_loss(self.network(images)[0], labels[:, 0], 1.0, 1.0)
+
+    def on_device(self, *slices: np.ndarray) -> list[Tensor]:
+        """Slices (n, S, S) as batches (n, 1, S, S) where the network is."""
+        return [torch.from_numpy(part)[:, None].to(self._device) for part in slices]
+
+    def _step(self, stream: np.random.Generator) -> float:
+        loss = self.loss(stream)
+        if not torch.isfinite(loss):
+            raise FedFactoryError(f"the {self.loss_columns[0]} loss of a step is not finite; {self.advice}")
+        self._adam.zero_grad()
+        loss.backward()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)
+        self._adam.step()
+        return float(loss.detach())
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    """SHA-256 of the content of arrays."""
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
+
+
+def initial_weights(p: SegmentationParameters, classes: int, seed: int) -> dict[str, Tensor]:
+    """The state dict that a training starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("initialise", seed))
+        network = FeatureUNet(p.features, p.convolutions, classes)
+        return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def rounds_of(p: SegmentationParameters, cell: FederatedCell, advice: str) -> Rounds:
+    """All clients of a cell, in every round."""
+    clients = tuple(cell.stores)
+    return Rounds(
+        clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, f"{advice} in '{cell.key}'"
+    )
+
+
+def card_of(kind: type[SegmentationParameters], cell: FederatedCell, classes: int) -> dict[str, Any]:
+    """What a model's card says of its network."""
+    return {"parameters": in_order(kind, cell.parameters), "classes": classes}
+
+
+@dataclass(frozen=True)
+class UNetSegmenter:
+    """Segment slices, each alone, so that a mask does not depend on its neighbours.
+
+    Attributes:
+        network: the trained network.
+        size: edge of the images that it reads.
+        device: where it is.
+    """
+
+    network: FeatureUNet
+    size: int
+    device: str
+
+    @torch.no_grad()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Segment slices (n, S, S) float32 in [-1, 1] as labels (n, S, S) uint8."""
+        found = []
+        for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
+            logits, _ = self.network(resize(batch.to(self.device), self.size))
+            logits = interpolate(logits, images.shape[1:], mode="bilinear", align_corners=False)
+            found.append(logits[:count].argmax(1).to(torch.uint8).cpu().numpy())
+        return np.concatenate(found)
+
+
+def read_segmenter(model: Path, kind: type[SegmentationParameters], rule: str, device: str) -> UNetSegmenter:
+    """Read a trained model.
+
+    Args:
+        model: its folder.
+        kind: of its parameters.
+        rule: that makes such a folder, for messages.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        FedFactoryError: no such folder, or weights of another model.
+    """
+    try:
+        card = json.loads((model / "card.json").read_text())
+        p, classes = read(kind, card["parameters"], f"{model}/card.json"), card["classes"]
+    except (OSError, ValueError, KeyError) as error:
+        raise FedFactoryError(f"{model} holds no model of this row ({error}); make it with the rule {rule}") from None
+    network = FeatureUNet(p.features, p.convolutions, classes).to(device)
+    load_weights(network, model / "weights.pt", device)
+    return UNetSegmenter(network.requires_grad_(False).eval(), p.image_size, device)

@@ -1,0 +1,147 @@
+"""Runs that are merged into one table, and runs that are refused: other code, parameters or data, and tampering."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.merge import deviations, merge, write_merged
+from tests.conftest import ROOT
+from tests.workflow.conftest import Project, edit
+
+pytestmark = pytest.mark.workflow
+
+ROWS = ("nnunet", "nnunet_tl", "mean_mask")
+CELL = "mo/swi/nnunet_tl/seed0"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of two runs that differ in the seed of their phantoms."""
+    project = Project(tmp_path_factory.mktemp("merge") / "project")
+    from benchmarks.project_copy import copy_project
+
+    copy_project(project.folder)
+    test = yaml.safe_load((ROOT / "config/base.yaml").read_text())
+    for name, seed in (("first", 0), ("second", 1)):
+        changes = {
+            "run": name,
+            "data": {"seed": seed},
+            "setups": ["config/setups/mo.yaml"],
+            "nsd_tolerance_mm": {"ms": None},
+            "factory": None,
+            "scale": None,
+            "pictures": False,
+            "slices": False,
+            "methods": {row: None for row in test["methods"] if row not in ROWS},
+        }
+        (project.folder / f"{name}.yaml").write_text(yaml.safe_dump(changes))
+        project.snakemake("--configfile", "config/test.yaml", f"{name}.yaml")
+    return project.folder / "results"
+
+
+@pytest.fixture
+def own(runs: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of both, to tamper with."""
+    for name in ("first", "second"):
+        shutil.copytree(runs / name, tmp_path / name)
+    return tmp_path / "first", tmp_path / "second"
+
+
+def test_two_phantoms_make_one_table(own: tuple[Path, Path], tmp_path: Path):
+    first, second = own
+    written = write_merged(own, ROOT, tmp_path / "merged")
+    assert written == [f"{tmp_path}/merged/table1.md", f"{tmp_path}/merged/table1_strict.md"]
+    with (tmp_path / "merged/table1.csv").open() as file:
+        rows = {(row["target"], row["method"]): row for row in csv.DictReader(file)}
+    for target, method in rows:
+        alone = [list(scores(run, target, method)) for run in own]
+        assert int(rows[target, method]["n"]) == len(alone[0]) + len(alone[1]), "subjects of both phantoms"
+        assert float(rows[target, method]["dice_mean"]) == pytest.approx(
+            100 * sum(map(sum, alone)) / sum(map(len, alone))
+        )
+    spec, study = merge([first, second], "table1_strict", tmp_path / "again")
+    assert [row.method for row in study.rows] == ["nnunet", "nnunet_tl_strict", "mean_mask"] and spec["seeds"] == [0]
+    parts = {(row["target"], row["method"]): row for row in deviations(study)}
+    assert {row["phantoms"] for row in parts.values()} == {2} and parts["swi", "mean_mask"]["over_phantoms"] > 0
+    with pytest.raises(FedFactoryError, match="merged is there; give a new folder"):
+        write_merged(own, ROOT, tmp_path / "merged")
+
+
+def scores(run: Path, target: str, method: str) -> list[float]:
+    with (run / f"mo/{target}/{method}/seed0/scores.csv").open() as file:
+        return [float(row["dice"]) for row in csv.DictReader(file)]
+
+
+def records(run: Path) -> list[Path]:
+    """Records and stories of a run."""
+    return [*run.rglob("*.record.json"), *run.rglob("cell.json")]
+
+
+def everywhere(old: str, new: str) -> Callable[[Path], None]:
+    """Change a text in all that a run says of itself."""
+
+    def change(run: Path) -> None:
+        for file in records(run):
+            file.write_text(file.read_text().replace(old, new))
+
+    return change
+
+
+def code_of(run: Path) -> str:
+    return json.loads((run / CELL / ".scores.csv.record.json").read_text())["code"]
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    return lambda run: edit(run / file, old, new)
+
+
+def swapped_predictions(run: Path) -> None:
+    """Predictions of the target's other row in the place of the cell's own."""
+    shutil.rmtree(run / CELL / "predictions")
+    shutil.copytree(run / "mo/swi/mean_mask/seed0/predictions", run / CELL / "predictions")
+
+
+def scores_of_another_cell(run: Path) -> None:
+    for name in ("scores.csv", ".scores.csv.record.json", "cell.json"):
+        shutil.copy(run / "mo/swi/mean_mask/seed0" / name, run / CELL / name)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (replaced(f"{CELL}/scores.csv", "found", "miss"), "scores.csv: is not what was recorded"),
+        (swapped_predictions, "predictions/.* is not what was recorded"),
+        (lambda run: (run / CELL / "scores.csv").unlink(), "scores.csv: is missing"),
+        (lambda run: (run / CELL / "extra.csv").write_text("x"), "extra.csv: was made by no recorded job"),
+        (lambda run: shutil.rmtree(run / "mo/swi/nnunet_tl"), "nnunet_tl"),
+        (scores_of_another_cell, "is that of another cell|is not the story|was made by no recorded job"),
+        (replaced(f"{CELL}/cell.json", '"portable": true', '"portable": false'), None),
+        (replaced(f"{CELL}/cell.json", '"epochs\\\\": 1', '"epochs\\\\": 9'), "is not the story of its records"),
+        (replaced("mo/swi/data/index.csv", ",train,", ",test,"), "index.csv: is not what was recorded"),
+        (lambda run: (run / ".table1.csv.record.json").unlink(), "table1.csv"),
+        (everywhere('"tolerance\\\\": 3.2', '"tolerance\\\\": 99.0'), "had other parameters than in"),
+        (lambda run: everywhere(code_of(run), "0123456789abcdef")(run), "ran other code .* make both at one commit"),
+    ],
+)
+def test_what_was_tampered_with_is_refused(own: tuple[Path, Path], tmp_path: Path, tamper, message: str | None):
+    first, second = own
+    tamper(second)
+    if message is None:
+        # What no figure rests on may be anything.
+        merge([first, second], "table1", tmp_path / "out")
+        return
+    with pytest.raises(FedFactoryError, match=message):
+        merge([first, second], "table1", tmp_path / "out")
+
+
+def test_the_same_cells_twice_are_refused(own: tuple[Path, Path], tmp_path: Path):
+    first, _ = own
+    shutil.copytree(first, tmp_path / "again")
+    with pytest.raises(FedFactoryError, match="is the same cell, seed and data as"):
+        merge([first, tmp_path / "again"], "table1", tmp_path / "out")

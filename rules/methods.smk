@@ -49,7 +49,7 @@ rule choose:
     log:
         LAYOUT.log("choose", "{setup}", "{client}", "{method}", "{seed}"),
     wildcard_constraints:
-        method=any_of({name for _, name in METHODS.chosen()}),
+        method=any_of({name for _, name in METHODS.chosen}),
     conda:
         ENVIRONMENT
     threads: 1

@@ -61,7 +61,7 @@ rule charts:
         scores=inputs.cell_files(CONFIG, "scores.csv"),
         stories=inputs.shown_files(CONFIG, "cell.json"),
         # Where validation volumes choose a state; empty if they never do.
-        choices=inputs.shown_files(CONFIG, "choice.csv", METHODS.chosen()),
+        choices=inputs.shown_files(CONFIG, "choice.csv", METHODS.chosen),
     output:
         **{
             name: report(
@@ -82,7 +82,7 @@ rule charts:
         runtime=20,
     params:
         code=code_digest("charts"),
-        parameters=json.dumps(specification.charts(CONFIG, METHODS.chosen())),
+        parameters=json.dumps(specification.charts(CONFIG, METHODS.chosen)),
     shell:
         "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --choices {input.choices}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"

@@ -84,14 +84,12 @@ def test_both_protocols_come_from_one_training():
         assert Labels.from_json(text) == Labels(few_shot=None)
     assert everything.strict()[:5] == ["nnunet", "nnunet_daug", "nnunet_tl_strict", "fedmedgan", "feddg"]
     assert everything.strict()[-5:] == list(run.methods)[-5:], "bounds stand in both tables"
-    assert {name for _, name in everything.chosen()} == set(run.strict.values())
+    assert {name for _, name in everything.chosen} == set(run.strict.values())
 
 
 def test_a_row_without_a_strict_form_is_left_out_of_the_strict_table():
     left_out = Methods(config(sam={"strict": False}), ROOT)
-    assert (
-        "sam" not in left_out.strict() and "sam_strict" not in left_out.strict() and ("mo", "sam") in left_out.chosen()
-    )
+    assert "sam" not in left_out.strict() and "sam_strict" not in left_out.strict() and ("mo", "sam") in left_out.chosen
 
 
 def test_a_protocol_that_a_method_cannot_follow_is_refused(monkeypatch):

@@ -8,9 +8,9 @@
     index.csv       one row per slice, in the order of the arrays
     store.json      classes, geometry of every case, the client's own statistics
 
-All slices of the foreground are kept. Where the data bring a mask of the organ that is no truth of the task (a brain mask
-with vessels), it says which slices have a position; where they do not, all have: a label would tell more of a target
-than its few labelled slices.
+All slices of the foreground are kept. Where the data bring a mask of the organ that is no truth of the task (a brain
+mask with vessels), it says which slices have a position; where they do not, all have: a label would tell more of a
+target than its few labelled slices.
 """
 
 import csv
@@ -37,8 +37,8 @@ class SliceRow(NamedTuple):
         subject: unit of splits and statistics.
         case: volume.
         slice: index within the volume, from 0.
-        position_bin: floor(rank * bins / number) among the slices that the organ's own mask holds, or of all where there
-            is none; -1 outside the mask.
+        position_bin: floor(rank * bins / number) among the slices that the organ's own mask holds, or among all where
+            there is none; -1 outside the mask.
         split: ``train``, ``validation`` or ``test``.
         labelled: whether the volume has a label map.
         in_mt: whether the slice belongs to M_t, the target's few labelled slices.

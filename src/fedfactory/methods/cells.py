@@ -130,6 +130,7 @@ class Methods:
     Attributes:
         cells: of every method that the run uses, by the method's name.
         labels: of every row, by its name and setup: which labelled slices of a target it sees.
+        chosen: (setup, row) of the cells among whose states the target's validation volumes choose.
 
     Raises:
         FedFactoryError: bad parameters of one of them, a ``gap_method`` that uses M_t, or a strict protocol for a row
@@ -141,6 +142,12 @@ class Methods:
         used = dict.fromkeys(sorted(entry.rules for entry in config.methods.values()))
         self.cells: dict[str, Cells] = {name: methods()[name].open(config, project) for name in used}
         self.labels = {name: self.cells[entry.rules].labels(name) for name, entry in config.methods.items()}
+        self.chosen = {
+            (setup, name)
+            for name, own in self.labels.items()
+            for setup, labels in own.items()
+            if self._declared(name).choose and labels.validation
+        }
         for name in config.strict.values():
             self._check_strict(name)
         without = [name for name, own in self.labels.items() if not any(labels.of_m_t for labels in own.values())]
@@ -163,15 +170,6 @@ class Methods:
         """Names in paths of the cells of rows: theirs, and those of the strict protocol."""
         return [*rows, *(cell for cell, row in self._config.strict.items() if row in rows)]
 
-    def chosen(self) -> list[tuple[str, str]]:
-        """(setup, row) of the cells among whose states the target's validation volumes choose."""
-        return [
-            (setup, name)
-            for name, own in self.labels.items()
-            for setup, labels in own.items()
-            if self._declared(name).choose and labels.validation
-        ]
-
     def strict(self) -> list[str]:
         """Names in paths of the rows of the strict table, in its order; bounds are no rivals, and stand there too."""
         cell_of = {row: cell for cell, row in self._config.strict.items()}
@@ -188,7 +186,7 @@ class Methods:
     def choice(self, wildcards: Any) -> list[str]:
         """What the target's validation volumes chose for a cell; nothing where they do not."""
         name, setup = wildcards.method, wildcards.setup
-        if (setup, name) not in self.chosen():
+        if (setup, name) not in self.chosen:
             return []
         return [self._config.layout.cell(setup, wildcards.client, name, wildcards.seed, "choice.csv")]
 
@@ -202,20 +200,6 @@ class Methods:
         row = self._config.method(wildcards.method).name
         own = self.labels[row][wildcards.setup]
         return (own.without_validation() if self._declared(row).choose else own).to_json()
-
-    def _check_strict(self, name: str) -> None:
-        """Refuse a strict protocol for a row whose training reads validation volumes, or that never does."""
-        key = f"{self._config.file}: key 'methods.{name}.strict': the method"
-        if not any(labels.validation for labels in self.labels[name].values()):
-            raise FedFactoryError(f"{key} asks no validation volume anything: its cells are strict; set it to false")
-        if not self._declared(name).choose:
-            raise FedFactoryError(
-                f"{key} cannot follow the strict protocol: its training itself reads labels of validation volumes "
-                "(declare 'choose' instead: docs/add-a-method.md); set it to false"
-            )
-
-    def _declared(self, name: str) -> Declaration:
-        return self.cells[self._config.methods[name].rules].declared
 
     def declared(self, wildcards: Any) -> Declaration:
         """The declaration of a row's method."""
@@ -251,3 +235,17 @@ class Methods:
         """Wildcards of the cell whose training a cell is predicted from: its own, or that of the paper's protocol."""
         w = wildcards
         return SimpleNamespace(setup=w.setup, client=w.client, method=self._config.method(w.method).name, seed=w.seed)
+
+    def _check_strict(self, name: str) -> None:
+        """Refuse a strict protocol for a row whose training reads validation volumes, or that never does."""
+        key = f"{self._config.file}: key 'methods.{name}.strict': the method"
+        if not any(labels.validation for labels in self.labels[name].values()):
+            raise FedFactoryError(f"{key} asks no validation volume anything: its cells are strict; set it to false")
+        if not self._declared(name).choose:
+            raise FedFactoryError(
+                f"{key} cannot follow the strict protocol: its training itself reads labels of validation volumes "
+                "(declare 'choose' instead: docs/add-a-method.md); set it to false"
+            )
+
+    def _declared(self, name: str) -> Declaration:
+        return self.cells[self._config.methods[name].rules].declared

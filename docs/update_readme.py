@@ -74,7 +74,7 @@ def one_seed(table: str) -> str:
 
 
 def cost() -> str:
-    """What the demo takes, as `benchmarks.run_cost` measured it on a quiet machine."""
+    """What the demo takes, as `benchmarks.run_cost` measured it."""
     measured = ROOT / "docs/benchmarks/run_cost"
     with measured.with_suffix(".csv").open(newline="") as file:
         whole = next(row for row in csv.DictReader(file) if row["rule"] == "all")

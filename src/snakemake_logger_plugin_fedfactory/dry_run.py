@@ -1,6 +1,7 @@
 """What a dry run says: a line for each rule with its number of jobs, why they run and what they make."""
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +21,10 @@ _WHY = {
 """What a reason of Snakemake holds -> what the summary says; of several the first here counts."""
 _CODE = re.compile(r"'[0-9a-f]{16}(?:\+[\w.+]+)?'")
 """A digest of code (fedfactory.orchestration.code_digest) among parameters before and now."""
-_RULES = 28
-"""Lines of rules at most; the rules with the fewest jobs share the last one."""
+_RULES = 27
+"""Lines of rules at most; rules of a single job share the last ones."""
+_WIDTH = 120
+"""Characters of a line at most."""
 
 
 @dataclass
@@ -47,7 +50,7 @@ class DryRun:
         entry.why[_why(reason)] += 1
 
     def lines(self) -> list[str]:
-        """The summary; at most 34 lines, however many jobs and rules there are."""
+        """The summary; at most 40 lines, however many jobs there are."""
         shown, rest = dict(self._rules), []
         if len(shown) > _RULES:
             # Of a single job: tables and pictures of the whole run, mostly.
@@ -64,7 +67,8 @@ class DryRun:
         if rest:
             others = sum((self._rules[name].why for name in rest), Counter())
             count = sum(self._rules[name].jobs for name in rest)
-            lines.append(f"{count:>{widths[0]}}  of {', '.join(sorted(rest))}: {_text(others)}")
+            said = f"{count:>{widths[0]}}  of {', '.join(sorted(rest))}: {_text(others)}"
+            lines += textwrap.wrap(said, _WIDTH, subsequent_indent=" " * (widths[0] + 2))
         total = sum(rule.jobs for rule in self._rules.values())
         return [
             *lines,

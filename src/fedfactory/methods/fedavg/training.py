@@ -25,7 +25,6 @@ from fedfactory.methods.federated.segmentation import (
 from fedfactory.orchestration.labels import SOURCE
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import prepare
-from fedfactory.training.seeds import derive_seed
 
 
 def train_fedavg(cell: FederatedCell, classes: int, out: Path, progress: Progress) -> None:
@@ -61,7 +60,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     """
     p = read(SegmentationParameters, arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]), SOURCE)
-    slices = LabelledSlices.of(view, p.image_size, p.copies, derive_seed("copies", client, seed))
+    slices = LabelledSlices.of(view, client, p, seed)
     return SegmentationClient(client, arguments["clients"], slices, len(view.classes), p, seed, device)
 
 

@@ -18,7 +18,6 @@ from fedfactory.methods.feddg.episode import episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.federated.segmentation import LabelledSlices, SegmentationClient, digest_of, smaller
 from fedfactory.orchestration.labels import SOURCE
-from fedfactory.training.seeds import derive_seed
 
 LOOKS = "looks"
 """Phase of a round before the training: clients give their shares of the amplitude bank."""
@@ -115,7 +114,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     """
     p = read(FedDGParameters, arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]), SOURCE)
-    slices = LabelledSlices.of(view, p.image_size, p.copies, derive_seed("copies", client, seed))
+    slices = LabelledSlices.of(view, client, p, seed)
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
     share = share_of(smaller(images, p.image_size), p)
     return FedDGClient(client, arguments["clients"], slices, share, len(view.classes), p, seed, device)

@@ -48,19 +48,19 @@ class LabelledSlices:
     labels: np.ndarray
 
     @classmethod
-    def of(cls, view: ClientView, size: int, copies: int, seed: int) -> LabelledSlices:
-        """All labelled training slices of a client, as they are and deformed, with an edge of ``size`` pixels.
+    def of(cls, view: ClientView, client: str, p: SegmentationParameters, seed: int) -> LabelledSlices:
+        """All labelled training slices of a client, as they are and deformed, as ``p`` says, in a training with a seed.
 
         Raises:
             FedFactoryError: there is none.
         """
         volumes = view.labelled_volumes("train")
         if not volumes:
-            raise FedFactoryError(f"{view.folder} has no labelled training volume, and FedDG trains on labels")
+            raise FedFactoryError(f"{view.folder} has no labelled training volume, and its federation trains on labels")
         images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
-        images, masks = deformed(images, copies, seed, labels)
+        images, masks = deformed(images, p.copies, derive_seed("copies", client, seed), labels)
         assert masks is not None
-        return cls(smaller(images, size), resize_labels(masks, size))
+        return cls(smaller(images, p.image_size), resize_labels(masks, p.image_size))
 
 
 class SegmentationClient:

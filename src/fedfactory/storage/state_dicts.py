@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.storage.tensors import write_tensors
 
 # Parameters that a message names.
 _SHOWN = 3
@@ -17,6 +19,14 @@ _STATES = "states"
 def state_file(step: int) -> str:
     """Name, below a model's folder, of the weights that a training kept after so many steps."""
     return f"{_STATES}/{step:07d}.pt"
+
+
+def write_states(model: Path, states: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Write what a training kept, steps -> weights, into a model's folder that is being made."""
+    for step, weights in states.items():
+        file = model / state_file(step)
+        file.parent.mkdir(exist_ok=True)
+        write_tensors({name: value.cpu() for name, value in weights.items()}, file)
 
 
 def kept_steps(model: Path) -> list[int]:

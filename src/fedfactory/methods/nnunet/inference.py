@@ -22,35 +22,33 @@ from fedfactory.storage.state_dicts import read_state_dict
 
 def segmenter(trained: Trained) -> Segmenter:
     """The segmenter of a cell."""
-    state = trained.choice.state if trained.choice else None
-    return _segmenter(trained, None if state is None else _schedules(trained)[state])
+    model = read_model(trained.model)
+    if trained.choice is None:
+        return make_segmenter(model, trained.device, trained.parameters["mirroring"])
+    return _of_schedule(trained, model, _schedules(model)[trained.choice.state])
 
 
 def choose(trained: Trained, volumes: Sequence[Volume]) -> dict[State, float]:
     """Validation Dice of what each schedule of a fine-tuning left; nothing if no volume shows a class."""
-    found = {}
-    for state, index in _schedules(trained).items():
-        segment = _segmenter(trained, index)
+    model, found = read_model(trained.model), {}
+    for state, index in _schedules(model).items():
+        segment = _of_schedule(trained, model, index)
         dice = mean_validation_dice(((segment(v.images), v.labels) for v in volumes), len(trained.view.classes))
         if dice is not None:
             found[state] = dice
     return found
 
 
-def _schedules(trained: Trained) -> dict[State, int]:
+def _schedules(model: Model) -> dict[State, int]:
     """What each schedule of a fine-tuning left, and the schedule's number."""
-    about = read_model(trained.model).card
-    each = about["parameters"]["iterations_per_epoch"]
-    return {State(s["epochs"] * each, f"schedule {i + 1}"): i for i, s in enumerate(about["schedules"])}
+    each = model.card["parameters"]["iterations_per_epoch"]
+    return {State(s["epochs"] * each, f"schedule {i + 1}"): i for i, s in enumerate(model.card["schedules"])}
 
 
-def _segmenter(trained: Trained, schedule: int | None) -> Segmenter:
-    """By what a schedule left; None for the model's own."""
-    model, mirroring = read_model(trained.model), trained.parameters["mirroring"]
-    if schedule is not None:
-        weights = read_state_dict(trained.model / schedule_file(schedule), "cpu", advice="make it again")
-        model = replace(model, weights=weights)
-    return make_segmenter(model, trained.device, mirroring)
+def _of_schedule(trained: Trained, model: Model, schedule: int) -> Segmenter:
+    """The model's segmenter by what a schedule left."""
+    weights = read_state_dict(trained.model / schedule_file(schedule), "cpu", advice="make it again")
+    return make_segmenter(replace(model, weights=weights), trained.device, trained.parameters["mirroring"])
 
 
 def load_segmenter(model: Path, device: str, test_time_mirroring: bool) -> Segmenter:

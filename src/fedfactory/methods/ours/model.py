@@ -28,7 +28,7 @@ from fedfactory.methods.ours.encoder import DOMAINS, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.translator import Translator
-from fedfactory.storage.state_dicts import read_state_dict, state_file
+from fedfactory.storage.state_dicts import read_state_dict, state_file, write_states
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.loop import History
 
@@ -93,10 +93,11 @@ def write_networks(
     state |= {DOMAINS[label]: branch.state_dict() for label, branch in branches.items()}
     weights = {part: {k: v.cpu() for k, v in own.items()} for part, own in state.items()}
     write_tensors(weights, folder / "weights.pt")
-    for step, kept in history.states.items():
-        (folder / state_file(step)).parent.mkdir(exist_ok=True)
-        flat = {f"{name}.{key}": value.cpu() for name, own in kept.items() for key, value in own.items()}
-        write_tensors(flat, folder / state_file(step))
+    states = {
+        step: {f"{name}.{key}": value for name, own in kept.items() for key, value in own.items()}
+        for step, kept in history.states.items()
+    }
+    write_states(folder, states)
     content = {"architecture": asdict(architecture), **card}
     (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
     history.write(folder)

@@ -23,7 +23,7 @@ from fedfactory.methods.sam.tuning import DECODERS, SamSegmenter, segment_tasks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
-from fedfactory.storage.state_dicts import load_weights, state_file
+from fedfactory.storage.state_dicts import load_weights, state_file, write_states
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.loop import History
 from fedfactory.training.seeds import derive_seed
@@ -89,9 +89,7 @@ def open_sam(weights: Path, normalisation: Normalisation, device: str) -> Sam:
 def write_decoders(folder: Path, decoders: nn.ModuleList, history: History, **card: Any) -> None:
     """Write fine-tuned decoders and their states into an existing folder; ``card`` is JSON that belongs to them."""
     write_tensors({name: value.cpu() for name, value in decoders.state_dict().items()}, folder / "weights.pt")
-    (folder / state_file(0)).parent.mkdir()
-    for step, state in history.states.items():
-        write_tensors({name: value.cpu() for name, value in state[DECODERS].items()}, folder / state_file(step))
+    write_states(folder, {step: state[DECODERS] for step, state in history.states.items()})
     (folder / "card.json").write_text(json.dumps({"classes": len(decoders), **card}, indent=1) + "\n")
     history.write(folder)
 

@@ -79,6 +79,7 @@ def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):
         model=cell_file("model"),
         others=LAYOUT.client("{setup}", "philips", "data"),
         data=client_file("data"),
+        choice=[],
     wildcard_constraints:
         method="nearest_grey",
 """

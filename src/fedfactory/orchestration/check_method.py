@@ -31,6 +31,7 @@ from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_table import FOLDER as WEIGHTS
 
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
+_SPLIT = {"validation": 1, "test": 2}
 _LINES = 12
 
 
@@ -108,6 +109,7 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
         "seeds": [0],
         "device": "cpu",
         "data": _DATA,
+        "split": _SPLIT,
         "methods": {name: entry for name, entry in methods.items() if name in needed},
         "pictures": True,
         "scale": None,

@@ -41,11 +41,11 @@ def wild(method: str, client: str, setup: str = "mm"):
         (lambda p: p["source"]["schedule"].update(steps="many"), "schedule.steps': must be a whole number, not 'many'"),
         (lambda p: p["source"]["schedule"].update(clip=float("inf")), "source.schedule.clip'"),
         (lambda p: p["target"].update(validation="half"), "target.validation': must be 'full' or 'none', not 'half'"),
-        (lambda p: p["source"]["encoder"].update(image_size=36), "encoder.image_size': 36 cannot be halved 3 times"),
+        (lambda p: p["source"]["encoder"].update(image_size=36), "encoder.image_size': 36 cannot be halved 4 times"),
         (lambda p: p["source"]["encoder"].update(blocks=[1]), "encoder.channels': give at least four stages"),
         (lambda p: p["source"].update(perceptual={"name": "vgg"}), "source.perceptual.name'"),
         (lambda p: p["source"].update(perceptual={"name": "lpips-alexnet", "file": "x"}), "source.perceptual.file'"),
-        (lambda p: p["source"]["encoder"].update(blocks=[1, 0, 1, 1]), "blocks': only the first stage may have none"),
+        (lambda p: p["source"]["encoder"].update(blocks=[1, 0, 1, 1, 1]), "blocks': only the first stage may have no"),
         (lambda p: p.pop("synthetic"), "parameters.synthetic': belongs to a source branch of its own"),
         (
             lambda p: p["target"].update(

@@ -14,7 +14,7 @@ from fedfactory.methods.ours.losses import content_share
 from fedfactory.methods.ours.model import Stored
 from fedfactory.methods.ours.parameters import BatchParameters
 from fedfactory.methods.ours.rendering import own_look
-from fedfactory.methods.ours.samples import Samples, moved_by, symmetry_of
+from fedfactory.methods.ours.samples import Samples, moved_back, moved_by, symmetry_of
 from fedfactory.methods.ours.segmenter import BranchSegmenter, Compared, mean_of
 from fedfactory.methods.ours.source import assess, train_source
 from fedfactory.methods.ours.synthetic import make_synthetic_set
@@ -134,6 +134,7 @@ def test_symmetries_move_all_that_belongs_together():
     moved = [moved_by(number, square) for number in range(8)]
     assert torch.equal(moved[0], square) and torch.equal(moved[1], square.flip(-1))
     assert len({tuple(x.flatten().tolist()) for x in moved}) == 8
+    assert all(torch.equal(moved_back(number, x), square) for number, x in enumerate(moved))
     drawn = {name: {symmetry_of(name, stream) for _ in range(100)} for name in ("none", "mirror", "square")}
     assert drawn == {"none": {0}, "mirror": {0, 1}, "square": set(range(8))}
     # Labels that say which pixels are bright, and counterparts that are the images' negatives.

@@ -23,8 +23,8 @@ from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
 
-# Dice of M_t by which one branch must be ahead of both: less says nothing, since both have been taught these slices.
-_BETTER = 0.02
+# Dice of M_t by which S_t alone must be ahead of both: less says nothing, since both have been taught these slices.
+_BETTER = 0.005
 
 
 def adapt_client(
@@ -80,7 +80,8 @@ def adapt_client(
     translator, branch = target_networks(source, target.look, p, seed)
     progress = Progress(f"adapt {name}")
     history = adapt(translator, source.branches[SOURCE], branch, data, p, perceptual, seed, checkpoints, progress)
-    segment = BranchSegmenter(translator, {SOURCE: source.branches[SOURCE], TARGET: branch}, TARGET, data.frame)
+    branches = {SOURCE: source.branches[SOURCE], TARGET: branch}
+    segment = BranchSegmenter(translator, branches, TARGET, data.frame, p.symmetries)
     readable = {} if data.labelled is None else segment.slices_dice(*target.few_shot, data.classes)
     way = chosen_way(readable) if p.branches == "best" else p.branches
     with new_folder(out) as folder:
@@ -88,10 +89,11 @@ def adapt_client(
             folder,
             source.architecture,
             translator,
-            {SOURCE: source.branches[SOURCE], TARGET: branch},
+            branches,
             history,
             client=client,
             frame=data.frame.zoom,
+            symmetries=p.symmetries,
             read_at_inference=BRANCHES[way],
             ways=tuple(BRANCHES) if p.branches == "best" else (p.branches,),
             dice_on_m_t=readable,
@@ -103,10 +105,11 @@ def adapt_client(
 
 
 def chosen_way(dice: Mapping[str, float]) -> str:
-    """Which branches are read where no validation volume may say so: both, unless one alone reads M_t better.
+    """Which branches are read where no validation volume may say so: both, unless S_t alone reads M_t better.
+
+    S_s alone is never read: how it reads a translation of three slices says little of others.
 
     Args:
         dice: of M_t, by each way to read the branches; empty without M_t.
     """
-    best = max(dice, key=dice.__getitem__, default="both")
-    return best if best != "both" and dice[best] > dice["both"] + _BETTER else "both"
+    return "target" if dice and dice["target"] > dice["both"] + _BETTER else "both"

@@ -59,7 +59,8 @@ class Stored:
 
     def segmenter(self) -> BranchSegmenter:
         """An adapted target's segmenter, by both branches."""
-        return BranchSegmenter(self.translator, dict(self.branches), TARGET, FieldOfView(self.card["frame"]))
+        frame, symmetries = FieldOfView(self.card["frame"]), self.card["symmetries"]
+        return BranchSegmenter(self.translator, dict(self.branches), TARGET, frame, symmetries)
 
     def go_to(self, folder: Path, step: int) -> None:
         """Put the weights of an adaptation's state, which its folder keeps, into E_t and S_t.

@@ -174,7 +174,7 @@ class TargetParameters:
         copies: how often each slice of M_t occurs, as it is and deformed; 1 for the slices alone.
         jitter: strength of random contrast, brightness and noise.
         symmetries: what all images of a step are moved by: ``none``, left-right or not (``mirror``), or one of the
-            eight of the ``square``.
+            eight of the ``square``; a prediction is the mean over both, or over the square's quarter turns.
         schedule: length and rates.
         weights: weights of the losses.
         field_of_view: what brings the target's slices to the source's scale: nothing (``as_is``, paper), or the
@@ -186,7 +186,7 @@ class TargetParameters:
             last one is taken, as in the strict protocol.
         source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
         branches: whose prediction counts at inference: the mean of ``both`` (paper), one for an ablation, or whichever
-            of these is ``best``: by validation Dice, and without validation both, unless one alone reads M_t better.
+            of these is ``best``: by validation Dice, and without validation both, unless S_t alone reads M_t better.
     """
 
     __pydantic_config__ = STRICT

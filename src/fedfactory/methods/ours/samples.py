@@ -18,6 +18,9 @@ _CONTRAST, _NOISE = 0.35, 0.1
 SYMMETRIES = {"none": 1, "mirror": 2, "square": 8}
 """How many symmetries are drawn from: of anatomy that has a side, that has none, and that has no direction at all."""
 
+AVERAGED = {"none": (0,), "mirror": (0, 1), "square": (0, 2, 4, 6)}
+"""Over which of them a prediction is averaged: left-right, or quarter turns."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -73,6 +76,11 @@ def moved_by(symmetry: int, x: Tensor) -> Tensor:
     """
     x = torch.rot90(x, symmetry // 2, (-2, -1))
     return x.flip(-1) if symmetry % 2 else x
+
+
+def moved_back(symmetry: int, x: Tensor) -> Tensor:
+    """What :func:`moved_by` moved, where it was."""
+    return torch.rot90(x.flip(-1) if symmetry % 2 else x, -(symmetry // 2), (-2, -1))
 
 
 def slices_of(

@@ -15,6 +15,7 @@ from fedfactory.evaluation.dice import mean_foreground_dice, mean_validation_dic
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
+from fedfactory.methods.ours.samples import AVERAGED, moved_back, moved_by
 from fedfactory.methods.ours.translator import Translator
 from fedfactory.training.batches import batches, resize
 
@@ -29,12 +30,14 @@ class BranchSegmenter:
             are averaged.
         domain: of the images.
         frame: from the images' field of view to the source's.
+        symmetries: of the anatomy; probabilities are means over its mirror images or quarter turns.
     """
 
     translator: Translator
     branches: dict[int, SegmentationBranch]
     domain: int
     frame: FieldOfView
+    symmetries: str = "none"
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Mean probabilities of the branches, (n, classes + 1, S, S) float32, in the images' own field of view."""
@@ -83,14 +86,21 @@ class BranchSegmenter:
         self._evaluate()
         # Copied: a store's arrays are memory-mapped and read-only.
         for batch, count in batches(torch.from_numpy(np.array(images, dtype=np.float32)[:, None])):
-            size = batch.shape[-1]
-            encoding = self.translator.encode(self._read(batch), self.domain)
-            yield {
-                label: self.frame.back(branch(self.translator.decode(encoding, label).maps, size).softmax(1))[:count]
-                .cpu()
-                .numpy()
-                for label, branch in self.branches.items()
-            }
+            found = {label: batch.new_zeros(()) for label in self.branches}
+            moves = AVERAGED[self.symmetries]
+            for move in moves:
+                moved = self._moved_parts(moved_by(move, batch))
+                found = {label: found[label] + moved_back(move, moved[label]) / len(moves) for label in found}
+            yield {label: probabilities[:count].numpy() for label, probabilities in found.items()}
+
+    def _moved_parts(self, batch: Tensor) -> dict[int, Tensor]:
+        """Each branch's probabilities of slices (n, 1, S, S) as they lie: (n, classes + 1, S, S), on the CPU."""
+        size = batch.shape[-1]
+        encoding = self.translator.encode(self._read(batch), self.domain)
+        return {
+            label: self.frame.back(branch(self.translator.decode(encoding, label).maps, size).softmax(1)).cpu()
+            for label, branch in self.branches.items()
+        }
 
     @torch.no_grad()
     def render(self, images: np.ndarray) -> dict[int, Tensor]:

@@ -3,19 +3,19 @@
     python -m benchmarks.bounds results/demo --out docs/benchmarks
 
 The first seed, Dice in percent. "above the mean mask" counts the targets where a row is better than it; "scaled" is
-where the mean of a setup lies between both bounds, 0 for the mean mask and 100 for all labels of the target.
+where the mean of a setup lies between both bounds, 0 for the mean mask and 100 for all labels of the target, as the
+run's own analysis has it.
 """
 
 import argparse
+import csv
 import statistics
 from pathlib import Path
 
 from benchmarks import tables
-from benchmarks.cells import CONFIG, ROOT, averaged, cell, rows
+from benchmarks.cells import CONFIG, ROOT, cell, rows
 from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
-
-LOWER, UPPER = "mean_mask", "all_labels"
 
 
 def main() -> None:
@@ -37,17 +37,15 @@ def main() -> None:
     missing = [method for method, cells in found.items() if None in cells.values()]
     if missing:
         parser.error(f"{arguments.run} lacks cells of {', '.join(missing)}; run them first (see above)")
+    with (arguments.run / "table1_analysis" / "scaled.csv").open(newline="") as file:
+        scaled = {(row["setup"], row["method"]): float(row["scaled"]) for row in csv.DictReader(file)}
     lines = rows(found, ranked=False)
     for line in lines:
-        cells, lower = found[line["row"]], found[LOWER]
+        cells, lower = found[line["row"]], found[config.scale[0]]
         better = [statistics.fmean(cells[key] or ()) > statistics.fmean(lower[key] or ()) for key in cells]
         line["above the mean mask"] = f"{sum(better)} of {len(better)}"
-        for setup, keys in targets.items():
-            own, low, high = (
-                statistics.fmean(averaged([found[name][key] for key in keys]) or ())
-                for name in (line["row"], LOWER, UPPER)
-            )
-            line[f"scaled {setup}"] = f"{100 * (own - low) / (high - low):.0f}"
+        for setup in targets:
+            line[f"scaled {setup}"] = f"{scaled[setup, line['row']]:.0f}"
     tables.write(lines, arguments.out, "bounds")
 
 

@@ -44,6 +44,9 @@ def broken(project: Project, file: str, old: str, new: str) -> None:
 
 MODULE = "src/fedfactory/methods/nearest_grey/model.py"
 DECLARATION = "src/fedfactory/methods/nearest_grey/declaration.py"
+SCIENCE = "fedfactory.methods.nearest_grey.model"
+# What opens a store by a way round the view that a job is given.
+IMPORTS = "from fedfactory.orchestration.labels import Labels\nfrom fedfactory.data.store import ClientView\n"
 
 
 def test_a_method_that_does_not_run_is_told_why(fresh: Project):
@@ -61,11 +64,34 @@ def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
     assert "this job asks for slices of M_t, which its method does not declare" in checked.stdout + checked.stderr
     view = "ClientView(task.view.folder, Labels(few_shot=None))"
     broken(fresh, MODULE, "task.view.few_shot()", f"{view}.few_shot()")
-    imports = "from fedfactory.orchestration.labels import Labels\nfrom fedfactory.data.store import ClientView\n"
-    broken(fresh, MODULE, "from fedfactory.methods.contract", f"{imports}from fedfactory.methods.contract")
+    broken(fresh, MODULE, "from fedfactory.methods.contract", f"{IMPORTS}from fedfactory.methods.contract")
     checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
     assert checked.returncode == 1
     assert "it sees labels that its method does not declare" in checked.stdout
+
+
+def test_a_strict_cell_that_hangs_on_validation_labels_is_found(fresh: Project):
+    """Validation volumes may choose a state for one row; the segmenter looks at them again, for both rows."""
+    broken(fresh, DECLARATION, "FIT, PREDICT, Method", "CHOOSE, FIT, PREDICT, Method")
+    broken(fresh, DECLARATION, "rules=(FIT, PREDICT)", f'choose="{SCIENCE}:choose",\n    rules=(FIT, CHOOSE, PREDICT)')
+    broken(fresh, DECLARATION, "Labels(few_shot=None)", "Labels(few_shot=None, validation=True)")
+    broken(fresh, "config/nearest_grey.yaml", "centralised: false", "centralised: false\n    strict: true")
+    chosen = "def choose(trained, volumes):\n    return {State(0, 'greys'): 0.5}\n\n\n"
+    broken(fresh, MODULE, "def segmenter(", f"{chosen}def segmenter(")
+    seen = "ClientView(trained.view.folder, Labels(validation=True)).labelled_volumes('validation')"
+    broken(
+        fresh,
+        MODULE,
+        "    labels = np.array(",
+        f"    shift = sum(v.labels.mean() for v in {seen})\n    labels = np.array(",
+    )
+    broken(fresh, MODULE, "[..., None] - means)", "[..., None] - means - shift)")
+    imports = "from fedfactory.evaluation.choice import State\n" + IMPORTS
+    broken(fresh, MODULE, "from fedfactory.methods.contract", f"{imports}from fedfactory.methods.contract")
+    checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION)
+    assert checked.returncode == 1
+    assert "nearest_grey_strict: the predictions of" in checked.stdout, checked.stdout + checked.stderr
+    assert "nearest_grey: the predictions of" not in checked.stdout
 
 
 def test_all_that_violates_the_contract_is_named_at_once(fresh: Project):

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,9 @@ from fedfactory.evaluation.subjects import METRICS, REACH, mean
 from fedfactory.evaluation.table import Column
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.training.seeds import derive_seed
+
+SCALE = "Between what is easy and what is possible"
+"""Title of what :func:`scaled_grid` shows."""
 
 
 def metric_rows(study: Study) -> Iterator[dict[str, Any]]:
@@ -158,6 +161,30 @@ def scaled_rows(study: Study, low: str, high: str) -> Iterator[dict[str, Any]]:
             )
             share = 100 * (own - least) / (most - least) if most > least else math.nan
             yield {"setup": setup, "method": row.method, "mean": own, "scaled": share}
+
+
+def scaled_grid(study: Study, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What :func:`scaled_rows` found as a table to read: a line for each row, "mean (scaled)" for each setup."""
+    scaled = {(row["setup"], row["method"]): row for row in rows}
+    return [
+        {
+            "": row.label,
+            **{
+                columns[0].setup_label: "{mean:.1f} ({scaled:.0f})".format(**scaled[setup, row.method])
+                for setup, columns in study.setups.items()
+            },
+        }
+        for row in study.rows
+    ]
+
+
+def about_scale(study: Study, low: str, high: str) -> str:
+    """What the figures of :func:`scaled_grid` are."""
+    labels = {row.method: row.label for row in study.rows}
+    return (
+        f"Mean Dice of a setup's targets, and in brackets where it lies between '{labels[low]}' (0) and "
+        f"'{labels[high]}' (100)."
+    )
 
 
 def federation_rows(study: Study, reference: str) -> Iterator[dict[str, Any]]:

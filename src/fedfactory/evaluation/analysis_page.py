@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedfactory.evaluation.analysis import SCALE, about_scale, scaled_grid
 from fedfactory.evaluation.statistics import Ranking
 from fedfactory.evaluation.subjects import METRICS
 from fedfactory.evaluation.table_cells import Study
@@ -71,26 +72,8 @@ def to_page(
         )
     )
     if tables["scaled"]:
-        low, high = (labels[name] for name in spec["scale"])
-        parts.append(
-            f"## Between what is easy and what is possible\n\nMean Dice of a setup's targets, and in brackets where it "
-            f"lies between '{low}' (0) and '{high}' (100).\n"
-        )
-        scaled = {(row["setup"], row["method"]): row for row in tables["scaled"]}
-        parts.append(
-            to_markdown(
-                [
-                    {
-                        "": row.label,
-                        **{
-                            label: "{mean:.1f} ({scaled:.0f})".format(**scaled[setup, row.method])
-                            for setup, label in setups.items()
-                        },
-                    }
-                    for row in study.rows
-                ]
-            )
-        )
+        parts.append(f"## {SCALE}\n\n{about_scale(study, *spec['scale'])}\n")
+        parts.append(to_markdown(scaled_grid(study, tables["scaled"])))
     if federation := tables["federation"]:
         parts.append(
             "## Inside and outside of the federation\n\nDice in percent, and what a method gains over a network of the "

@@ -2,8 +2,8 @@
 
 The method runs twice by the workflow's own rules, on phantom sites. The second time all that it may not see of the
 target is different: the truth of the test volumes, and labels beyond those that it declares. Its predictions
-must be the same bytes, which shows at once that it is deterministic. What it reads of other clients is seen in the plan
-of its jobs.
+must be the same bytes, which shows at once that it is deterministic. Cells of the strict protocol are made once more
+without labels of validation volumes. What it reads of other clients is seen in the plan of its jobs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,9 @@ class Check:
     config: Config
     file: Path
 
-    @property
-    def cell(self) -> Path:
-        """The cell's folder."""
-        return self.folder / self.config.layout.cell(self.setup, self.target, self.method, self.config.seeds[0])
+    def cell(self, row: str) -> Path:
+        """The folder of a cell, by its row's name in paths."""
+        return self.folder / self.config.layout.cell(self.setup, self.target, row, self.config.seeds[0])
 
     @property
     def store(self) -> Path:
@@ -80,12 +79,11 @@ class Check:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-_LINES:])
             raise FedFactoryError(f"method '{self.method}' does not run:\n{tail}")
 
-    def predict(self) -> dict[str, bytes]:
-        """Make the predictions, and read them."""
-        target = (self.cell / "predictions").relative_to(self.folder)
-        self.snakemake("--rerun-triggers", "mtime", "--", str(target))
-        files = sorted((self.cell / "predictions").glob("[!.]*"))
-        return {file.name: file.read_bytes() for file in files}
+    def predict(self, row: str) -> dict[str, bytes]:
+        """Make the predictions of a cell, and read them."""
+        folder = self.cell(row) / "predictions"
+        self.snakemake("--rerun-triggers", "mtime", "--", str(folder.relative_to(self.folder)))
+        return {file.name: file.read_bytes() for file in sorted(folder.glob("[!.]*"))}
 
 
 def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path) -> Check:
@@ -126,22 +124,28 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
 
 
 def check_method(check: Check) -> list[str]:
-    """Run the method twice, and say what violates the contract; an empty list if nothing does."""
+    """Run the method again and again, and say what violates the contract; an empty list if nothing does."""
     method = check.config.methods[check.method]
     jobs = planned(check.project, [check.file], "--forceall", folder=check.folder, targets=[str(_scores(check))])
     sources = {name: setup.source for name, setup in check.config.setups.items()}
     found = violations(jobs, check.config.run, [check.method] if method.centralised else [], sources)
-    first = check.predict()
+    # The row of the strict protocol comes last: it may see less than the other.
+    declared = Methods(check.config, check.project).labels[check.method][check.setup]
+    rows = {check.method: declared}
+    rows |= {name: declared.without_validation() for name, row in check.config.strict.items() if row == check.method}
+    first = {name: check.predict(name) for name in rows}
     found += _geometry(check)
-    _hide(check, Methods(check.config, check.project).labels[check.method][check.setup])
-    _forget(check)
-    second = check.predict()
-    different = [name for name in first if second.get(name) != first[name]]
-    if different:
-        found.append(
-            f"the predictions of {', '.join(different)} are others in a second run, in which nothing that the method "
-            "may see had changed: it is not deterministic, or it sees labels that its method does not declare"
-        )
+    for name, labels in rows.items():
+        _hide(check, labels)
+        _forget(check, rows)
+        second = check.predict(name)
+        different = [case for case in first[name] if second.get(case) != first[name][case]]
+        if different:
+            found.append(
+                f"{name}: the predictions of {', '.join(different)} are others in a second run, in which nothing that "
+                "the method may see had changed: it is not deterministic, or it sees labels that its method does not "
+                "declare"
+            )
     return found
 
 
@@ -160,13 +164,13 @@ def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
 
 
 def _scores(check: Check) -> Path:
-    return (check.cell / "scores.csv").relative_to(check.folder)
+    return (check.cell(check.method) / "scores.csv").relative_to(check.folder)
 
 
 def _geometry(check: Check) -> list[str]:
     """What is wrong with the predictions' files."""
     view, found = ClientView(check.store), []
-    folder = check.cell / "predictions"
+    folder = check.cell(check.method) / "predictions"
     for volume in view.test_volumes():
         file = folder / f"{volume.name}.nii.gz"
         if not file.is_file():
@@ -194,9 +198,9 @@ def _hide(check: Check, declared: Labels) -> None:
         nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), file)
 
 
-def _forget(check: Check) -> None:
+def _forget(check: Check, rows: Collection[str]) -> None:
     """Remove all that the method made: models, predictions, and what its other rules left anywhere in the results."""
-    layout = check.config.layout
-    folders = [layout.client(check.setup, name, check.method) for name in check.config.setups[check.setup].clients]
+    layout, clients = check.config.layout, check.config.setups[check.setup].clients
+    folders = [layout.client(check.setup, name, row) for name in clients for row in rows]
     for path in (*folders, layout.foundation(check.method)):
         shutil.rmtree(check.folder / path, ignore_errors=True)

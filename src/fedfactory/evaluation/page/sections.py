@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedfactory.evaluation.analysis import SCALE, about_scale, scaled_grid, scaled_rows
 from fedfactory.evaluation.page.content import cost_table
 from fedfactory.evaluation.paper import about, grid_of
 from fedfactory.evaluation.render import Grid
@@ -15,6 +16,7 @@ def tables(
     costs: Mapping[Key, Mapping[str, Any]],
     phantom: bool,
     strict: Grid,
+    scale: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
     """Sections that are tables.
 
@@ -24,6 +26,7 @@ def tables(
         costs: of each cell, from its ``cell.json``.
         phantom: whether the data are phantoms.
         strict: the table of the strict protocol.
+        scale: rows between which Dice is scaled; None without.
     """
     sections: list[dict[str, Any]] = [
         {
@@ -39,6 +42,23 @@ def tables(
             ],
         }
     ]
+    if scale:
+        low, high = scale
+        scaled = scaled_grid(study, scaled_rows(study, low, high))
+        sections.append(
+            {
+                "id": "scaled",
+                "title": SCALE,
+                "text": about_scale(study, low, high),
+                "tables": [
+                    {
+                        "caption": "Dice in percent, scaled in brackets",
+                        "head": ["Method", *list(scaled[0])[1:]],
+                        "rows": [list(line.values()) for line in scaled],
+                    }
+                ],
+            }
+        )
     if rows:
         setups = {setup: columns[0].setup_label for setup, columns in study.setups.items()}
         grid = grid_of(study, rows, phantom)

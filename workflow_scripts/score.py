@@ -4,30 +4,16 @@ import argparse
 import json
 from pathlib import Path
 
-from fedfactory.data.store import ClientView
-from fedfactory.evaluation.metrics import Ruler
-from fedfactory.evaluation.scores import score_cell, write_panel
-from fedfactory.evaluation.subjects import LABELS
+from fedfactory.evaluation.scores import score_client, write_panel
 from fedfactory.orchestration.arguments import add_labels
 from fedfactory.orchestration.job import run_script
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Write scores and panel of one cell."""
-    p, view = json.loads(arguments.parameters), ClientView(arguments.data)
-    subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
-    ruler = Ruler(p["tolerance"], p["planar"])
-    counts = dict(zip(LABELS, arguments.labels.count(view.rows), strict=True))
-    score_cell(
-        p["cell"] | counts,
-        view.classes,
-        subjects,
-        arguments.truth,
-        arguments.predictions,
-        ruler,
-        p["orientation"],
-        arguments.out,
-    )
+    p = json.loads(arguments.parameters)
+    folders = arguments.data, arguments.truth, arguments.predictions
+    subjects = score_client(p, arguments.labels, *folders, arguments.out)
     # The first test case by name: chosen by nobody's eye.
     write_panel(min(subjects), arguments.truth, arguments.predictions, p["orientation"], arguments.panel)
 

@@ -22,21 +22,25 @@ pytestmark = pytest.mark.workflow
 
 ROWS = ("nnunet", "nnunet_tl", "mean_mask")
 CELL = "mo/swi/nnunet_tl/seed0"
+# The row of another group.
+THEIRS = "their_mask"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of two runs that differ in the seed of their phantoms."""
+    """Results of two runs that differ in the seed of their phantoms, and of a third one that has a row of its own."""
     project = Project(tmp_path_factory.mktemp("merge") / "project")
     copy_project(project.folder)
     whole = read_run([ROOT / "config/test.yaml"], ROOT)
-    for name, seed in (("first", 0), ("second", 1)):
+    methods = {row: whole["methods"][row] for row in ROWS}
+    theirs = {"nnunet": methods["nnunet"], THEIRS: methods["mean_mask"] | {"label": "Theirs"}}
+    for name, seed, own in (("first", 0, methods), ("second", 1, methods), ("theirs", 0, theirs)):
         values = whole | {
             "run": name,
             "data": whole["data"] | {"seed": seed},
             "setups": ["config/setups/mo.yaml"],
             "nsd_tolerance_mm": {"mo": 3.2},
-            "methods": {row: whole["methods"][row] for row in ROWS},
+            "methods": own,
             "factory": None,
             "scale": None,
             "pictures": False,
@@ -159,5 +163,31 @@ def test_runs_that_do_not_belong_together_are_refused(
 def test_the_same_cells_twice_are_refused(own: tuple[Path, Path], tmp_path: Path):
     first, _ = own
     shutil.copytree(first, tmp_path / "again")
-    with pytest.raises(FedFactoryError, match="is the same cell, seed and data as"):
+    with pytest.raises(
+        FedFactoryError, match="again: every cell is the same cell, seed and data as one"
+    ):
         merge([first, tmp_path / "again"], "table1", tmp_path / "out")
+
+
+def test_a_row_of_another_group_joins_after_it_is_scored_again(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its run also holds the row of the gap between sites, which is the same here and counts once."""
+    _, study = merge([runs / "first", runs / "theirs"], "table1", tmp_path / "out")
+    assert [row.method for row in study.rows] == [*ROWS, THEIRS]
+    same = {name: scores(runs / run, "swi", name) for run, name in (("first", "mean_mask"), ("theirs", THEIRS))}
+    assert same["mean_mask"] == same[THEIRS]
+    # Forged so that its own records agree with it.
+    shutil.copytree(runs / "theirs", tmp_path / "theirs")
+    edit(tmp_path / f"theirs/mo/swi/{THEIRS}/seed0/scores.csv", "0.", "0.9")
+    monkeypatch.setattr(merging, "verify", lambda folder, progress: Verdict())
+    with pytest.raises(FedFactoryError, match="has other figures than its predictions have on .*first/mo/swi/truth"):
+        merge([runs / "first", tmp_path / "theirs"], "table1", tmp_path / "forged")
+
+
+def test_the_same_cell_with_other_figures_is_refused(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(runs / "theirs", tmp_path / "theirs")
+    edit(tmp_path / "theirs/mo/swi/nnunet/seed0/scores.csv", ",nnunet,0,", ",nnunet,0,1")
+    monkeypatch.setattr(merging, "verify", lambda folder, progress: Verdict())
+    with pytest.raises(FedFactoryError, match="has other figures than .*, the same cell, seed and data"):
+        merge([runs / "first", tmp_path / "theirs"], "table1", tmp_path / "out")

@@ -2,7 +2,8 @@
 
 Runs may be merged if every cell of a row was made by the same code with the same parameters, and if all rows of a
 target were scored by the same code on the same test subjects. What a run says of itself is checked against the bytes
-of its files (:mod:`fedfactory.provenance.verify`), and the story of every cell against the records of its parts.
+of its files (:mod:`fedfactory.provenance.verify`), and the story of every cell against the records of its parts. Rows
+that the first run does not have are scored again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import re
 import statistics
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,11 +24,13 @@ from typing import Any, Self
 from fedfactory.config.models import TABLE1
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.render import RENDERERS
+from fedfactory.evaluation.scores import score_client
 from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.evaluation.written import write_analysis, write_table
+from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
-from fedfactory.provenance.record import NAME, read_record
+from fedfactory.provenance.record import NAME, file_digest, read_record
 from fedfactory.provenance.story import below_run, read_story, story_of
 from fedfactory.provenance.verify import report, verify
 from fedfactory.storage.files import new_file, new_folder
@@ -67,8 +71,7 @@ class Run:
         file = folder / f".{table}.csv{NAME}"
         if not file.is_file():
             raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
-        arguments = read_record(file)["arguments"]
-        return cls(folder, json.loads(arguments[arguments.index("--parameters") + 1]))
+        return cls(folder, json.loads(_argument(read_record(file), "--parameters")))
 
     @property
     def rows(self) -> dict[str, Mapping[str, Any]]:
@@ -95,23 +98,42 @@ class Run:
         for key in self.keys:
             for seed in self.spec["seeds"]:
                 scores = self.scores(key, seed)
-                story = read_story(scores)
-                record = read_record(scores.with_name(f".{scores.name}{NAME}"))
-                told = story_of(record)
+                story, told = read_story(scores), story_of(self.record(key, seed))
                 if [job["outputs"] for job in story["jobs"]] != [job["outputs"] for job in told["jobs"]] or (
                     identity(story) != identity(told)
                 ):
                     raise FedFactoryError(f"{scores.parent}/cell.json is not the story of its records; make it again")
                 if told["cell"] != dict(zip(("setup", "target", "method", _SEED), (*key, seed), strict=True)):
-                    raise FedFactoryError(f"{scores}: its record is that of another cell, {record['made']}")
+                    raise FedFactoryError(f"{scores}: its record is that of another cell, {self.record(key, seed)['made']}")
                 self._check_rows(scores, key, seed)
                 found[key, seed] = story
         return found
 
     def data(self, key: Key, seed: int) -> str:
         """Digest of the truth that a cell was scored on."""
-        record = read_record(self.scores(key, seed).with_name(f".scores.csv{NAME}"))
-        return next(digest for name, digest in record["inputs"].items() if PurePosixPath(name).name == "truth")
+        inputs = self.record(key, seed)["inputs"]
+        return next(digest for name, digest in inputs.items() if PurePosixPath(name).name == "truth")
+
+    def record(self, key: Key, seed: int) -> dict[str, Any]:
+        """Record of a cell's scores."""
+        scores = self.scores(key, seed)
+        return read_record(scores.with_name(f".{scores.name}{NAME}"))
+
+    def score_again(self, key: Key, seed: int, other: Run) -> None:
+        """Score a cell from its predictions and the truth of another run.
+
+        Raises:
+            FedFactoryError: that gives other figures than the cell's own file.
+        """
+        scores, target, record = self.scores(key, seed), other.folder.joinpath(*key[:2]), self.record(key, seed)
+        p, labels = json.loads(_argument(record, "--parameters")), Labels.from_json(_argument(record, "--labels"))
+        with tempfile.TemporaryDirectory() as folder:
+            again = Path(folder) / scores.name
+            score_client(p, labels, target / "data", target / "truth", scores.parent / "predictions", again)
+            if again.read_bytes() != scores.read_bytes():
+                raise FedFactoryError(
+                    f"{scores} has other figures than its predictions have on {target}/truth; score the cell again"
+                )
 
     def _check_rows(self, scores: Path, key: Key, seed: int) -> None:
         with scores.open(newline="") as file:
@@ -173,8 +195,8 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
         all phantoms.
 
     Raises:
-        FedFactoryError: runs that do not belong together (which, and what differs), or a file that is not what its job
-            wrote.
+        FedFactoryError: runs that do not belong together (which, and what differs), a file that is not what its job
+            wrote, or scores of another group's row that its predictions do not have.
     """
     runs = [Run.read(folder, table) for folder in folders]
     first = runs[0]
@@ -189,6 +211,7 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
                 raise FedFactoryError(f"{run.folder}: row '{name}' is described in another way than elsewhere")
         for (key, _), story in run.stories.items():
             _same(run, key, story, made)
+    _check_runs(runs)
     spec = {**first.spec, "rows": list(rows.values())}
     files = []
     for column in spec["columns"]:
@@ -230,6 +253,21 @@ def deviations(study: Study) -> Iterator[dict[str, Any]]:
             **{"over_subjects": _root_mean_square(of_subjects), "over_seeds": _root_mean_square(of_seeds)},
             "over_phantoms": _deviation(means),
         }
+
+
+def _check_runs(runs: Sequence[Run]) -> None:
+    """Refuse a run that brings nothing, and score again what it brings of rows that the first one does not have."""
+    holders: dict[tuple[tuple[str, str], str], Run] = {}
+    seen: set[tuple[Key, int, str]] = set()
+    for run in runs:
+        cells = {(key, seed, run.data(key, seed)) for key, seed in run.stories}
+        if cells <= seen:
+            raise FedFactoryError(f"{run.folder}: every cell is the same cell, seed and data as one of another run")
+        seen |= cells
+        for key, seed, data in sorted(cells):
+            holder = holders.setdefault((key[:2], data), run)
+            if key[2] not in runs[0].rows:
+                run.score_again(key, seed, holder)
 
 
 def _same(run: Run, key: Key, story: Mapping[str, Any], made: dict[Key, tuple[Run, dict[str, Any]]]) -> None:
@@ -283,9 +321,10 @@ def _by_seed(
             for seed in run.spec["seeds"]:
                 data, scores = run.data(key, seed), run.scores(key, seed)
                 twin = seen.setdefault((key, f"{data} {seed}"), scores)
-                if twin != scores:
-                    raise FedFactoryError(f"{scores} is the same cell, seed and data as {twin}; give each once")
-                found[key].setdefault(data, []).append(scores)
+                if twin == scores:
+                    found[key].setdefault(data, []).append(scores)
+                elif file_digest(twin) != file_digest(scores):
+                    raise FedFactoryError(f"{scores} has other figures than {twin}, the same cell, seed and data")
     phantoms = list(dict.fromkeys(data for own in found.values() for data in own))
     if len(phantoms) > 1 and not runs[0].spec["phantom"]:
         raise FedFactoryError(f"{'/'.join(place)}: the runs were scored on other test data; merge runs of one release")
@@ -320,6 +359,11 @@ def _write_scores(key: Key, seed: int, parts: Sequence[tuple[str, Path]], out: P
     with new_file(place / "scores.csv") as path:
         write_rows(path, rows)
     return place / "scores.csv"
+
+
+def _argument(record: Mapping[str, Any], name: str) -> str:
+    """An argument of a job's command line."""
+    return record["arguments"][record["arguments"].index(name) + 1]
 
 
 def _without_seed(arguments: Sequence[str]) -> Iterator[str]:

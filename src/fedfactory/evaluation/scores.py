@@ -4,15 +4,18 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 
 from fedfactory.data.geometry import Orientation, orient, oriented_spacing
+from fedfactory.data.store import ClientView
 from fedfactory.evaluation.case_masks import load_oriented, load_pair
 from fedfactory.evaluation.metrics import Agreement, Reach, Ruler, compare, reach
 from fedfactory.evaluation.released_slices import Panel, grey_values, write_panels
 from fedfactory.evaluation.subjects import LABELS, METRICS, REACH
+from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.files import new_file
 
 COLUMNS = (
@@ -62,6 +65,30 @@ def score_cell(
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def score_client(
+    p: Mapping[str, Any], labels: Labels, data: Path, truth: Path, predictions: Path, out: Path
+) -> dict[str, str]:
+    """Score one cell from the target's own folders.
+
+    Args:
+        p: the cell, the setup's orientation, and how surfaces are measured: tolerance in mm, and whether planar.
+        labels: which labelled slices of the target have a part in the cell.
+        data: the target's store.
+        truth: as for :func:`score_cell`.
+        predictions: as for :func:`score_cell`.
+        out: as for :func:`score_cell`.
+
+    Returns:
+        Test case -> subject.
+    """
+    view = ClientView(data)
+    subjects = {row.case: row.subject for row in view.rows if row.split == "test" and row.labelled}
+    cell = p["cell"] | dict(zip(LABELS, labels.count(view.rows), strict=True))
+    ruler = Ruler(p["tolerance"], p["planar"])
+    score_cell(cell, view.classes, subjects, truth, predictions, ruler, p["orientation"], out)
+    return subjects
 
 
 def write_panel(case: str, truth: Path, predictions: Path, orientation: Orientation, out: Path) -> None:

@@ -104,7 +104,8 @@ class Run:
                 ):
                     raise FedFactoryError(f"{scores.parent}/cell.json is not the story of its records; make it again")
                 if told["cell"] != dict(zip(("setup", "target", "method", _SEED), (*key, seed), strict=True)):
-                    raise FedFactoryError(f"{scores}: its record is that of another cell, {self.record(key, seed)['made']}")
+                    other = self.record(key, seed)["made"]
+                    raise FedFactoryError(f"{scores}: its record is that of another cell, {other}")
                 self._check_rows(scores, key, seed)
                 found[key, seed] = story
         return found

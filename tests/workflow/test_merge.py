@@ -163,9 +163,7 @@ def test_runs_that_do_not_belong_together_are_refused(
 def test_the_same_cells_twice_are_refused(own: tuple[Path, Path], tmp_path: Path):
     first, _ = own
     shutil.copytree(first, tmp_path / "again")
-    with pytest.raises(
-        FedFactoryError, match="again: every cell is the same cell, seed and data as one"
-    ):
+    with pytest.raises(FedFactoryError, match="again: every cell is the same cell, seed and data as one"):
         merge([first, tmp_path / "again"], "table1", tmp_path / "out")
 
 

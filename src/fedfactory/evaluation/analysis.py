@@ -165,14 +165,14 @@ def scaled_rows(study: Study, low: str, high: str) -> Iterator[dict[str, Any]]:
 
 def scaled_grid(study: Study, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """What :func:`scaled_rows` found as a table to read: a line for each row, "mean (scaled)" for each setup."""
-    scaled = {(row["setup"], row["method"]): row for row in rows}
+    texts = {}
+    for row in rows:
+        scaled = "–" if math.isnan(row["scaled"]) else f"{row['scaled']:.0f}"
+        texts[row["setup"], row["method"]] = f"{row['mean']:.1f} ({scaled})"
     return [
         {
             "": row.label,
-            **{
-                columns[0].setup_label: "{mean:.1f} ({scaled:.0f})".format(**scaled[setup, row.method])
-                for setup, columns in study.setups.items()
-            },
+            **{columns[0].setup_label: texts[setup, row.method] for setup, columns in study.setups.items()},
         }
         for row in study.rows
     ]

@@ -6,12 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from textwrap import fill as wrapped
 
-from fedfactory.config.run import load_config, read_yaml
+from fedfactory.config.run import Config, load_config, read_yaml
 from fedfactory.storage.tables import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,10 +62,13 @@ def of_setup(cells: Cells, setup: str, name: str) -> float:
     return mean(value for (own, _, row), value in cells.items() if (own, row) == (setup, name))
 
 
-def columns_of(cells: Cells, names: Collection[str]) -> list[dict[str, float]]:
-    """Dice of some rows, column by column."""
-    targets = dict.fromkeys((setup, target) for setup, target, _ in cells)
-    return [{name: cells[*target, name] for name in names} for target in targets]
+def columns_of(cells: Cells, config: Config) -> list[dict[str, float]]:
+    """Dice of the rows that may be best, column by column."""
+    columns: dict[tuple[str, str], dict[str, float]] = {}
+    for (setup, target, name), value in cells.items():
+        if not config.method(name).section:
+            columns.setdefault((setup, target), {})[name] = value
+    return list(columns.values())
 
 
 def near_best(columns: Sequence[Mapping[str, float]], name: str, points: float) -> int:
@@ -76,8 +79,7 @@ def near_best(columns: Sequence[Mapping[str, float]], name: str, points: float) 
 def standing() -> str:
     """How the extension stands in the table of the strict protocol."""
     config, cells = load_config(read_yaml(CONFIG, CONFIG.name), [CONFIG], ROOT), dice("table1_strict")
-    contenders = [name for *_, name in cells if not config.method(name).section]
-    columns, own, rival = columns_of(cells, contenders), "ours_paired_strict", "nnunet_tl_strict"
+    columns, own, rival = columns_of(cells, config), "ours_paired_strict", "nnunet_tl_strict"
     figures = (
         ", ".join(f"{setup.upper()} {of_setup(cells, setup, name):.1f}" for setup in SETUPS) for name in (own, rival)
     )
@@ -94,9 +96,8 @@ def one_seed(table: str) -> str:
     """How often each row of a table is best, its mean over the targets of each setup, and what the analysis says."""
     config = load_config(read_yaml(CONFIG, CONFIG.name), [CONFIG], ROOT)
     cells = dice(table)
-    names = list(dict.fromkeys(method for *_, method in cells))
-    contenders = [name for name in names if not config.method(name).section]
-    columns = columns_of(cells, contenders)
+    columns = columns_of(cells, config)
+    contenders = columns[0]
     rows = [
         {
             "": config.method(name).label,
@@ -104,7 +105,7 @@ def one_seed(table: str) -> str:
             "best in": f"{near_best(columns, name, 0)} of {len(columns)}" if name in contenders else "",
             "within a point in": f"{near_best(columns, name, 1)}" if name in contenders else "",
         }
-        for name in names
+        for name in dict.fromkeys(method for *_, method in cells)
     ]
     conclusions = json.loads((RESULTS / f"{table}_analysis/conclusions.json").read_text())
     sentences = [wrapped(f"- {said}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False) for said in conclusions]

@@ -45,7 +45,10 @@ def wild(method: str, client: str, setup: str = "mm"):
         (lambda p: p["source"]["encoder"].update(blocks=[1]), "encoder.channels': give at least four stages"),
         (lambda p: p["source"].update(perceptual={"name": "vgg"}), "source.perceptual.name'"),
         (lambda p: p["source"].update(perceptual={"name": "lpips-alexnet", "file": "x"}), "source.perceptual.file'"),
-        (lambda p: p["source"]["encoder"].update(blocks=[1, 0, 1, 1, 1]), "blocks': only the first stage may have no"),
+        (
+            lambda p: p["source"]["encoder"].update(blocks=[1, 0, 1, 1, 1]),
+            "blocks': only the first stage may have none",
+        ),
         (lambda p: p.pop("synthetic"), "parameters.synthetic': belongs to a source branch of its own"),
         (
             lambda p: p["target"].update(

@@ -1,9 +1,10 @@
 """Images and label maps at another size."""
 
 import numpy as np
+import pytest
 import torch
 
-from fedfactory.training.batches import resize, resize_labels
+from fedfactory.training.batches import batches, resize, resize_labels
 
 
 def test_a_pixel_gets_the_label_with_the_largest_share():
@@ -21,3 +22,14 @@ def test_labels_shrink_as_their_images_do():
     mask = (np.random.default_rng(0).random((3, 12, 12)) < 0.5).astype(np.uint8)
     means = resize(torch.from_numpy(mask.astype(np.float32))[:, None], 6)[:, 0].numpy()
     np.testing.assert_array_equal(resize_labels(mask, 6) == 1, means > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "edge", "parts"), [(10, 64, [5, 5]), (8, 64, [8]), (17, 64, [6, 6, 5]), (3, 512, [1] * 3)]
+)
+def test_batches_are_few_and_equal_and_hold_every_image_once(count, edge, parts):
+    images = torch.arange(count).float()[:, None, None, None].expand(-1, 1, edge, edge)
+    found = list(batches(images))
+    assert [number for _, number in found] == parts
+    assert {len(batch) for batch, _ in found} == {parts[0]}, "the last one is filled up"
+    assert torch.equal(torch.cat([batch[:number] for batch, number in found]), images)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,7 +27,7 @@ from fedfactory.evaluation.choice import Choice
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.contract import Trained
 from fedfactory.methods.nnunet import finetuning, training
-from fedfactory.methods.nnunet.environment import serial_pools
+from fedfactory.methods.nnunet.environment import nnunet_environment, serial_pools
 from fedfactory.methods.nnunet.finetuning import chosen_by_source
 from fedfactory.methods.nnunet.inference import choose, load_segmenter, segmenter
 from fedfactory.methods.nnunet.model import adapted
@@ -540,3 +541,28 @@ def test_slices_are_segmented_alone(trained: Path) -> None:
     images = np.concatenate([blob("v", 60 + i).images[:2] for i in range(3)])
     order = np.array([4, 0, 5, 2, 1, 3])
     assert np.array_equal(segment(images)[order], segment(images[order]))
+
+
+@pytest.mark.slow
+def test_several_slices_in_a_pass_are_as_nnunet_segments_them_one_by_one(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices larger than the patch, so that patches overlap, and more of them than a pass holds."""
+    with nnunet_environment():
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        from fedfactory.methods.nnunet import _predictor
+    images, passes = np.random.default_rng(0).uniform(-1, 1, (3, 50, 33)).astype(np.float32), []
+    network = nnUNetPredictor._internal_maybe_mirror_and_predict
+
+    def counted(self: Any, x: Any) -> Any:
+        passes.append(len(x))
+        return network(self, x)
+
+    monkeypatch.setattr(nnUNetPredictor, "_internal_maybe_mirror_and_predict", counted)
+    ours, sizes = load_segmenter(trained, "cpu", True)(images), list(passes)
+    monkeypatch.setattr(_predictor, "BenchmarkPredictor", nnUNetPredictor)
+    passes.clear()
+    stock = load_segmenter(trained, "cpu", True)(images)
+    assert len(passes) == sum(sizes) and len(sizes) < len(passes), "the same patches in fewer passes"
+    assert (ours != stock).mean() < 0.001

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -35,15 +36,21 @@ def load_pair(truth: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray, np
     Raises:
         FedFactoryError: the prediction is missing or not in the geometry of its image.
     """
+    expected = nibabel.load(truth)
+    return np.asarray(expected.dataobj), _on_grid_of(expected, prediction), expected.affine
+
+
+def _on_grid_of(expected: Any, prediction: Path) -> np.ndarray:
+    """Labels of a prediction that lies on the grid of its truth."""
     if not prediction.is_file():
         raise FedFactoryError(f"{prediction} is missing; the method must predict every test case")
-    expected, found = nibabel.load(truth), nibabel.load(prediction)
+    found = nibabel.load(prediction)
     if found.shape != expected.shape or not same_grid(expected.affine, found.affine, expected.shape):
         raise FedFactoryError(
             f"{prediction}: shape {found.shape} or affine differs from the raw image's ({expected.shape}); predictions "
             "must be written in the geometry of the raw image"
         )
-    return np.asarray(expected.dataobj), np.asarray(found.dataobj), expected.affine
+    return np.asarray(found.dataobj)
 
 
 def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orientation: Orientation) -> Stack:
@@ -65,10 +72,7 @@ def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orien
         turned = orient(array, affine, orientation)
         return np.stack([as_picture(turned[:, :, n].T, orientation) for n in range(turned.shape[2])])
 
-    masks = {
-        method: load_pair(truth / f"{case}_truth.nii.gz", folder / f"{case}.nii.gz")[1]
-        for method, folder in predictions.items()
-    }
+    masks = {method: _on_grid_of(truth_file, folder / f"{case}.nii.gz") for method, folder in predictions.items()}
     width, height, _ = oriented_spacing(affine, orientation)
     return Stack(
         pictures(np.asarray(image_file.dataobj)),

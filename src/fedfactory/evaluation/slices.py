@@ -20,8 +20,6 @@ _LARGEST = 256
 """Pixels along the longer edge of a slice on the page; larger ones are drawn smaller."""
 _SLICES = 24
 """Of one case; of a thicker stack those that hold truth or prediction are thinned out evenly."""
-_TOLERANCE = 0.35
-"""Pixels that a contour may leave its place by, to be short."""
 
 
 def slices_of(
@@ -50,17 +48,17 @@ def slices_of(
     """
     stack = load_oriented(case, truth, predictions, orientation)
     labels = {"truth": stack.truth, **stack.predictions}
-    height, width = stack.image.shape[1:]
-    step = -(-max(height, width) // _LARGEST)
-    grey = grey_values(stack.image)
-    shown = []
+    step = -(-max(stack.image.shape[1:]) // _LARGEST)
+    drawn = {method: masks[:, ::step, ::step] for method, masks in labels.items()}
+    grey, shown = grey_values(stack.image)[:, ::step, ::step], []
     for number in _chosen(labels.values(), len(grey)):
         contours = {}
-        for method, stack_of in labels.items():
-            paths = {name: _contour(stack_of[number] == value, step) for value, name in enumerate(classes, start=1)}
+        for method, masks in drawn.items():
+            paths = {name: _contour(masks[number] == value) for value, name in enumerate(classes, start=1)}
             contours[method] = {name: path for name, path in paths.items() if path}
-        shown.append({"number": number, "image": _png(grey[number, ::step, ::step]), "contours": contours})
-    return {"case": case, "width": width / step, "height": height / step, "aspect": stack.aspect, "slices": shown}
+        shown.append({"number": number, "image": _png(grey[number]), "contours": contours})
+    height, width = grey.shape[1:]
+    return {"case": case, "width": width, "height": height, "aspect": stack.aspect, "slices": shown}
 
 
 def write_slices(target: str, cases: Sequence[Mapping[str, Any]], out: Path) -> None:
@@ -115,17 +113,18 @@ def _chosen(labels: Any, count: int) -> list[int]:
     return wanted.tolist()
 
 
-def _contour(mask: np.ndarray, step: int) -> str:
-    """Outline of a mask (h, w) as an SVG path with one digit."""
+def _contour(mask: np.ndarray) -> str:
+    """Outline of a mask (h, w) as an SVG path with one digit: its corners, and no point on a straight line."""
     if not mask.any():
         return ""
-    from skimage.measure import approximate_polygon, find_contours
+    from skimage.measure import find_contours
 
     parts = []
     for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
+        turns = (np.diff(line, n=2, axis=0) != 0).any(axis=1)
         # From the padded array's pixel centres to the picture's corners.
-        points = approximate_polygon((line - 0.5) / step, _TOLERANCE)
-        parts.append("M" + "L".join(f"{column:.1f} {row:.1f}" for row, column in points) + "Z")
+        corners = line[:-1][np.r_[True, turns]] - 0.5
+        parts.append("M" + "L".join(f"{column:.1f} {row:.1f}" for row, column in corners.tolist()) + "Z")
     return "".join(parts)
 
 

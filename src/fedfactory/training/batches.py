@@ -33,15 +33,21 @@ def resize_labels(labels: np.ndarray, size: int) -> np.ndarray:
     return torch.cat(shares, 1).argmax(1).to(torch.uint8).numpy()
 
 
+def batch_length(count: int, pixels: int) -> int:
+    """How many of ``count`` images of so many pixels make a batch that fits into memory; batches are about equal."""
+    most = max(1, min(_LARGEST, _PIXELS // pixels))
+    return -(-count // -(-count // most))
+
+
 def batches(images: Tensor) -> Iterator[tuple[Tensor, int]]:
     """Parts that fit into memory whatever the size of the images, all of one length.
 
     The last part is filled up with copies: fast kernels depend on the number of images, if only in the last digit, and
-    the same slice shall give the same bytes in any batch.
+    the same slice shall give the same bytes wherever it stands in a stack.
 
     Yields:
         Images, and how many of them count.
     """
-    length = max(1, min(_LARGEST, _PIXELS // images.shape[-1] ** 2))
+    length = batch_length(len(images), images.shape[-2] * images.shape[-1])
     for part in images.split(length):
         yield torch.cat([part, part[-1:].expand(length - len(part), -1, -1, -1)]), len(part)

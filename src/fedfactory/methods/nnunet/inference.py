@@ -74,12 +74,13 @@ def make_segmenter(model: Model, device: str, test_time_mirroring: bool) -> Segm
     """`load_segmenter` for a model in memory."""
     with nnunet_environment(), deterministic(0, device):
         import torch
-        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        from fedfactory.methods.nnunet._predictor import BenchmarkPredictor
 
         plans = PlansManager(model.plans)
         configuration = plans.get_configuration(CONFIGURATION)
-        predictor = nnUNetPredictor(
+        predictor = BenchmarkPredictor(
             use_mirroring=test_time_mirroring, device=torch.device(device), verbose=False, allow_tqdm=False
         )
         network = _network(model, plans, configuration)

@@ -1,5 +1,6 @@
 """What the source shares and what a target may see: synthetic set, looks, stored networks, and refusals."""
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -15,6 +16,7 @@ from fedfactory.factory.model import Factory
 from fedfactory.methods.ours.adaptation import chosen_way
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
+from fedfactory.methods.ours.normalisation import keep_better_statistics, take_own_statistics
 from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.samples import moved_by
@@ -305,3 +307,34 @@ def test_a_target_that_does_not_fit_is_refused(site, tmp_path):
     store.write_text(store.read_text().replace("disc", "ring"))
     with pytest.raises(FedFactoryError, match="has the classes ring, the source branch segments disc"):
         replace(site, view=ClientView(tmp_path / "c", site.view.labels))
+
+
+def test_a_targets_own_statistics_are_those_of_its_images(source, factory):
+    """The stem is a convolution: its normalisation's mean is known. The source's statistics and all weights stay."""
+    translator, branch = source.translator, source.branches[SOURCE]
+    images = torch.rand(9, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    before = copy.deepcopy(translator.encoder.state_dict())
+    take_own_statistics(translator, branch, images, 32, 3, seed=0)
+    norm = translator.encoder.stem_norm.domains[TARGET]
+    with torch.no_grad():
+        stem = translator.encoder.stem(images)
+    torch.testing.assert_close(norm.running_mean, stem.mean((0, 2, 3)))
+    assert norm.num_batches_tracked == 3 and norm.momentum == 0.1
+    for name, value in translator.encoder.state_dict().items():
+        if "domains.1" not in name or name.endswith(("weight", "bias")):
+            assert torch.equal(value, before[name]), name
+    take_own_statistics(translator, branch, images[:2], 32, 3, seed=0)
+    assert norm.num_batches_tracked == 1, "fewer images than a batch are one"
+
+
+@pytest.mark.parametrize(("own", "kept"), [(0.93, 2.0), (0.91, 1.0)])
+def test_statistics_are_kept_only_if_m_t_is_read_better_with_them(own, kept):
+    network = torch.nn.BatchNorm1d(1)
+    network.running_mean.fill_(1)
+    dice = keep_better_statistics(
+        {"network": network},
+        lambda: network.running_mean.fill_(2),
+        lambda: {"both": own if network.running_mean.item() == 2 else 0.9},
+        margin=0.02,
+    )
+    assert (network.running_mean.item(), dice["both"]) == (kept, own if kept == 2 else 0.9)

@@ -5,25 +5,30 @@ The training itself, its loop and losses, is in :mod:`fedfactory.methods.ours.ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
-from fedfactory.methods.ours.model import Stored, write_networks
+from fedfactory.methods.ours.model import BRANCH, ENCODER, Stored, write_networks
+from fedfactory.methods.ours.normalisation import keep_better_statistics, take_own_statistics
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
 from fedfactory.methods.ours.rendering import own_look, read_look
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.synthetic import SyntheticSet
 from fedfactory.methods.ours.target import adapt
-from fedfactory.methods.ours.target_data import TargetClient, target_networks
+from fedfactory.methods.ours.target_data import TargetClient, TargetData, target_networks
+from fedfactory.methods.ours.translator import Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
+from fedfactory.training.loop import History
 
-# Dice of M_t by which S_t alone must be ahead of both: less says nothing, since both have been taught these slices.
+# Dice of M_t by which S_t alone, or other statistics, must be ahead: less says nothing of slices that were taught.
 _BETTER = 0.005
 
 
@@ -82,7 +87,10 @@ def adapt_client(
     history = adapt(translator, source.branches[SOURCE], branch, data, p, perceptual, seed, checkpoints, progress)
     branches = {SOURCE: source.branches[SOURCE], TARGET: branch}
     segment = BranchSegmenter(translator, branches, TARGET, data.frame, p.symmetries)
-    readable = {} if data.labelled is None else segment.slices_dice(*target.few_shot, data.classes)
+    readable: dict[str, float] = {}
+    if data.labelled is not None:
+        read = partial(segment.slices_dice, *target.few_shot, data.classes)
+        readable = read() if p.statistics == "running" else _settle(translator, branch, data, p, seed, history, read)
     way = chosen_way(readable) if p.branches == "best" else p.branches
     with new_folder(out) as folder:
         write_networks(
@@ -102,6 +110,24 @@ def adapt_client(
             perceptual=known,
         )
     checkpoints.remove()
+
+
+def _settle(
+    translator: Translator,
+    branch: SegmentationBranch,
+    data: TargetData,
+    p: TargetParameters,
+    seed: int,
+    history: History,
+    read: Callable[[], dict[str, float]],
+) -> dict[str, float]:
+    """Leave the networks, and the last state of their history, with the statistics by which M_t is read better."""
+    networks = {ENCODER: translator.encoder, BRANCH: branch}
+    batch = p.batch.labelled + p.batch.unlabelled + p.batch.pairs
+    take_own = partial(take_own_statistics, translator, branch, data.unlabelled.images, data.size, batch, seed)
+    readable = keep_better_statistics(networks, take_own, read, _BETTER)
+    history.states[p.schedule.steps] = {name: network.state_dict() for name, network in networks.items()}
+    return readable
 
 
 def chosen_way(dice: Mapping[str, float]) -> str:

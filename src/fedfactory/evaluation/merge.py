@@ -11,147 +11,28 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 import statistics
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
 from fedfactory.config.models import TABLE1
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.finished_run import SEED, Run, identity, plain, without_seed
 from fedfactory.evaluation.render import RENDERERS
-from fedfactory.evaluation.scores import score_client
 from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.evaluation.written import write_analysis, write_table
-from fedfactory.orchestration.labels import Labels
-from fedfactory.orchestration.progress import Progress
-from fedfactory.provenance.record import NAME, file_digest, read_record
-from fedfactory.provenance.story import below_run, read_story, story_of
-from fedfactory.provenance.verify import report, verify
+from fedfactory.provenance.record import file_digest
+from fedfactory.provenance.story import below_run
 from fedfactory.storage.files import new_file, new_folder
 from fedfactory.storage.tables import write_rows
 
-# Of a training, by the name of its argument, and of data, by the key of their parameters.
-_SEED = "seed"
-# Where a job writes is its name in the run; which inputs it has is told by their digests.
-_TOLD = ("code", "log")
 # Jobs that make a target's data.
 _OF_DATA = ("prepare_client", "phantom_site")
 # Between the number of a phantom and the name of a subject.
 _MARK = ":"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder.
-
-    Attributes:
-        folder: ``results/<run>``, here or anywhere.
-        spec: of its table (:mod:`fedfactory.evaluation.specification`).
-    """
-
-    folder: Path
-    spec: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, folder: Path, table: str) -> Self:
-        """Read a run, after a look at all of its files.
-
-        Raises:
-            FedFactoryError: a file is not what its job wrote, or there is no such table.
-        """
-        verdict = verify(folder, Progress(f"verify {folder}"))
-        if not verdict.sound(partial=True):
-            raise FedFactoryError(f"{folder}: {report(verdict)[0]}; merge runs as their jobs left them")
-        file = folder / f".{table}.csv{NAME}"
-        if not file.is_file():
-            raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
-        return cls(folder, json.loads(_argument(read_record(file), "--parameters")))
-
-    @property
-    def rows(self) -> dict[str, Mapping[str, Any]]:
-        """Rows of its table by their names."""
-        return {row["method"]: row for row in self.spec["rows"]}
-
-    @property
-    def keys(self) -> list[Key]:
-        """Its cells: (setup, target, method)."""
-        return [(c["setup"], c["target"], row) for c in self.spec["columns"] for row in self.rows]
-
-    def scores(self, key: Key, seed: int) -> Path:
-        """Score file of a cell."""
-        return self.folder.joinpath(*key, f"seed{seed}", "scores.csv")
-
-    @cached_property
-    def stories(self) -> dict[tuple[Key, int], dict[str, Any]]:
-        """What made each cell.
-
-        Raises:
-            FedFactoryError: a story that is not that of the cell's own records, or of another cell.
-        """
-        found = {}
-        for key in self.keys:
-            for seed in self.spec["seeds"]:
-                scores = self.scores(key, seed)
-                story, told = read_story(scores), story_of(self.record(key, seed))
-                if [job["outputs"] for job in story["jobs"]] != [job["outputs"] for job in told["jobs"]] or (
-                    identity(story) != identity(told)
-                ):
-                    raise FedFactoryError(f"{scores.parent}/cell.json is not the story of its records; make it again")
-                if told["cell"] != dict(zip(("setup", "target", "method", _SEED), (*key, seed), strict=True)):
-                    other = self.record(key, seed)["made"]
-                    raise FedFactoryError(f"{scores}: its record is that of another cell, {other}")
-                self._check_rows(scores, key, seed)
-                found[key, seed] = story
-        return found
-
-    def data(self, key: Key, seed: int) -> str:
-        """Digest of the truth that a cell was scored on."""
-        inputs = self.record(key, seed)["inputs"]
-        return next(digest for name, digest in inputs.items() if PurePosixPath(name).name == "truth")
-
-    def record(self, key: Key, seed: int) -> dict[str, Any]:
-        """Record of a cell's scores."""
-        scores = self.scores(key, seed)
-        return read_record(scores.with_name(f".{scores.name}{NAME}"))
-
-    def score_again(self, key: Key, seed: int, other: Run) -> None:
-        """Score a cell from its predictions and the truth of another run.
-
-        Raises:
-            FedFactoryError: that gives other figures than the cell's own file.
-        """
-        scores, target, record = self.scores(key, seed), other.folder.joinpath(*key[:2]), self.record(key, seed)
-        p, labels = json.loads(_argument(record, "--parameters")), Labels.from_json(_argument(record, "--labels"))
-        with tempfile.TemporaryDirectory() as folder:
-            again = Path(folder) / scores.name
-            score_client(p, labels, target / "data", target / "truth", scores.parent / "predictions", again)
-            if again.read_bytes() != scores.read_bytes():
-                raise FedFactoryError(
-                    f"{scores} has other figures than its predictions have on {target}/truth; score the cell again"
-                )
-
-    def _check_rows(self, scores: Path, key: Key, seed: int) -> None:
-        with scores.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if (row["setup"], row["target"], row["method"], row[_SEED]) != (*key, str(seed)):
-                    raise FedFactoryError(f"{scores} holds a row of another cell; score the cell again")
-
-
-def identity(story: Mapping[str, Any]) -> dict[str, Any]:
-    """What made a cell, but for the run's name, seeds and subjects: job and what it made -> code and arguments."""
-    return {
-        f"{job['job']} {' '.join(sorted(_plain_path(name) for name in job['outputs']))}": (
-            job["code"],
-            [_plain(text) for text in _without_seed(job["arguments"])],
-        )
-        for job in story["jobs"]
-    }
 
 
 def write_merged(folders: Sequence[Path], project: Path, out: Path) -> list[str]:
@@ -298,14 +179,14 @@ def _of_target(key: Key, story: Mapping[str, Any]) -> dict[str, Any]:
     setup, target, _ = key
     found = {}
     for job in story["jobs"]:
-        arguments = list(_without_seed(job["arguments"]))
+        arguments = list(without_seed(job["arguments"]))
         if job["job"] == "score":
             measured = json.loads(arguments[arguments.index("--parameters") + 1])
             found["score"] = job["code"], [json.dumps({**measured, "cell": None}, sort_keys=True)]
         elif job["job"] in _OF_DATA and any(
             below_run(name).startswith(f"{setup}/{target}/") for name in job["outputs"]
         ):
-            found[job["job"]] = job["code"], [_plain(text) for text in arguments]
+            found[job["job"]] = job["code"], [plain(text) for text in arguments]
     return found
 
 
@@ -354,46 +235,12 @@ def _write_scores(key: Key, seed: int, parts: Sequence[tuple[str, Path]], out: P
     for mark, source in parts:
         with source.open(newline="") as stream:
             rows += [
-                {**row, _SEED: seed, **{name: mark + row[name] for name in ("subject", "case")}}
+                {**row, SEED: seed, **{name: mark + row[name] for name in ("subject", "case")}}
                 for row in csv.DictReader(stream)
             ]
     with new_file(place / "scores.csv") as path:
         write_rows(path, rows)
     return place / "scores.csv"
-
-
-def _argument(record: Mapping[str, Any], name: str) -> str:
-    """An argument of a job's command line."""
-    return record["arguments"][record["arguments"].index(name) + 1]
-
-
-def _without_seed(arguments: Sequence[str]) -> Iterator[str]:
-    """Arguments without the seed of a training, and without what is told elsewhere: code and log."""
-    skip = False
-    for text in arguments:
-        if skip:
-            skip = False
-        elif text.removeprefix("--") in (_SEED, *_TOLD) and text.startswith("--"):
-            skip = True
-        else:
-            yield text
-
-
-def _plain(text: str) -> str:
-    """An argument without the run's name and without seeds; of phantoms the subjects differ by theirs."""
-    if text[:1] == "{":
-        return json.dumps(_no_seed(json.loads(text)), sort_keys=True)
-    return _plain_path(text) if text.startswith("results/") else text
-
-
-def _plain_path(name: str) -> str:
-    return re.sub(r"/seed\d+(?=/|$)", "/seed", below_run(name))
-
-
-def _no_seed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _no_seed(own) for key, own in value.items() if key != _SEED}
-    return [_no_seed(own) for own in value] if isinstance(value, list) else value
 
 
 def _deviation(values: Sequence[float]) -> float:

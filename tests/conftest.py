@@ -1,3 +1,4 @@
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,3 +106,11 @@ class KillAt(Progress):
     def update(self, done, total, message=""):
         if done == self._steps:
             raise Killed
+
+
+@pytest.fixture
+def frozen_heap() -> Iterator[None]:
+    """For many comparisons: statsmodels collects garbage in each, a third of a second where torch is loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -94,6 +94,7 @@ def test_only_cells_that_may_be_the_best_are_bold():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("frozen_heap")
 def test_the_best_that_is_picked_from_the_data_is_no_better_than_promised():
     """Eight methods that are alike: how often is the best of a column called better than any other?"""
     rows = [Row(f"m{n}", f"M{n}", False) for n in range(8)]

@@ -85,6 +85,7 @@ def test_holm_by_hand(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("frozen_heap")
 def test_alike_methods_are_called_different_no_more_often_than_promised():
     """Size of the test, and of the family of ten comparisons, when nothing differs: both at most 5 %."""
     single = family = 0

@@ -12,7 +12,7 @@ import yaml
 from benchmarks.project_copy import copy_project
 from fedfactory.config.files import read_run
 from fedfactory.errors import FedFactoryError
-from fedfactory.evaluation import merge as merging
+from fedfactory.evaluation import finished_run
 from fedfactory.evaluation.merge import deviations, merge, write_merged
 from fedfactory.provenance.verify import Verdict
 from tests.conftest import ROOT
@@ -155,7 +155,7 @@ def test_runs_that_do_not_belong_together_are_refused(
     """Runs that are whole: what a job of other code or parameters would have left."""
     first, second = own
     change(second)
-    monkeypatch.setattr(merging, "verify", lambda folder, progress: Verdict())
+    monkeypatch.setattr(finished_run, "verify", lambda folder, progress: Verdict())
     with pytest.raises(FedFactoryError, match=message):
         merge([first, second], "table1", tmp_path / "out")
 
@@ -178,7 +178,7 @@ def test_a_row_of_another_group_joins_after_it_is_scored_again(
     # Forged so that its own records agree with it.
     shutil.copytree(runs / "theirs", tmp_path / "theirs")
     edit(tmp_path / f"theirs/mo/swi/{THEIRS}/seed0/scores.csv", "0.", "0.9")
-    monkeypatch.setattr(merging, "verify", lambda folder, progress: Verdict())
+    monkeypatch.setattr(finished_run, "verify", lambda folder, progress: Verdict())
     with pytest.raises(FedFactoryError, match="has other figures than its predictions have on .*first/mo/swi/truth"):
         merge([runs / "first", tmp_path / "theirs"], "table1", tmp_path / "forged")
 
@@ -186,6 +186,6 @@ def test_a_row_of_another_group_joins_after_it_is_scored_again(
 def test_the_same_cell_with_other_figures_is_refused(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(runs / "theirs", tmp_path / "theirs")
     edit(tmp_path / "theirs/mo/swi/nnunet/seed0/scores.csv", ",nnunet,0,", ",nnunet,0,1")
-    monkeypatch.setattr(merging, "verify", lambda folder, progress: Verdict())
+    monkeypatch.setattr(finished_run, "verify", lambda folder, progress: Verdict())
     with pytest.raises(FedFactoryError, match="has other figures than .*, the same cell, seed and data"):
         merge([runs / "first", tmp_path / "theirs"], "table1", tmp_path / "out")

@@ -333,6 +333,7 @@ def test_statistics_are_kept_only_if_m_t_is_read_better_with_them(own, kept):
     network.running_mean.fill_(1)
     dice = keep_better_statistics(
         {"network": network},
+        {"network": copy.deepcopy(network.state_dict())},
         lambda: network.running_mean.fill_(2),
         lambda: {"both": own if network.running_mean.item() == 2 else 0.9},
         margin=0.02,

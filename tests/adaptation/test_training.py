@@ -198,7 +198,9 @@ def test_a_slice_gets_the_same_mask_wherever_it_stands_in_a_stack(stored, target
     assert together.argmax(1).any()
     for i in range(len(images)):
         # In a batch of another length but for the last digit.
-        np.testing.assert_allclose(segment.probabilities(images[i : i + 1])[0], together[i], atol=1e-6)
+        alone = segment.probabilities(images[i : i + 1])[0]
+        np.testing.assert_allclose(alone, together[i], atol=1e-6)
+        np.testing.assert_array_equal(alone.argmax(0), together[i].argmax(0))
     np.testing.assert_array_equal(segment.probabilities(images[::-1])[::-1], together)
     labelled = replace(target_view, labels=Labels(training=True)).labelled_volumes("train")
     ways = {"S_t": (TARGET,), "both": (SOURCE, TARGET)}

@@ -125,8 +125,9 @@ def _settle(
     networks = {ENCODER: translator.encoder, BRANCH: branch}
     batch = p.batch.labelled + p.batch.unlabelled + p.batch.pairs
     take_own = partial(take_own_statistics, translator, branch, data.unlabelled.images, data.size, batch, seed)
-    readable = keep_better_statistics(networks, take_own, read, _BETTER)
-    history.states[p.schedule.steps] = {name: network.state_dict() for name, network in networks.items()}
+    last = p.schedule.steps
+    readable = keep_better_statistics(networks, history.states[last], take_own, read, _BETTER)
+    history.states[last] = {name: network.state_dict() for name, network in networks.items()}
     return readable
 
 

@@ -7,7 +7,6 @@ end, are those of precise batch normalisation (Wu and Johnson, "Rethinking 'Batc
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import TARGET, DomainNorm
 from fedfactory.methods.ours.translator import Translator
+from fedfactory.training.loop import Weights
 
 
 @torch.no_grad()
@@ -52,12 +52,17 @@ def take_own_statistics(
 
 
 def keep_better_statistics(
-    networks: Mapping[str, nn.Module], take_own: Callable[[], None], read: Callable[[], dict[str, float]], margin: float
+    networks: Mapping[str, nn.Module],
+    running: Weights,
+    take_own: Callable[[], None],
+    read: Callable[[], dict[str, float]],
+    margin: float,
 ) -> dict[str, float]:
     """Take a target's own statistics where M_t is read better with them, and the running averages where it is not.
 
     Args:
         networks: whose statistics change.
+        running: what the networks hold now.
         take_own: changes them, as :func:`take_own_statistics` does.
         read: Dice of M_t by each way to read the networks as they are.
         margin: Dice by which M_t must be read better.
@@ -65,11 +70,11 @@ def keep_better_statistics(
     Returns:
         Dice of M_t by the networks as they are left.
     """
-    running, kept = read(), {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+    before = read()
     take_own()
-    own = read()
-    if own["both"] > running["both"] + margin:
-        return own
+    after = read()
+    if after["both"] > before["both"] + margin:
+        return after
     for name, network in networks.items():
-        network.load_state_dict(kept[name])
-    return running
+        network.load_state_dict(running[name])
+    return before

@@ -164,7 +164,7 @@ def segment_tasks(
 
 @torch.no_grad()
 def _encoded(sam: Sam, images: np.ndarray) -> Tensor:
-    """Embeddings of slices (n, S, S), each the same as in any other batch."""
+    """Embeddings of slices (n, S, S), the same wherever a slice stands in the stack."""
     parts = [
         sam.image_encoder(as_read(batch[:, 0], sam))[:count] for batch, count in batches(_as_batch(images, np.float32))
     ]

@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.factory.model import Factory
+from fedfactory.methods.ours import ending
 from fedfactory.methods.ours.adaptation import chosen_way
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
-from fedfactory.methods.ours.model import Stored, open_factory, read_networks, write_networks
-from fedfactory.methods.ours.normalisation import keep_better_statistics, take_own_statistics
+from fedfactory.methods.ours.ending import take_own_statistics
+from fedfactory.methods.ours.model import BRANCH, ENCODER, Stored, open_factory, read_networks, write_networks
 from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.samples import moved_by
@@ -327,15 +329,28 @@ def test_a_targets_own_statistics_are_those_of_its_images(source, factory):
     assert norm.num_batches_tracked == 1, "fewer images than a batch are one"
 
 
-@pytest.mark.parametrize(("own", "kept"), [(0.93, 2.0), (0.91, 1.0)])
-def test_statistics_are_kept_only_if_m_t_is_read_better_with_them(own, kept):
-    network = torch.nn.BatchNorm1d(1)
-    network.running_mean.fill_(1)
-    dice = keep_better_statistics(
-        {"network": network},
-        {"network": copy.deepcopy(network.state_dict())},
-        lambda: network.running_mean.fill_(2),
-        lambda: {"both": own if network.running_mean.item() == 2 else 0.9},
-        margin=0.02,
+@pytest.mark.parametrize(
+    ("own", "start", "left", "dice"),
+    [(0.93, 0.9, 2.0, 0.93), (0.904, 0.9, 1.0, 0.9), (0.93, 0.934, 2.0, 0.93), (0.8, 0.91, 0.0, 0.91)],
+)
+def test_an_adaptation_ends_as_what_reads_m_t_better_than_its_last_state(
+    own: float, start: float, left: float, dice: float, monkeypatch: pytest.MonkeyPatch
+):
+    """By more than half a point: with 1 as the last state's mean, 2 as the target's own, 0 as the start's."""
+    networks = {ENCODER: torch.nn.BatchNorm1d(1), BRANCH: torch.nn.BatchNorm1d(1)}
+    mean = networks[ENCODER].running_mean
+    states = {0: {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}, 86: {}}
+    mean.fill_(1)
+    monkeypatch.setattr(ending, "take_own_statistics", lambda *_: mean.fill_(2))
+    found = ending.end_best(
+        SimpleNamespace(encoder=networks[ENCODER]),
+        networks[BRANCH],
+        SimpleNamespace(unlabelled=SimpleNamespace(images=None), size=32),
+        replace(TARGET_PARAMETERS, schedule=replace(TARGET_PARAMETERS.schedule, steps=86)),
+        0,
+        history := History([], [], None, states),
+        lambda: {"both": {0.0: start, 1.0: 0.9, 2.0: own}[mean.item()]},
     )
-    assert (network.running_mean.item(), dice["both"]) == (kept, own if kept == 2 else 0.9)
+    assert (mean.item(), found["both"]) == (left, dice)
+    of_last = history.states[86][ENCODER]["running_mean"].item()
+    assert of_last == (2 if own > 0.905 else 1), "validation volumes choose among the training's own states"

@@ -5,12 +5,15 @@ One job of every rule is done again with the files that the rule declares, at an
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.replay import FinishedJob, replay
 from fedfactory.orchestration.audit import Job
+from fedfactory.orchestration.portable import SETTINGS
+from fedfactory.orchestration.warm.listener import ADDRESS, CLIENT, listen
 from fedfactory.provenance.record import digests
 from tests.conftest import ROOT
 from tests.workflow.conftest import Project
@@ -25,14 +28,19 @@ NOT_RUN = {
 }
 
 
-def test_every_job_reads_its_inputs_and_writes_its_outputs_only(finished: Project, tmp_path: Path):
+def test_every_job_reads_its_inputs_and_writes_its_outputs_only(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Warm, as in a run: starts would take longer than the jobs.
+    monkeypatch.setenv(ADDRESS, listen(SETTINGS))
+    python = [sys.executable, "-I", "-S", str(CLIENT)]
     jobs = {job.rule: job for job in reversed(finished.jobs())}
     names = set(re.findall(r"^(?:use )?rule (?:\w+ as )?(\w+)", all_rules(), re.M))
     assert names - set(NOT_RUN) == set(jobs) - set(NOT_RUN)
     before, problems = finished.bytes_below("test"), {}
     for rule, job in jobs.items():
         if rule not in NOT_RUN:
-            done = replay(as_finished(job, finished), finished.folder / "results/test", tmp_path / rule)
+            done = replay(as_finished(job, finished), finished.folder / "results/test", tmp_path / rule, python)
             problems[rule] = [done.said] if done.status else [*done.differing, *done.undeclared]
     assert not {rule: found for rule, found in problems.items() if found}
     assert finished.bytes_below("test") == before, "an input was changed"

@@ -5,31 +5,25 @@ The training itself, its loop and losses, is in :mod:`fedfactory.methods.ours.ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
-from fedfactory.methods.ours.model import BRANCH, ENCODER, Stored, write_networks
-from fedfactory.methods.ours.normalisation import keep_better_statistics, take_own_statistics
+from fedfactory.methods.ours.ending import BETTER, end_best
+from fedfactory.methods.ours.model import Stored, write_networks
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
 from fedfactory.methods.ours.rendering import own_look, read_look
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.synthetic import SyntheticSet
 from fedfactory.methods.ours.target import adapt
-from fedfactory.methods.ours.target_data import TargetClient, TargetData, target_networks
-from fedfactory.methods.ours.translator import Translator
+from fedfactory.methods.ours.target_data import TargetClient, target_networks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
-from fedfactory.training.loop import History
-
-# Dice of M_t by which S_t alone, or other statistics, must be ahead: less says nothing of slices that were taught.
-_BETTER = 0.005
 
 
 def adapt_client(
@@ -90,7 +84,7 @@ def adapt_client(
     readable: dict[str, float] = {}
     if data.labelled is not None:
         read = partial(segment.slices_dice, *target.few_shot, data.classes)
-        readable = read() if p.statistics == "running" else _settle(translator, branch, data, p, seed, history, read)
+        readable = read() if p.end == "last" else end_best(translator, branch, data, p, seed, history, read)
     way = chosen_way(readable) if p.branches == "best" else p.branches
     with new_folder(out) as folder:
         write_networks(
@@ -112,25 +106,6 @@ def adapt_client(
     checkpoints.remove()
 
 
-def _settle(
-    translator: Translator,
-    branch: SegmentationBranch,
-    data: TargetData,
-    p: TargetParameters,
-    seed: int,
-    history: History,
-    read: Callable[[], dict[str, float]],
-) -> dict[str, float]:
-    """Leave the networks, and the last state of their history, with the statistics by which M_t is read better."""
-    networks = {ENCODER: translator.encoder, BRANCH: branch}
-    batch = p.batch.labelled + p.batch.unlabelled + p.batch.pairs
-    take_own = partial(take_own_statistics, translator, branch, data.unlabelled.images, data.size, batch, seed)
-    last = p.schedule.steps
-    readable = keep_better_statistics(networks, history.states[last], take_own, read, _BETTER)
-    history.states[last] = {name: network.state_dict() for name, network in networks.items()}
-    return readable
-
-
 def chosen_way(dice: Mapping[str, float]) -> str:
     """Which branches are read where no validation volume may say so: both, unless S_t alone reads M_t better.
 
@@ -139,4 +114,4 @@ def chosen_way(dice: Mapping[str, float]) -> str:
     Args:
         dice: of M_t, by each way to read the branches; empty without M_t.
     """
-    return "target" if dice and dice["target"] > dice["both"] + _BETTER else "both"
+    return "target" if dice and dice["target"] > dice["both"] + BETTER else "both"

@@ -184,8 +184,9 @@ class TargetParameters:
         labelled_slices: how many slices of M_t are used; null for all.
         validation: ``full``: Dice on the target's labelled validation volumes selects the state (paper); ``none``: the
             last one is taken, as in the strict protocol.
-        statistics: of the normalisation at inference: the ``running`` averages of the training (paper), or the ``best``
-            of these and those of the target's own images, by the Dice of M_t.
+        end: what the adaptation ends as where no validation volume chooses: the ``last`` state (paper), or by the Dice
+            of M_t the ``best`` of three: that state, the same with statistics of the target's own images in its
+            normalisation, and what the adaptation started from.
         source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
         branches: whose prediction counts at inference: the mean of ``both`` (paper), one for an ablation, or whichever
             of these is ``best``: by validation Dice, and without validation both, unless S_t alone reads M_t better.
@@ -203,7 +204,7 @@ class TargetParameters:
     validation: Literal["full", "none"]
     symmetries: Literal["none", "mirror", "square"] = "none"
     labelled_slices: Natural | None = None
-    statistics: Literal["running", "best"] = "running"
+    end: Literal["last", "best"] = "last"
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"
 

@@ -167,8 +167,11 @@ def _surfaces(
     import torch
 
     with without(*_UNUSED):
+        from monai.data.meta_obj import set_track_meta
         from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+    # Half of the time of small masks is what MONAI's tensors would remember of where they come from.
+    set_track_meta(False)
     torch.set_num_threads(1)
     axes = tuple(axis for axis, length in enumerate(truth.shape) if length == 1)
     masks = [torch.from_numpy(np.squeeze(mask, axes)[None, None].copy()) for mask in (prediction, truth)]

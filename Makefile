@@ -4,13 +4,19 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster test-fast check lint types lock readme docs
+.PHONY: demo published test test-cluster test-fast check lint types lock readme docs
 
 demo: $(VENV)/.complete
 	$(BIN)/snakemake --cores $(CORES)
 	@cat results/demo/table1.md
 	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
+
+# The published run: three training seeds on each of three sets of phantoms, nine times the demo; then one table of all.
+PHANTOMS := phantoms10 phantoms11 phantoms12
+published: $(VENV)/.complete
+	for run in $(PHANTOMS); do $(BIN)/snakemake --cores $(CORES) --configfile config/published/$$run.yaml || exit 1; done
+	$(BIN)/fedfactory merge $(PHANTOMS:%=results/%) --out results/published
 
 # Tests run side by side, each computing with one thread; those of one file stay together, and files keep their order.
 test: lint types

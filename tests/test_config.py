@@ -67,6 +67,18 @@ def test_every_client_can_take_part_in_the_federation(project):
         assert {c.name for c in clients if not c.federated} == (set() if wanted else {"canon", "t2w", "ixi"})
 
 
+def test_the_published_run_is_the_demo_on_other_phantoms():
+    demo, files = read_run([ROOT / "config/demo.yaml"], ROOT), sorted((ROOT / "config/published").glob("*.yaml"))
+    seeds = set()
+    for file in files:
+        own = read_run([file], ROOT)
+        seeds.add(seed := own["data"]["seed"])
+        assert own == demo | {"run": file.stem, "seeds": [0, 1, 2], "data": demo["data"] | {"seed": seed}}
+    assert len(seeds) == 3 and not seeds & {0, 1, 2, 3}, "phantoms by which something was chosen"
+    (names,) = re.findall(r"^PHANTOMS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert names.split() == [file.stem for file in files]
+
+
 @pytest.mark.parametrize("name", ["", "_key", "_inside", "_slices"])
 def test_ablations_lie_over_the_demo(name):
     files = [ROOT / "config/demo.yaml", ROOT / f"config/ablation{name}.yaml"]

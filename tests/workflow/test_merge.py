@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.project_copy import copy_project
+from benchmarks.published import keep, merge_parts
 from fedfactory.config.files import read_run
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation import finished_run
@@ -76,6 +77,17 @@ def test_two_phantoms_make_one_table(own: tuple[Path, Path], tmp_path: Path):
     assert {row["phantoms"] for row in parts.values()} == {2} and parts["swi", "mean_mask"]["over_phantoms"] > 0
     with pytest.raises(FedFactoryError, match="merged is there; give a new folder"):
         write_merged(own, ROOT, tmp_path / "merged")
+
+
+def test_what_is_kept_of_a_run_is_merged_as_the_run_is(own: tuple[Path, Path], tmp_path: Path):
+    parts = [keep(run, tmp_path / "parts") for run in own]
+    assert [part.name for part in parts] == ["first_seed0.tar.xz", "second_seed0.tar.xz"]
+    before = parts[0].read_bytes()
+    assert keep(own[0], tmp_path / "parts").read_bytes() == before
+    merge_parts(tmp_path / "parts", tmp_path / "of_parts")
+    write_merged(own, ROOT, tmp_path / "of_runs")
+    for table in ("table1.csv", "table1_strict.csv", "table1_deviations.csv", "table1_analysis/best.csv"):
+        assert (tmp_path / "of_parts" / table).read_bytes() == (tmp_path / "of_runs" / table).read_bytes()
 
 
 def scores(run: Path, target: str, method: str) -> list[float]:

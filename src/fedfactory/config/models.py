@@ -15,6 +15,7 @@ from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, O
 from fedfactory.config.paths import FOLDERS
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
+from fedfactory.data.tiling import Tiles
 from fedfactory.factory.parameters import FactorySection
 from fedfactory.orchestration.declared import private
 from fedfactory.training.devices import DEVICES
@@ -222,6 +223,7 @@ class ClientEntry:
         planar: whether a volume is a stack of flat images with nothing between them, such as OCTA's projections: HD95
             and NSD are then measured in each image.
         scored: false for a site without labels: it may train a federated model, but is no column.
+        tiles: for pictures that are larger than ``image_size``: they are cut into tiles of that edge.
     """
 
     __pydantic_config__ = STRICT
@@ -236,6 +238,7 @@ class ClientEntry:
     options: dict[str, Any] | None = None
     planar: bool = False
     scored: bool = True
+    tiles: Tiles | None = None
 
     def values(self, name: str) -> tuple[int, ...]:
         """Values of a class in the raw label maps."""

@@ -1,7 +1,7 @@
 """The configuration of a run, checked and passed down as one immutable object."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ class Client:
         options: the adapter's options.
         label_values: value in the raw label maps -> stored value (1..C).
         planar: whether its volumes are stacks of flat images with nothing between them, such as OCTA's projections.
+        tiles: how its pictures are cut; None where a plane is a slice.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Client:
     options: Mapping[str, Any]
     label_values: Mapping[int, int]
     planar: bool = False
+    tiles: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,7 @@ def _client(key: str, entry: ClientEntry, classes: tuple[str, ...]) -> Client:
         options=entry.options or {},
         label_values=label_values(classes, entry),
         planar=entry.planar,
+        tiles=None if entry.tiles is None else asdict(entry.tiles),
     )
 
 

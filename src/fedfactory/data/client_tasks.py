@@ -43,5 +43,6 @@ def client_task(config: Config, setup: str, client: str) -> dict[str, Any]:
         "needs_labels": client == entry.source,
         "scored": entry.clients[client].scored,
         "seed": config.data["seed"],
+        "tiles": entry.clients[client].tiles,
         **config.preprocessing,
     }

@@ -1,6 +1,7 @@
 """Files of every kind: one volume is the same in all of them, and what is absurd is refused before it is read."""
 
 import gzip
+import locale
 import os
 import struct
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import SimpleITK
 from PIL import Image
 
-from fedfactory.data.formats import ImageFile, ending_of, stem_of
+from fedfactory.data.formats import ImageFile, ending_of, kept_locale, stem_of
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ball_volume, write_nifti
 
@@ -29,6 +30,12 @@ def as_itk() -> SimpleITK.Image:
 
 def write_series(folder: Path, uid: str = "1.2.3", skip: int | None = None, modality: str = "CT") -> Path:
     """The volume as a DICOM series, its files in no order."""
+    with kept_locale():
+        _write_series(folder, uid, skip, modality)
+    return folder
+
+
+def _write_series(folder: Path, uid: str, skip: int | None, modality: str) -> None:
     folder.mkdir(exist_ok=True)
     image, writer = as_itk(), SimpleITK.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -50,7 +57,6 @@ def write_series(folder: Path, uid: str = "1.2.3", skip: int | None = None, moda
             plane.SetMetaData(key, value)
         writer.SetFileName(str(folder / f"{(7 * number) % 11:02d}_{uid}.dcm"))
         writer.Execute(plane)
-    return folder
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".NII.GZ", ".Nii", ".mha", ".mhd", ".nrrd", ".nhdr", "series"])
@@ -68,6 +74,7 @@ def test_one_volume_is_the_same_in_every_format(ending: str, tmp_path: Path):
     np.testing.assert_allclose(header.affine, AFFINE, atol=1e-6)
     np.testing.assert_allclose(header.spacing, (0.8, 0.7, 3), rtol=1e-6)
     np.testing.assert_array_equal(file.read(), VOXELS)
+    assert locale.getencoding() == "UTF-8", "what is written afterwards may hold any letter"
     assert all(used.is_file() for used in file.paths) and (len(file.paths) == 2) == (ending in (".mhd", ".nhdr"))
 
 

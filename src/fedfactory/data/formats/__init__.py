@@ -12,6 +12,7 @@ The header says shape and place without a look at the voxels; it is believed as 
 from __future__ import annotations
 
 import importlib
+import locale
 import math
 import os
 import stat
@@ -183,10 +184,21 @@ def without_last_ones(shape: tuple[int, ...], path: Path) -> tuple[int, int, int
 
 
 @contextmanager
+def kept_locale() -> Iterator[None]:
+    """Leave the block with the locale of before: SimpleITK's DICOM sets ``C``, and Python then writes ASCII only."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+@contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turn whatever a library raises over a file into a sentence that names it."""
     try:
-        yield
+        with kept_locale():
+            yield
     except FedFactoryError:
         raise
     except PermissionError as error:

@@ -112,7 +112,6 @@ def test_a_protocol_that_a_method_cannot_follow_is_refused(monkeypatch):
             {"nnunet": {"parameters": {"epoch": 3}}},
             "methods.nnunet.parameters.epoch': is unknown; known are base, batch_size",
         ),
-        ({"nnunet": {"uses_mt": False}}, "methods.nnunet.uses_mt': is unknown"),
     ],
 )
 def test_bad_method_names_the_key_and_the_file(changes, message):

@@ -202,7 +202,7 @@ def test_bad_table(make_site, line, message):
     ("adapter", "options", "message"),
     [
         ("../../os", {}, "unknown adapter"),
-        ("nifti", {}, "unknown adapter 'nifti'; known are generic, ixi, mnms, oasis"),
+        ("nifti", {}, "unknown adapter 'nifti'; known are bbbc038, chasedb1, generic"),
         ("swi", {"vendor": "A"}, "key 'options.vendor': is unknown"),
         ("mnms", {}, "key 'options.vendor': is missing"),
         ("mnms", {"vendor": 1}, "key 'options.vendor': must be a text, not 1"),

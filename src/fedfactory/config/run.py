@@ -92,6 +92,7 @@ class Method:
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
         section: heading of the part of the table that the row stands in; empty for the paper's own.
         strict: whether it has cells of the strict protocol as well.
+        uses_mt: whether it sees M_t, by a configuration from before; None where that is left to its declaration.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Method:
     note: str = ""
     section: str = ""
     strict: bool = False
+    uses_mt: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Config:
         accept_licences: licences of published weights that are accepted, by name.
         nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
+        shipped: names of the setups that the project has files of.
     """
 
     files: tuple[str, ...]
@@ -150,6 +153,12 @@ class Config:
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
     factory: Mapping[str, Any]
+    shipped: frozenset[str] = frozenset()
+
+    @property
+    def known_setups(self) -> frozenset[str]:
+        """Names that keys may give: of this run's setups, and of those whose settings it inherits and does not use."""
+        return self.shipped | self.setups.keys()
 
     @property
     def file(self) -> str:
@@ -257,13 +266,15 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         accept_licences=run.accept_licences,
         nsd_tolerance_mm=values.get("nsd_tolerance_mm") or {},
         factory=values.get("factory") or {},
+        shipped=frozenset(file.stem for file in (folder / "config/setups").glob("*.yaml")),
     )
     places = {(setup.name, client) for setup in loaded.setups.values() for client in setup.clients}
     for place in sorted(places):
         loaded.raw_folder(*place)
-    known = {*loaded.setups, *("/".join(place) for place in places)}
+    known = {*loaded.known_setups, *("/".join(place) for place in places)}
     for key in loaded.nsd_tolerance_mm:
-        if key not in known:
+        elsewhere = loaded.shipped - loaded.setups.keys()
+        if key not in known and key.partition("/")[0] not in elsewhere:
             raise FedFactoryError(
                 f"{name}: key 'nsd_tolerance_mm.{key}': is no setup of this run, and no setup/client; remove it"
             )

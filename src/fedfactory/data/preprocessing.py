@@ -12,6 +12,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from fedfactory.data.formats import LARGEST
 from fedfactory.data.geometry import (
     Box,
     Geometry,
@@ -58,6 +59,7 @@ class ClientTask:
         scored: whether the client has a test set; a site without labels has none and only trains.
         seed: seed of split and M_t.
         tiles: how its planes are cut; None where a plane is a slice.
+        largest: voxels that a file may claim to hold.
     """
 
     setup: str
@@ -74,6 +76,7 @@ class ClientTask:
     scored: bool
     seed: int
     tiles: Tiles | None = None
+    largest: int = LARGEST
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ClientTask":

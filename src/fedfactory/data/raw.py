@@ -5,9 +5,9 @@ Whoever looks at raw data, ``fedfactory check-data`` or the job that prepares th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -35,6 +35,10 @@ class Source(Protocol):
         """All files that it reads."""
         ...
 
+    def limited(self, largest: int) -> Self:
+        """The same, whose files are refused if they claim more voxels than that."""
+        ...
+
     def header(self) -> Header:
         """Shape (x, y, z) and affine, without a look at voxels."""
         ...
@@ -60,6 +64,10 @@ class Stack:
         """All of them."""
         return tuple(path for part in self.parts for path in part.paths)
 
+    def limited(self, largest: int) -> Self:
+        """With the same limit for each."""
+        return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
+
     def header(self) -> Header:
         """The first one's, as deep as there are parts.
 
@@ -79,6 +87,49 @@ class Stack:
     def read(self) -> np.ndarray:
         """All parts along z."""
         return np.concatenate([part.read() for part in self.parts], axis=2)
+
+
+@dataclass(frozen=True)
+class Union:
+    """Masks of one matrix, one for each object, that are read as one: 1 where any of them holds something."""
+
+    parts: tuple[Source, ...]
+
+    @property
+    def path(self) -> Path:
+        """The folder of the masks."""
+        return self.parts[0].path.parent
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        return tuple(path for part in self.parts for path in part.paths)
+
+    def limited(self, largest: int) -> Self:
+        """With the same limit for each."""
+        return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
+
+    def header(self) -> Header:
+        """That of all of them.
+
+        Raises:
+            FedFactoryError: as the parts, and parts of different sizes.
+        """
+        first = self.parts[0].header()
+        for part in self.parts[1:]:
+            if part.header().shape != first.shape:
+                raise FedFactoryError(
+                    f"{part.path}: has the shape {part.header().shape}, {self.parts[0].path} has {first.shape}; masks "
+                    "of one picture are of one size"
+                )
+        return first
+
+    def read(self) -> np.ndarray:
+        """Where any of them holds something."""
+        found = self.parts[0].read() > 0
+        for part in self.parts[1:]:
+            found |= part.read() > 0
+        return found.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -106,6 +157,11 @@ class RawCase:
     def masks(self) -> tuple[Source, ...]:
         """Label and organ mask, as far as there are."""
         return tuple(mask for mask in (self.label, self.roi) if mask is not None)
+
+    def limited(self, largest: int) -> Self:
+        """The same case, whose files are refused if they claim more voxels than that."""
+        label, roi = (mask and mask.limited(largest) for mask in (self.label, self.roi))
+        return replace(self, image=self.image.limited(largest), label=label, roi=roi)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
     task = ClientTask.from_json(client_task(config, setup, client))
     found = ClientSurvey(entry.label, config.raw_folder(setup, client), expected)
     try:
-        listed = survey_cases(entry.adapter, found.folder, entry.options, task.where)
+        listed = survey_cases(entry.adapter, found.folder, entry.options, task.where, task.largest)
         cases, found.files = listed.cases, listed.files
         found.problems += listed.problems
         found.remarks += same_images(cases)
@@ -119,12 +119,20 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
 
 
 def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str]) -> list[str]:
-    """M_t takes labelled training volumes of different subjects, the source needs labels at all."""
-    subjects = {case.subject for case in cases if case.label is not None and splits[case.subject] == "train"}
-    wanted = max(task.few_shot, int(task.needs_labels))
-    if len(subjects) >= wanted:
-        return []
-    return [f"{task.where}: {wanted} labelled training subjects are needed, there are {len(subjects)}; label more"]
+    """M_t takes labelled training volumes of different subjects, the source some of them and for validation."""
+    labelled = {case.subject for case in cases if case.label is not None}
+    count = Counter(splits[subject] for subject in labelled)
+    wanted, found = max(task.few_shot, int(task.needs_labels)), []
+    if count["train"] < wanted:
+        found.append(
+            f"{task.where}: {wanted} labelled training subjects are needed, there are {count['train']}; label more"
+        )
+    if task.needs_labels and not count["validation"]:
+        found.append(
+            f"{task.where}: the source has no labelled validation volume, by which nnU-Net and 'Ours' choose; raise "
+            "'split.validation', or label more"
+        )
+    return found
 
 
 def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:

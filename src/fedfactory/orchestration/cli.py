@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -54,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _anywhere(commands, "settings", _settings, "print the environment under which bits do not depend on the processor")
     _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
+    # Names of files may hold bytes of another encoding than the terminal's.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return parsed.work(parsed) if parsed.anywhere else parsed.work(_project(), parsed)
     except FedFactoryError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.data.folders import safe_name, twins
-from fedfactory.data.formats import readable
+from fedfactory.data.formats import LARGEST, readable
 from fedfactory.data.raw import Problem, RawCase
 from fedfactory.errors import FedFactoryError
 
@@ -48,7 +48,7 @@ class Found:
         return {*self.tables, *(path for part in parts for path in part.paths)}
 
 
-def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str) -> Found:
+def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str, largest: int = LARGEST) -> Found:
     """List the cases of one client, and what keeps other subjects from being used.
 
     Args:
@@ -56,6 +56,7 @@ def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: st
         root: the client's raw folder.
         options: the adapter's own options from the setup's file.
         where: the client, for messages, for instance ``client siemens of setup ms``.
+        largest: voxels that a file may claim to hold.
 
     Returns:
         Cases or problems; not both are empty.
@@ -78,7 +79,9 @@ def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: st
     except PermissionError as error:
         raise FedFactoryError(f"{error.filename}: may not be read; correct its permissions") from error
     found = Found(
-        cases=sorted((_with_safe_names(item) for item in items if isinstance(item, RawCase)), key=_name),
+        cases=sorted(
+            (_with_safe_names(item).limited(largest) for item in items if isinstance(item, RawCase)), key=_name
+        ),
         problems=[item.sentence for item in items if isinstance(item, Problem)],
         tables=[item for item in items if isinstance(item, Path)],
     )
@@ -88,7 +91,9 @@ def survey_cases(adapter: str, root: Path, options: Mapping[str, Any], where: st
     return found
 
 
-def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str) -> list[RawCase]:
+def find_cases(
+    adapter: str, root: Path, options: Mapping[str, Any], where: str, largest: int = LARGEST
+) -> list[RawCase]:
     """List the cases of one client, all of which can be used.
 
     Args:
@@ -96,6 +101,7 @@ def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str)
         root: the client's raw folder.
         options: the adapter's own options.
         where: the client.
+        largest: voxels that a file may claim to hold.
 
     Returns:
         At least one case, ordered by name.
@@ -103,7 +109,7 @@ def find_cases(adapter: str, root: Path, options: Mapping[str, Any], where: str)
     Raises:
         FedFactoryError: as :func:`survey_cases`, and the first subject that cannot be used.
     """
-    found = survey_cases(adapter, root, options, where)
+    found = survey_cases(adapter, root, options, where, largest)
     if found.problems:
         count = len(found.problems) - 1
         more = f" ({count} more; fedfactory check-data lists them)" if count else ""

@@ -18,9 +18,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -88,6 +88,10 @@ class ImageFile:
 
         apart = voxels_apart(self.path)
         return (self.path,) if apart is None else (self.path, apart)
+
+    def limited(self, largest: int) -> Self:
+        """The same with another limit."""
+        return replace(self, largest=largest)
 
     def header(self) -> Header:
         """Read what the file says of itself.

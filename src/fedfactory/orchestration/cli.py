@@ -14,6 +14,8 @@ from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 
+_NEW_RUN = "look at folders of images, and write a setup and a run of them"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command of the command line; 0 if all is well, 1 if something is wrong."""
@@ -52,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     merged = _command(commands, "merge", _merge, "make one table of several runs: other seeds, phantoms, or rows")
     merged.add_argument("runs", nargs="+", type=Path, help="folders of finished runs: results/<run>")
     merged.add_argument("--out", type=Path, required=True, help="folder of the merged table; must not be there")
+    new = commands.add_parser("new-run", help=_NEW_RUN, description=_NEW_RUN)
+    new.set_defaults(work=_new_run, anywhere=False)
+    new.add_argument("name", help="of the run and its setup: lower-case letters, digits and _")
+    new.add_argument(
+        "--site", action="append", required=True, metavar="NAME=FOLDER", help="a site and its images; give several"
+    )
+    new.add_argument("--source", required=True, help="the site whose labels train")
     _anywhere(commands, "settings", _settings, "print the environment under which bits do not depend on the processor")
     _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
@@ -238,6 +247,17 @@ def _merge(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.evaluation.merge import write_merged
 
     print("\n".join(write_merged(arguments.runs, project, arguments.out)))
+    return 0
+
+
+def _new_run(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.new_run import new_run
+
+    sites = dict(text.partition("=")[::2] for text in arguments.site)
+    if len(sites) < len(arguments.site) or not all(sites.values()):
+        raise FedFactoryError("give each site once, as --site NAME=FOLDER")
+    folders = {name: Path(folder) for name, folder in sites.items()}
+    print("\n".join(new_run(arguments.name, folders, arguments.source, project)))
     return 0
 
 

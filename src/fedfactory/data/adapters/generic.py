@@ -7,7 +7,8 @@ in one split.
 Folders (options ``images`` and ``labels``): files, or folders of one DICOM series each, of the same name in both, but
 for endings; ``_0000`` before the ending of an image, as in nnU-Net's ``imagesTr``, is accepted. ``images`` may be a
 pattern, such as BIDS's ``sub-*/**/anat/*_T1w.*``: labels then lie below ``labels`` in the same folders, the first
-folder names the subject. ``label_suffix`` is what stands behind the name of a label. Without ``labels`` the site is
+folder names the subject. ``image_suffix`` and ``label_suffix`` are what stands behind the name that both share:
+``_T1w`` and ``_mask``, say, or ``image`` and ``label`` in a folder for each patient. Without ``labels`` the site is
 unlabelled.
 
 Pictures: ``pixel_mm`` is the edge of a pixel, ``channel`` what is read of colours.
@@ -23,6 +24,7 @@ from typing import Any
 from fedfactory.data.adapter_options import read_options
 from fedfactory.data.folders import lies_there, matching
 from fedfactory.data.formats import ImageFile, ending_of, stem_of
+from fedfactory.data.formats.dicom import is_series
 from fedfactory.data.raw import Problem, RawCase
 from fedfactory.data.splits import SPLITS
 from fedfactory.data.tables import Row, read_table
@@ -30,7 +32,15 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import inside
 
 _NEEDED, _COLUMNS = ("subject", "image"), ("subject", "image", "label", "roi", "split")
-_OPTIONS = {"table": "", "images": "", "labels": "", "label_suffix": "", "channel": "", "pixel_mm": 0.0}
+_OPTIONS = {
+    "table": "",
+    "images": "",
+    "labels": "",
+    "image_suffix": "",
+    "label_suffix": "",
+    "channel": "",
+    "pixel_mm": 0.0,
+}
 _NONE = ("na", "n/a", "nan", "none")
 # nnU-Net's number of a channel.
 _FIRST, _NUMBERED = "_0000", re.compile(r"(.+)_(\d{4})")
@@ -73,13 +83,17 @@ def _from_folders(
     for folder in (None if pattern else root / images, labels):
         if folder is not None and not folder.is_dir():
             raise FedFactoryError(f"{where}: the folder {folder} is missing; correct the adapter's options or make it")
-    found = [path for path in matching(root, images if pattern else f"{images}/*") if _is_image(path)]
     base = root if pattern else root / images
-    masks = _by_name(labels, files.options["label_suffix"]) if labels else {}
-    names = {(path.parent.relative_to(base), stem_of(path.name)) for path in found}
+    behind, suffix = files.options["image_suffix"], files.options["label_suffix"]
+    masks = _by_name(labels, suffix) if labels else {}
+    # Labels may lie beside their images.
+    taken = {path for own in masks.values() for path in own} if suffix else set()
+    found = [path for path in matching(root, images if pattern else f"{images}/*") if _is_image(path, behind)]
+    found = [path for path in found if path not in taken]
+    names = {(path.parent.relative_to(base), stem_of(path.name).removesuffix(behind)) for path in found}
     used = set()
     for image in found:
-        folder, stem = image.parent.relative_to(base), stem_of(image.name)
+        folder, stem = image.parent.relative_to(base), stem_of(image.name).removesuffix(behind)
         first, number = _channel(stem)
         without = (folder, first)
         # A number is that of a channel only if there is a first one: a label of the whole name says that it is none.
@@ -91,21 +105,21 @@ def _from_folders(
         own = masks.get(key, [])
         used.add(key)
         if labels and len(own) != 1:
-            lacks = (
-                f"has no label {key[1]}{files.options['label_suffix']} in {labels / folder}; add it or remove the image"
-            )
+            lacks = f"has no label {key[1]}{suffix} in {labels / folder}; add it or remove the image"
             what = f"has the labels {' and '.join(map(str, own))}; keep one" if own else lacks
             yield Problem(f"{where}: {image} {what}")
             continue
-        subject, name = (key[1], key[1]) if not folder.parts else (folder.parts[0], "_".join([*folder.parts, key[1]]))
-        yield RawCase(subject, name, files.image(image), files.mask(own[0]) if own else None)
+        parts = [*folder.parts, *filter(None, [key[1].strip("_-.")])] or [stem_of(image.name)]
+        yield RawCase(parts[0], "_".join(parts), files.image(image), files.mask(own[0]) if own else None)
     for key in sorted(masks.keys() - used):
         yield Problem(f"{where}: {masks[key][0]} has no image of its name; add that, or remove the label")
 
 
-def _is_image(path: Path) -> bool:
-    """A file that is read, or a folder, which is a DICOM series."""
-    return bool(ending_of(path.name)) or path.is_dir()
+def _is_image(path: Path, suffix: str) -> bool:
+    """A file that is read, or the folder of a DICOM series."""
+    if path.is_dir():
+        return is_series(path)
+    return bool(ending_of(path.name)) and stem_of(path.name).endswith(suffix)
 
 
 def _channel(stem: str) -> tuple[str, int | None]:

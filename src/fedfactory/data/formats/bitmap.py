@@ -36,6 +36,16 @@ def read(file: ImageFile) -> np.ndarray:
     return pixels[::-1].T[..., None]
 
 
+def is_coloured(path: Path) -> bool:
+    """Whether the pixels of a picture have different values of red, green and blue."""
+    with _opened(ImageFile(path)) as picture:
+        return picture.mode not in (*_GREY, "1") and _differ(np.asarray(picture.convert("RGB")))
+
+
+def _differ(colours: np.ndarray) -> bool:
+    return bool((colours != colours[..., :1]).any())
+
+
 def _opened(file: ImageFile) -> Any:
     from PIL import Image
 
@@ -62,7 +72,7 @@ def _values(picture: Any, channel: str | None, path: Path) -> np.ndarray:
         return np.asarray(picture)
     colours = np.asarray(picture.convert("RGB"))
     if channel is None:
-        if (colours != colours[..., :1]).any():
+        if _differ(colours):
             raise FedFactoryError(
                 f"{path}: is a colour picture; choose with the option 'channel' what is read: {', '.join(CHANNELS)}"
             )

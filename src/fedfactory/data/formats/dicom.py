@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fedfactory.data.formats import Header, ImageFile, checked
+from fedfactory.data.formats import Header, ImageFile, checked, ending_of, is_leftover
 from fedfactory.data.formats.itk import opened
 from fedfactory.errors import FedFactoryError
 
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
-_THICKNESS, _MODALITY = "0018|0050", "0008|0060"
+_THICKNESS = "0018|0050"
+_ENDINGS = (".dcm", ".ima")
+_MARK_AT, _MARK = 128, b"DICM"
 # Share of a step by which slices may lie elsewhere than evenly.
 _EVEN = 0.05
 
@@ -31,6 +33,15 @@ def read(file: ImageFile) -> np.ndarray:
 
     planes = [SimpleITK.GetArrayFromImage(reader.Execute()) for _, reader in _slices(file)]
     return np.stack([plane.reshape(plane.shape[-2:]).T for plane in planes], axis=-1)
+
+
+def is_series(folder: Path) -> bool:
+    """Whether the first file of a folder is a DICOM file, by its ending or by the mark behind its first 128 bytes."""
+    first = next((path for path in sorted(folder.iterdir()) if path.is_file() and not is_leftover(path.name)), None)
+    if first is None:
+        return False
+    with first.open("rb") as stream:
+        return ending_of(first.name) in _ENDINGS or stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
 
 
 def series_files(folder: Path) -> list[Path]:

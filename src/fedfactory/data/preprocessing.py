@@ -4,7 +4,7 @@ Every statistic is the client's own and comes from its training and validation v
 at a time, so that the size of a data set changes the time but not the memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from fedfactory.training.seeds import derive_seed
 # z-scores are counted in bins of 0.002 from -20 to 20; beyond that only a defect lies.
 _HISTOGRAM_EDGES = np.linspace(-20, 20, 20_001)
 _PREVIEW_SUBJECTS = 3
+# Share by which labels may change on their way to slices before somebody is told.
+_CHANGED = 0.1
 # Rounding of mask edges may cost a voxel; more than two percent of a label outside the image is a mistake.
 _LOST_LABEL = 0.02
 
@@ -99,8 +101,19 @@ class ClientTask:
 
 
 @dataclass
-class _Pass:
-    """What one volume contributes before anything is normalised."""
+class Scan:
+    """What one volume contributes before anything is normalised.
+
+    Attributes:
+        case: the volume.
+        split: of its subject.
+        box: its foreground, after orientation.
+        shape: of the raw array.
+        affine: raw affine.
+        spacing: of its voxels in mm, after orientation.
+        view: field of view in the box, (x, y, z) bool, where planes are cut into tiles.
+        geometry: how it is brought to slices, once all volumes are known.
+    """
 
     case: RawCase
     split: str
@@ -131,7 +144,7 @@ def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth:
     progress = Progress(f"prepare {task.setup}/{task.client}")
     scans = []
     for number, case in enumerate(cases, start=1):
-        scans.append(_scan(task, case, splits[case.subject]))
+        scans.append(look_at(task, case, splits[case.subject]))
         progress.update(number, 2 * len(cases), f"checked {case.name}")
     scans = _with_geometry(task, scans)
     with new_folder(out) as folder, new_folder(truth) as truth_folder, new_file(preview) as preview_file:
@@ -157,8 +170,12 @@ def splits_of(task: ClientTask, cases: Sequence[RawCase]) -> dict[str, str]:
     return split_subjects(cases, task.split if task.scored else None, seed, task.where)
 
 
-def _scan(task: ClientTask, case: RawCase, split: str) -> _Pass:
-    """Read a volume for its checks, its foreground and its spacing; the voxels are dropped again."""
+def look_at(task: ClientTask, case: RawCase, split: str) -> Scan:
+    """Read a volume for its checks, its foreground and its spacing; the voxels are dropped again.
+
+    Raises:
+        FedFactoryError: as :func:`fedfactory.data.raw.read_case`, or a label that lies outside the foreground.
+    """
     volume = read_case(case, task.label_values)
     box = foreground_box(orient(volume.image, volume.affine, task.orientation))
     spacing = oriented_spacing(volume.affine, task.orientation)
@@ -167,13 +184,52 @@ def _scan(task: ClientTask, case: RawCase, split: str) -> _Pass:
     view = None
     if task.tiles:
         view = _field_of_view(volume, task.orientation)[tuple(slice(start, stop) for start, stop in box)]
-    return _Pass(case, split, box, volume.image.shape, volume.affine, spacing, view)
+    return Scan(case, split, box, volume.image.shape, volume.affine, spacing, view)
 
 
 def _field_of_view(volume: RawVolume, orientation: Orientation) -> np.ndarray:
     """Where an oriented volume shows something: by its mask, or where it is brighter than air; (x, y) bool."""
     seen = foreground(volume.image) if volume.roi is None else volume.roi
     return orient(seen, volume.affine, orientation)
+
+
+def changed_labels(task: ClientTask, scans: Sequence[Scan]) -> Iterator[str]:
+    """Sentences for labels that are not the same on slices: by volume, or by the number of their connected pieces.
+
+    Args:
+        task: what is to be prepared.
+        scans: of all cases of the client.
+    """
+    counts = {"volume": _voxels, "number of connected pieces": _pieces}
+    changes: dict[str, list[tuple[float, str]]] = {name: [] for name in counts}
+    for found in _with_geometry(task, list(scans)):
+        if found.case.label is None or found.split == "test":
+            continue
+        label = np.asarray(read_case(found.case, task.label_values).label)
+        # Whole planes: what lies outside of training tiles is not lost on the way.
+        geometry = replace(found.geometry, tiles=None, size=2 * max(found.geometry.resampled_shape))
+        back = geometry.to_raw(geometry.to_slices(geometry.to_planes(label, labels=True), 0))
+        for name, count in counts.items():
+            changes[name].append((count(back) / count(label) - 1, found.case.name))
+    for name, own in changes.items():
+        mean = float(np.mean([change for change, _ in own])) if own else 0.0
+        if abs(mean) > _CHANGED:
+            worst, case = max(own, key=lambda pair: abs(pair[0]))
+            yield (
+                f"{task.where}: on slices of {task.image_size} pixels the {name} of labels changes by {mean:+.0%} "
+                f"({worst:+.0%} in {case}); raise 'preprocessing.image_size', or cut larger pictures into 'tiles'"
+            )
+
+
+def _voxels(label: np.ndarray) -> int:
+    return int((label > 0).sum())
+
+
+def _pieces(label: np.ndarray) -> int:
+    from scipy.ndimage import generate_binary_structure
+    from scipy.ndimage import label as pieces_of
+
+    return int(pieces_of(label > 0, generate_binary_structure(3, 3))[1])
 
 
 def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
@@ -187,7 +243,7 @@ def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
         )
 
 
-def _with_geometry(task: ClientTask, scans: list[_Pass]) -> list[_Pass]:
+def _with_geometry(task: ClientTask, scans: list[Scan]) -> list[Scan]:
     """Give each volume its geometry: the client's median spacing, coarser if its images would not fit the slice."""
     used = [scan for scan in scans if scan.split != "test"]
     if not used:
@@ -213,7 +269,7 @@ def _with_geometry(task: ClientTask, scans: list[_Pass]) -> list[_Pass]:
     return scans
 
 
-def _tiles(task: ClientTask, scan: _Pass, geometry: Geometry) -> tuple[Corner, ...] | None:
+def _tiles(task: ClientTask, scan: Scan, geometry: Geometry) -> tuple[Corner, ...] | None:
     """Where the planes of a volume are cut: into a few tiles where it trains, into all of its view for a test."""
     if task.tiles is None or scan.view is None:
         return None
@@ -224,7 +280,7 @@ def _tiles(task: ClientTask, scan: _Pass, geometry: Geometry) -> tuple[Corner, .
     return spread(view, task.image_size, task.tiles.count)
 
 
-def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
+def _write_volume(task: ClientTask, scan: Scan, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
     """Write one volume as z-scores and return its intensity histogram (zeros for a test volume)."""
     volume, geometry = read_case(scan.case, task.label_values), scan.geometry
     slices = geometry.to_planes(volume.image, labels=False)
@@ -250,7 +306,7 @@ def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_fold
     return counts * (scan.split != "test")
 
 
-def _held(scan: _Pass, mask: np.ndarray | None, count: int, some: bool = True) -> np.ndarray:
+def _held(scan: Scan, mask: np.ndarray | None, count: int, some: bool = True) -> np.ndarray:
     """Which slices of a volume a mask holds, (count,) boolean, at least one if ``some``; all of them without one."""
     held: Any = np.ones(count, bool) if mask is None else mask.reshape(count, -1).any(axis=1)
     if some and not held.any():
@@ -260,7 +316,7 @@ def _held(scan: _Pass, mask: np.ndarray | None, count: int, some: bool = True) -
     return held
 
 
-def _rows(task: ClientTask, scan: _Pass, held: np.ndarray) -> list[SliceRow]:
+def _rows(task: ClientTask, scan: Scan, held: np.ndarray) -> list[SliceRow]:
     """Index rows of one volume; position bins count among the slices that are held."""
     rank = np.cumsum(held) - 1
     # Tiles lie beside each other: their order says nothing of a position.

@@ -14,8 +14,8 @@ from fedfactory.data.adapters import same_images, survey_cases
 from fedfactory.data.client_tasks import client_task
 from fedfactory.data.folders import files_below
 from fedfactory.data.formats import ending_of
-from fedfactory.data.preprocessing import ClientTask, splits_of
-from fedfactory.data.raw import RawCase, check_headers, read_case
+from fedfactory.data.preprocessing import ClientTask, changed_labels, look_at, splits_of
+from fedfactory.data.raw import RawCase, check_headers
 from fedfactory.data.releases import Expected, ReleaseTable
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
@@ -114,7 +114,7 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
     counts = Counter(splits[case.subject] for case in cases)
     found.split = tuple(counts[name] for name in SPLITS)
     found.problems += _too_few(task, cases, splits)
-    _look_inside(found, task, cases, voxels)
+    _look_inside(found, task, cases, splits if voxels else None)
     return found
 
 
@@ -135,22 +135,27 @@ def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str])
     return found
 
 
-def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
-    """Read headers, or all voxels; one sentence for every file that cannot be used."""
+def _look_inside(
+    found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str] | None
+) -> None:
+    """Read headers, or with splits all voxels as the job does; one sentence for every file that cannot be used."""
+    scans = []
     shapes: list[tuple[int, ...]] = []
     spacings: list[tuple[float, ...]] = []
     progress = Progress(f"check {task.setup}/{task.client}")
     for number, case in enumerate(cases, start=1):
         try:
             header = check_headers(case)
-            if voxels:
-                read_case(case, task.label_values)
+            if splits is not None:
+                scans.append(look_at(task, case, splits[case.subject]))
         except FedFactoryError as error:
             found.problems.append(str(error))
             continue
         shapes.append(header.shape)
         spacings.append(tuple(round(size, 3) for size in header.spacing))
         progress.update(number, len(cases), case.name)
+    if scans and len(scans) == len(cases):
+        found.remarks += changed_labels(task, scans)
     if shapes:
         found.shapes, found.spacings = _range(shapes), _range(spacings)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fedfactory.data.formats import Header, ImageFile, checked
+from fedfactory.data.formats import Header, ImageFile, checked, readable
 from fedfactory.errors import FedFactoryError
 
 CHANNELS = ("grey", "red", "green", "blue")
@@ -38,7 +38,7 @@ def read(file: ImageFile) -> np.ndarray:
 
 def is_coloured(path: Path) -> bool:
     """Whether the pixels of a picture have different values of red, green and blue."""
-    with _opened(ImageFile(path)) as picture:
+    with readable(path), _opened(ImageFile(path)) as picture:
         return picture.mode not in (*_GREY, "1") and _differ(np.asarray(picture.convert("RGB")))
 
 

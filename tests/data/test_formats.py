@@ -13,6 +13,8 @@ import SimpleITK
 from PIL import Image
 
 from fedfactory.data.formats import ImageFile, ending_of, kept_locale, stem_of
+from fedfactory.data.formats.dicom import slice_files
+from fedfactory.data.formats.masks import write_mask
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ball_volume, write_nifti
 
@@ -49,6 +51,7 @@ def _write_series(folder: Path, uid: str, skip: int | None, modality: str) -> No
             "0020|000e": uid,
             "0020|000d": "1.2",
             "0020|0013": str(number),
+            "0020|0052": "1.2.9",
             "0020|0032": f"-5\\-3\\{-7 + 3 * number}",
             "0020|0037": "1\\0\\0\\0\\1\\0",
             "0018|0050": "3",
@@ -318,3 +321,48 @@ def test_pictures_that_are_refused(name: str, make, options: dict, message: str,
     make(tmp_path / name)
     with pytest.raises(FedFactoryError, match=f"{name}: .*{message}"):
         ImageFile(tmp_path / name, **{"pixel_mm": 1.0, **options}).read()
+
+
+MASK = (VOXELS > 100).astype(np.uint8) * 3
+
+
+@pytest.mark.parametrize("ending", [".nii", ".NII.GZ", ".mha", ".mhd", ".nrrd", ".nhdr"])
+def test_a_mask_is_written_in_the_format_and_place_of_its_image(ending: str, tmp_path: Path):
+    path = tmp_path / f"a{ending}"
+    if "nii" in ending.lower():
+        write_nifti(tmp_path / f"a{ending.lower()}", VOXELS, AFFINE).rename(path)
+    else:
+        SimpleITK.WriteImage(as_itk(), str(path))
+    (tmp_path / "out").mkdir()
+    written = ImageFile(write_mask(MASK, ImageFile(path), tmp_path / "out", "mask", {3: "ball"}))
+    np.testing.assert_array_equal(written.read(), MASK)
+    np.testing.assert_allclose(written.header().affine, AFFINE, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ending", "own"), [(".png", ".png"), (".tif", ".tif"), (".jpg", ".png"), (".bmp", ".bmp")])
+def test_a_mask_of_a_picture_lies_on_its_pixels(ending: str, own: str, tmp_path: Path):
+    Image.fromarray(PIXELS).save(tmp_path / f"a{ending}")
+    image = ImageFile(tmp_path / f"a{ending}", pixel_mm=0.5)
+    mask = (image.read() > 120).astype(np.uint8) * 255
+    written = write_mask(mask, image, tmp_path, "mask", {255: "vessel"})
+    assert written.name == f"mask{own}"
+    np.testing.assert_array_equal(ImageFile(written, pixel_mm=0.5).read(), mask)
+
+
+def test_a_mask_of_a_series_is_a_dicom_segmentation(tmp_path: Path):
+    from pydicom import dcmread
+
+    series = ImageFile(write_series(tmp_path / "series"))
+    mask = np.where(VOXELS > 100, 1, 0).astype(np.uint8)
+    mask[:4] = 2
+    written = write_mask(mask, series, tmp_path, "mask", {1: "ball", 2: "left part"})
+    found = dcmread(written)
+    assert found.Modality == "SEG" and found.FrameOfReferenceUID == dcmread(slice_files(series)[0]).FrameOfReferenceUID
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["ball", "left part"]
+    back = np.zeros_like(mask)
+    for frame, pixels in zip(found.PerFrameFunctionalGroupsSequence, found.pixel_array, strict=True):
+        height = float(frame.PlanePositionSequence[0].ImagePositionPatient[2])
+        back[:, :, round((height + 7) / 3)][pixels.T > 0] = frame.SegmentIdentificationSequence[
+            0
+        ].ReferencedSegmentNumber
+    np.testing.assert_array_equal(back, mask)

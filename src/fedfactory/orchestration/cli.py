@@ -54,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     merged = _command(commands, "merge", _merge, "make one table of several runs: other seeds, phantoms, or rows")
     merged.add_argument("runs", nargs="+", type=Path, help="folders of finished runs: results/<run>")
     merged.add_argument("--out", type=Path, required=True, help="folder of the merged table; must not be there")
+    masks = _command(
+        commands, "masks", _masks, "write a cell's predictions in the formats of its images, DICOM as a segmentation"
+    )
+    masks.add_argument("cell", type=Path, help="results/<run>/<setup>/<target>/<method>/seed<n>")
+    masks.add_argument("--out", type=Path, required=True, help="folder of the masks; must not be there")
     new = commands.add_parser("new-run", help=_NEW_RUN, description=_NEW_RUN)
     new.set_defaults(work=_new_run, anywhere=False)
     new.add_argument("name", help="of the run and its setup: lower-case letters, digits and _")
@@ -247,6 +252,17 @@ def _merge(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.evaluation.merge import write_merged
 
     print("\n".join(write_merged(arguments.runs, project, arguments.out)))
+    return 0
+
+
+def _masks(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.masks import write_masks
+
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    written = write_masks(config, arguments.cell, arguments.out)
+    print(
+        f"wrote {len(written)} masks to {arguments.out}, the first {written[0].name}" if written else "nothing to write"
+    )
     return 0
 
 

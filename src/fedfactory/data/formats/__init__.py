@@ -117,12 +117,21 @@ class ImageFile:
         return data
 
     def _kind(self) -> Any:
+        return importlib.import_module(f"{__name__}.{self.kind}")
+
+    @property
+    def kind(self) -> str:
+        """Which module reads it: ``nifti``, ``itk``, ``dicom`` or ``bitmap``.
+
+        Raises:
+            FedFactoryError: none does.
+        """
         if self.path.is_dir():
-            return importlib.import_module(f"{__name__}.dicom")
+            return "dicom"
         ending = ending_of(self.path.name)
         for kind, endings in _KINDS.items():
             if ending in endings:
-                return importlib.import_module(f"{__name__}.{kind}")
+                return kind
         raise FedFactoryError(
             f"{self.path}: files of this ending are not read; known are {', '.join(sorted(ENDINGS))}, and folders of "
             "DICOM files"

@@ -22,17 +22,22 @@ _EVEN = 0.05
 def header(file: ImageFile) -> Header:
     """Shape and affine, from the positions of all slices, which must be even."""
     slices = _slices(file)
-    columns, rows = slices[0][1].GetSize()[:2]
+    columns, rows = slices[0][2].GetSize()[:2]
     file.check_size((columns, rows, len(slices)))
-    return Header((columns, rows, len(slices)), checked(_affine(file, [reader for _, reader in slices]), file.path))
+    return Header((columns, rows, len(slices)), checked(_affine(file, [reader for *_, reader in slices]), file.path))
 
 
 def read(file: ImageFile) -> np.ndarray:
     """The voxels, in the order of the slices' positions, rescaled as the files say."""
     import SimpleITK
 
-    planes = [SimpleITK.GetArrayFromImage(reader.Execute()) for _, reader in _slices(file)]
+    planes = [SimpleITK.GetArrayFromImage(reader.Execute()) for *_, reader in _slices(file)]
     return np.stack([plane.reshape(plane.shape[-2:]).T for plane in planes], axis=-1)
+
+
+def slice_files(file: ImageFile) -> list[Path]:
+    """Files of a series, a slice each, in the order of the array's last axis."""
+    return [path for _, path, _ in _slices(file)]
 
 
 def is_series(folder: Path) -> bool:
@@ -63,15 +68,15 @@ def series_files(folder: Path) -> list[Path]:
     return [Path(name) for name in SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])]
 
 
-def _slices(file: ImageFile) -> list[tuple[float, Any]]:
-    """Position along the normal, and reader, of every slice, in ascending order."""
+def _slices(file: ImageFile) -> list[tuple[float, Path, Any]]:
+    """Position along the normal, file and reader of every slice, in ascending order."""
     paths = series_files(file.path) if file.path.is_dir() else [file.path]
-    found: list[tuple[float, Any]] = []
+    found: list[tuple[float, Path, Any]] = []
     for path in paths:
         reader = opened(ImageFile(path, frame=file.frame, largest=file.largest))
         if len(reader.GetSize()) > 2 and reader.GetSize()[2] > 1:
             raise FedFactoryError(f"{path}: holds several frames; convert it to files of one frame, or to NIfTI")
-        first = found[0][1] if found else reader
+        first = found[0][2] if found else reader
         if reader.GetSize()[:2] != first.GetSize()[:2] or _numbers(reader, _ORIENTATION, 6, path) != _numbers(
             first, _ORIENTATION, 6, path
         ):
@@ -80,8 +85,8 @@ def _slices(file: ImageFile) -> list[tuple[float, Any]]:
                 "localisers into another folder"
             )
         normal = _normal(reader, path)
-        found.append((float(normal @ np.asarray(_numbers(reader, _POSITION, 3, path))), reader))
-    return sorted(found, key=lambda pair: pair[0])
+        found.append((float(normal @ np.asarray(_numbers(reader, _POSITION, 3, path))), path, reader))
+    return sorted(found, key=lambda slice_: slice_[0])
 
 
 def _affine(file: ImageFile, readers: list[Any]) -> np.ndarray:

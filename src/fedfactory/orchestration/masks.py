@@ -45,7 +45,7 @@ def write_masks(config: Config, cell: Path, out: Path) -> list[Path]:
         entry.adapter, config.raw_folder(setup, client), entry.options, f"client {client} of setup {setup}"
     )
     # Of several raw values of a class the first one.
-    values = {stored: raw for raw, stored in reversed(entry.label_values.items())}
+    values = {stored: raw for raw, stored in reversed(list(entry.label_values.items()))}
     classes = {values[number]: name for number, name in enumerate(config.setups[setup].classes, start=1)}
     written = []
     with new_folder(out) as folder:

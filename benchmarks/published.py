@@ -1,6 +1,7 @@
 """The published run: three training seeds on each of three sets of phantoms, made by parts, and merged.
 
-    snakemake --cores 2 --configfile config/published/phantoms10.yaml --config 'seeds=[0]'
+    echo 'seeds: [0]' > seed0.yaml
+    snakemake --cores 2 --configfile config/published/phantoms10.yaml seed0.yaml
     python -m benchmarks.published keep results/phantoms10 --out docs/benchmarks/published
     python -m benchmarks.published merge docs/benchmarks/published --out results/published
 

@@ -16,6 +16,8 @@ def test_two_real_steps_of_the_papers_model():
     parameters = FactoryPlan(config("paper")).parameters["mm"]
     # One backward pass is a step of the paper's counting: R1, path length, then an ordinary one of each network.
     parameters = replace(parameters, federation=replace(parameters.federation, local_steps=4))
+    # Half of its batch: networks and images are what is untried.
+    parameters = replace(parameters, training=replace(parameters.training, batch=4))
     assert parameters.training.counting == "backward"
     torch.manual_seed(0)
     model = FactoryModel(parameters.network)

@@ -317,7 +317,7 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
     assert len(found) == 14 and set(REPLACED) < set(found)
     # The demo of this copy is the tiny run.
     shutil.copy(fresh.folder / "config/test.yaml", fresh.folder / "config/demo.yaml")
-    write_files_of("add-a-dataset.md", fresh)
+    assert len(write_files_of("add-a-dataset.md", fresh)) == 3
     write_files_of("add-a-method.md", fresh)
     write_raw_data_of_the_page(fresh)
     outputs = {}
@@ -327,8 +327,10 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
         outputs[command] = done.stdout + done.stderr
     assert "Make it again" in outputs["fedfactory explain results/demo/mo/octa/ours/seed0/scores.csv"]
     assert re.search(r"\d+ files are as their jobs wrote them", outputs["fedfactory verify results/demo"])
-    assert "nothing violates the contract" in outputs[next(c for c in found if "check-method" in c)]
-    assert (fresh.folder / "results/heads/index.html").stat().st_size > 10_000
+    assert "nearest_grey: nothing violates the contract" in outputs[next(c for c in found if "check-method" in c)]
+    heads = fresh.folder / "results/heads"
+    assert (heads / "index.html").stat().st_size > 10_000 and (heads / "gallery.png").is_file()
+    assert "US" in (heads / "table1.md").read_text()
     table = (fresh.folder / "results/test/table1.md").read_text()
     assert "| Nearest grey |" in table
     # A voxel of one prediction is all it takes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -77,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return parsed.work(parsed) if parsed.anywhere else parsed.work(_project(), parsed)
     except FedFactoryError as error:
         print(f"fedfactory: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read on, `head` say, has seen enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 

@@ -70,7 +70,9 @@ if Path(fedfactory.__file__).parent != FOLDER / "src" / "fedfactory":
 CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
 # Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
 # that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
-OWN_PYTHON = "" if workflow.deployment_settings.deployment_method else f"PATH='{Path(sys.executable).parent}':$PATH; "
+OWN_PYTHON = (
+    "" if workflow.deployment_settings.deployment_method else f"PATH={quote(str(Path(sys.executable).parent))}:$PATH; "
+)
 # What a job's record says of the configuration, for the command that makes its result again.
 OPTIONS = ["--configfile", *CONFIG.files]
 if workflow.config_settings.config:
@@ -81,10 +83,14 @@ SETTINGS = " ".join(f"{name}={quote(value)}" for name, value in ({} if CONFIG.de
 # driver no forked process can use.
 WARM = ""
 if CONFIG.device == "cpu" and OWN_PYTHON and workflow.is_main_process and warm.is_wanted():
-    WARM = f"export {warm.ADDRESS}={warm.listen(PORTABLE)};" f" python() ( exec python -I -S '{warm.CLIENT}' \"$@\" ); "
+    WARM = (
+        f"export {warm.ADDRESS}={warm.listen(PORTABLE)};"
+        f' python() ( exec python -I -S {quote(str(warm.CLIENT))} "$@" ); '
+    )
+# Without IFS the name of the project's folder may hold blanks.
 shell.prefix(
-    f"set -euo pipefail; {OWN_PYTHON}export {SETTINGS} PYTHONPATH='{FOLDER}/src'"
-    f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS='{FOLDER}/workflow_scripts'; {WARM}"
+    f"set -euo pipefail; IFS=; {OWN_PYTHON}export {SETTINGS} PYTHONPATH={quote(str(FOLDER / 'src'))}"
+    f" FEDFACTORY_OPTIONS={quote(json.dumps(OPTIONS))}; SCRIPTS={quote(str(FOLDER / 'workflow_scripts'))}; {WARM}"
 )
 RELEASES = checked(read_releases, FOLDER)
 LAYOUT = CONFIG.layout

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import Problem, RawCase
 
 # CHANGE: options that a setup may give, with their defaults.
 _OPTIONS = {"prefix": ""}
@@ -19,11 +21,11 @@ def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[R
     """List one volume per patient; see the package's docstring for arguments and errors."""
     known = read_options(options, _OPTIONS, where)
     # CHANGE: how the release names its folders and files. List only; files are read and checked later.
-    for patient in sorted(path for path in root.glob(f"{known['prefix']}*") if path.is_dir()):
+    for patient in (path for path in matching(root, f"{known['prefix']}*") if path.is_dir()):
         image, label = patient / "image.nii.gz", patient / "label.nii.gz"
-        if not image.is_file():
+        if not lies_there(image):
             yield Problem(f"{where}: {image} is missing; add it, or remove the folder")
             continue
         # CHANGE: the subject, whose volumes a split keeps together, and the name of this volume, unique in the site.
         subject = name = patient.name
-        yield RawCase(subject, name, NiftiSource(image), NiftiSource(label) if label.is_file() else None)
+        yield RawCase(subject, name, ImageFile(image), ImageFile(label) if lies_there(label) else None)

@@ -42,6 +42,7 @@ ORDER = (
     ("evaluation",),
     ("methods",),
     ("orchestration",),
+    ("cli",),
 )
 
 

@@ -109,7 +109,7 @@ def test_ablations_lie_over_the_demo(name):
         ({"data": {"source": "files", "seed": 0, "root": 3}}, "key 'data.root': must be a text, not 3"),
         (
             {"data": {"source": "files", "seed": 0, "root": "x", "size": 3}},
-            "key 'data.size': is unknown; known are root, seed, source",
+            "key 'data.size': is unknown; known are largest_mvoxel, root, seed, source",
         ),
         ({"setups": ["../ms.yaml"]}, "'../ms.yaml' leaves its folder"),
         ({"setups": ["config/setups/xx.yaml"]}, "config/setups/xx.yaml: cannot be read"),
@@ -150,7 +150,7 @@ def test_missing_key_is_named(project):
             "federated: maybe",
             "key 'clients.siemens.federated': must be true or false, not 'maybe'",
         ),
-        ("adapter: mnms", "adapter: mnmz", "key 'clients.siemens.adapter': 'mnmz' is unknown; known are generic, ixi"),
+        ("adapter: mnms", "adapter: mnmz", "key 'clients.siemens.adapter': 'mnmz' is unknown; known are bbbc038"),
         ("adapter: mnms", 'adapter: "$(x)mnms"', "key 'clients.siemens.adapter': '$(x)mnms' is unknown; known are"),
         ("LV: 1, MYO", "LV: '1', MYO", ".labels.LV': must be a whole number or a list, not '1'"),
         (

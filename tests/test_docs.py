@@ -47,9 +47,9 @@ def test_the_template_of_an_adapter_lists_what_a_release_holds(tmp_path, monkeyp
     release = tmp_path / "release"
     for name in ("P1/image", "P1/label", "P2/image", "P3/label"):
         write_nifti(release / f"{name}.nii.gz", mask if name.endswith("label") else image)
-    cases, problems = adapters.survey_cases("template", release, {"prefix": "P"}, "client x of setup y")
-    assert [(case.name, case.label is not None) for case in cases] == [("P1", True), ("P2", False)]
-    assert [problem.partition(" is missing")[0] for problem in problems] == [
+    found = adapters.survey_cases("template", release, {"prefix": "P"}, "client x of setup y")
+    assert [(case.name, case.label is not None) for case in found.cases] == [("P1", True), ("P2", False)]
+    assert [problem.partition(" is missing")[0] for problem in found.problems] == [
         f"client x of setup y: {release}/P3/image.nii.gz"
     ]
 

@@ -14,8 +14,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Find the cases of the release and prepare them."""
     p = json.loads(arguments.parameters)
     task = ClientTask.from_json(p["task"])
-    cases = find_cases(p["adapter"], arguments.raw or arguments.release, p["options"], task.where)
-    parts = (part for case in cases for part in (case.image, case.label, case.roi) if part)
+    cases = find_cases(p["adapter"], arguments.raw or arguments.release, p["options"], task.where, task.largest)
+    parts = (part for case in cases for part in (case.image, *case.masks))
     read_from_outside({path for part in parts for path in part.paths})
     prepare_client(task, cases, arguments.out, arguments.truth, arguments.preview)
 

@@ -112,7 +112,6 @@ def test_a_protocol_that_a_method_cannot_follow_is_refused(monkeypatch):
             {"nnunet": {"parameters": {"epoch": 3}}},
             "methods.nnunet.parameters.epoch': is unknown; known are base, batch_size",
         ),
-        ({"nnunet": {"uses_mt": False}}, "methods.nnunet.uses_mt': is unknown"),
     ],
 )
 def test_bad_method_names_the_key_and_the_file(changes, message):
@@ -236,3 +235,18 @@ def test_the_rules_of_a_method_are_those_that_it_declares():
         text = file.read_text() if file.is_file() else ""
         own = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
         assert own == {rule.name for rule in method.rules} - {"fit", "choose", "predict"}
+
+
+def test_feddg_needs_two_sites_beside_the_target():
+    run = config()
+    setup = run.setups["mm"]
+    two = replace(setup, clients={name: setup.clients[name] for name in (setup.source, "pet")})
+    message = "'methods.feddg': FedDG needs two sites with labels beside the target, and setup mm has 2 in all"
+    with pytest.raises(FedFactoryError, match=message):
+        cells("feddg", replace(run, setups={"mm": two}))
+
+
+def test_a_configuration_from_before_may_say_whether_a_row_sees_m_t():
+    Methods(config(nnunet={"uses_mt": False}, nnunet_tl={"uses_mt": True}), ROOT)
+    with pytest.raises(FedFactoryError, match="'methods.nnunet_tl.uses_mt': is false, and the method sees M_t"):
+        Methods(config(nnunet_tl={"uses_mt": False}), ROOT)

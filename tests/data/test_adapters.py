@@ -146,7 +146,7 @@ def test_generic_reads_nnunet_layout_and_unlabelled_folders(make_site):
     assert all(case.label is not None for case in labelled)
     assert all(case.label is None for case in find_cases("generic", root, {"images": "imagesTr"}, WHERE))
     (root / "labelsTr/case01.nii.gz").unlink()
-    with pytest.raises(FedFactoryError, match="case01_0000.nii.gz has no label case01.nii.gz"):
+    with pytest.raises(FedFactoryError, match="case01_0000.nii.gz has no label case01 in .*labelsTr"):
         find_cases("generic", root, {"images": "imagesTr", "labels": "labelsTr"}, WHERE)
 
 
@@ -174,8 +174,8 @@ def test_table_with_blanks_a_typo_or_an_image_listed_twice(make_site):
     assert (case.subject, case.split) == ("a", "test")
     with pytest.raises(FedFactoryError, match=r"line 3: .*case00_0000.nii.gz is listed twice"):
         table(root, "a,imagesTr/case00_0000.nii.gz,,train", "b,imagesTr/case00_0000.nii.gz,,test")
-    (root / "sites.csv").write_text("subject,image,Split\na,imagesTr/case00_0000.nii.gz,test\n")
-    with pytest.raises(FedFactoryError, match="unknown column 'Split'; known are subject, image, label, roi, split"):
+    (root / "sites.csv").write_text("Subject,image,Set\na,imagesTr/case00_0000.nii.gz,test\n")
+    with pytest.raises(FedFactoryError, match="unknown column 'Set'; known are subject, image, label, roi, split"):
         find_cases("generic", root, {"table": "sites.csv"}, WHERE)
     (root / "sites.csv").write_bytes("subject,image\nM\xfcller,x.nii\n".encode("latin-1"))
     with pytest.raises(FedFactoryError, match="save it as CSV in UTF-8"):
@@ -202,7 +202,7 @@ def test_bad_table(make_site, line, message):
     ("adapter", "options", "message"),
     [
         ("../../os", {}, "unknown adapter"),
-        ("nifti", {}, "unknown adapter 'nifti'; known are generic, ixi, mnms, oasis"),
+        ("nifti", {}, "unknown adapter 'nifti'; known are bbbc038, chasedb1, generic"),
         ("swi", {"vendor": "A"}, "key 'options.vendor': is unknown"),
         ("mnms", {}, "key 'options.vendor': is missing"),
         ("mnms", {"vendor": 1}, "key 'options.vendor': must be a text, not 1"),
@@ -224,3 +224,115 @@ def test_bad_entry(tmp_path, adapter, options, message):
 def test_missing_raw_folder(tmp_path):
     with pytest.raises(FedFactoryError, match="the raw folder .*nowhere is missing; put the release there"):
         find_cases("ixi", tmp_path / "nowhere", {}, WHERE)
+
+
+def volumes(root, *names):
+    for number, name in enumerate(names):
+        write_nifti(root / f"{name}.nii.gz", *_different(number, "label" in name))
+
+
+def _different(number, mask):
+    image, truth = ball_volume(seed=number)
+    return (truth if mask else image,)
+
+
+def folder(root, **options):
+    return find_cases("generic", root, {"images": "images", "labels": "labels"} | options, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("names", "cases"),
+    [
+        (["case_0001", "case_0002", "case_0012"], ["case_0001", "case_0002", "case_0012"]),
+        (["case_0000", "case_0010", "case_0011"], ["case_0000", "case_0010", "case_0011"]),
+    ],
+)
+def test_a_number_is_that_of_a_channel_only_if_there_is_a_first_one(tmp_path, names, cases):
+    volumes(tmp_path, *(f"images/{name}" for name in names), *(f"labels/{name}" for name in names))
+    assert [case.name for case in folder(tmp_path)] == cases
+
+
+def test_further_channels_are_refused(tmp_path):
+    volumes(tmp_path, "images/a_0000", "images/a_0001", "labels/a")
+    with pytest.raises(FedFactoryError, match="a_0001.nii.gz is a further channel"):
+        folder(tmp_path)
+
+
+def test_labels_and_images_without_each_other_are_named(tmp_path):
+    volumes(tmp_path, "images/a", "labels/a", "labels/b")
+    with pytest.raises(FedFactoryError, match="labels/b.nii.gz has no image of its name"):
+        folder(tmp_path)
+    volumes(tmp_path, "images/b")
+    write_nifti(tmp_path / "labels/b.nii", MASK)
+    with pytest.raises(FedFactoryError, match="b.nii and .*b.nii.gz; keep one|b.nii.gz and .*b.nii; keep one"):
+        folder(tmp_path)
+
+
+def test_names_of_one_file_in_the_folders_of_several_sessions(tmp_path):
+    names = [f"sub-{n}/ses-{s}/t1" for n in (1, 2) for s in (1, 2)]
+    volumes(tmp_path, *names)
+    lines = [f"sub-{name[4]},{name}.nii.gz" for name in names]
+    (tmp_path / "t.csv").write_text("\n".join(["subject,image", *lines]))
+    cases = find_cases("generic", tmp_path, {"table": "t.csv"}, WHERE)
+    assert [case.name for case in cases] == ["sub-1_ses-1_t1", "sub-1_ses-2_t1", "sub-2_ses-1_t1", "sub-2_ses-2_t1"]
+    assert len({case.subject for case in cases}) == 2
+
+
+def test_a_subject_in_two_folders_or_lines_is_a_problem(tmp_path):
+    mnms(tmp_path)
+    labelled = tmp_path / "Training/Labeled/A0S9V9/A0S9V9_sa.nii.gz"
+    copy = tmp_path / "Training/Unlabeled/A0S9V9/A0S9V9_sa.nii.gz"
+    copy.parent.mkdir()
+    copy.write_bytes(labelled.read_bytes())
+    with pytest.raises(
+        FedFactoryError, match=r"subject A0S9V9 lies in .*Labeled/A0S9V9 and .*Unlabeled/A0S9V9; keep one"
+    ):
+        find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+    copy.unlink()
+    table = next(tmp_path.glob("*.csv"))
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, lines[1]]))
+    with pytest.raises(FedFactoryError, match=r"line 6: subject A0S9V9 stands in .*line 2 as well"):
+        find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)
+
+
+def test_frames_that_a_spreadsheet_made_floats(tmp_path):
+    mnms(tmp_path, es="2.0")
+    assert [case.image.frame for case in find_cases("mnms", tmp_path, {"vendor": "A"}, WHERE)][:2] == [0, 2]
+
+
+def test_retinas_and_nuclei(tmp_path):
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    vessels = (photo[..., 1] > 128).astype(np.uint8) * 255
+    for name, pixels in {
+        "hrf/images/01_h.JPG": photo,
+        "hrf/manual1/01_h.tif": vessels,
+        "hrf/mask/01_h_mask.tif": np.full((40, 50), 255, np.uint8),
+        "chase/Image_01L.jpg": photo,
+        "chase/Image_01R.jpg": photo[::-1],
+        "chase/Image_01L_1stHO.png": vessels > 0,
+        "chase/Image_01R_1stHO.png": vessels > 0,
+        "rossa/train_manual/image/1.png": photo[..., 0],
+        "rossa/train_manual/label/1.png": vessels,
+        "nuclei/stage1_train/ab12/images/ab12.png": photo,
+        "nuclei/stage1_train/ab12/masks/1.png": np.eye(40, 50, dtype=np.uint8) * 255,
+        "nuclei/stage1_train/ab12/masks/2.png": np.eye(40, 50, 9, dtype=np.uint8) * 255,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "nuclei/sites.csv").write_text("image,site\nab12,fluo\ncd34,he\n")
+    (eye,) = find_cases("hrf", tmp_path / "hrf", {}, WHERE)
+    read = read_case(eye, {255: 1})
+    assert read.image.shape == (50, 40, 1) and read.roi.all()
+    np.testing.assert_array_equal(read.label[..., 0], vessels[::-1].T > 0)
+    left, right = find_cases("chasedb1", tmp_path / "chase", {"channel": "red"}, WHERE)
+    assert (left.subject, right.subject) == ("01", "01") and left.name != right.name
+    (scan,) = find_cases("rossa", tmp_path / "rossa", {}, WHERE)
+    np.testing.assert_array_equal(read_case(scan, {255: 1}).image[..., 0], photo[::-1, :, 0].T)
+    (cells,) = find_cases("bbbc038", tmp_path / "nuclei", {"site": "fluo"}, WHERE)
+    assert read_case(cells, {1: 1}).label.sum() == 40 + 40, "the union of two masks"
+    with pytest.raises(FedFactoryError, match="sites.csv, line 3: .*cd34/masks is missing"):
+        find_cases("bbbc038", tmp_path / "nuclei", {"site": "he"}, WHERE)
+    with pytest.raises(FedFactoryError, match="has no site 'blue'; it has fluo, he"):
+        find_cases("bbbc038", tmp_path / "nuclei", {"site": "blue"}, WHERE)

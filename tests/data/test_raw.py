@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedfactory.data.raw import BitmapSource, NiftiSource, RawCase, read_case
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import RawCase, Stack, read_case
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ball_volume, write_nifti
 
@@ -16,8 +17,8 @@ def case(tmp_path):
     return RawCase(
         "s",
         "s",
-        NiftiSource(write_nifti(tmp_path / "i.nii.gz", image)),
-        NiftiSource(write_nifti(tmp_path / "m.nii.gz", mask)),
+        ImageFile(write_nifti(tmp_path / "i.nii.gz", image)),
+        ImageFile(write_nifti(tmp_path / "m.nii.gz", mask)),
     )
 
 
@@ -118,7 +119,7 @@ def other_spacing(case):
         (corrupt_gzip, "i.nii.gz", "cannot be read"),
         (truncated_gzip, "i.nii.gz", "cannot be read"),
         (no_nifti, "i.nii.gz", "again"),
-        (missing_file, "i.nii.gz", "cannot be read"),
+        (missing_file, "i.nii.gz", "is missing"),
         (other_shape, "m.nii.gz", "shape (24, 22, 9) differs from (24, 22, 8)"),
         (other_affine, "m.nii.gz", "its affine differs"),
         (unknown_label, "m.nii.gz", "label value 7 is unknown to the setup (known: 0, 1)"),
@@ -127,7 +128,7 @@ def other_spacing(case):
         (zero_affine, "i.nii.gz", "its affine is not usable"),
         (flipped_label_of_tiny_voxels, "m.nii.gz", "its affine differs"),
         (other_spacing, "m.nii.gz", "its affine differs"),
-        (four_dimensions, "i.nii.gz", "has shape (24, 22, 8, 3)"),
+        (four_dimensions, "i.nii.gz", "has the shape (24, 22, 8, 3)"),
     ],
 )
 def test_bad_input(case, damage, file, message):
@@ -138,25 +139,15 @@ def test_bad_input(case, damage, file, message):
     assert message in str(error.value)
 
 
-def test_frame_of_a_4d_file(tmp_path):
-    data = np.random.default_rng(0).random((6, 5, 4, 3)).astype(np.float32)
-    source = NiftiSource(write_nifti(tmp_path / "cine.nii.gz", data), frame=2)
-    np.testing.assert_array_equal(source.read()[0], data[..., 2])
-    with pytest.raises(FedFactoryError, match="cine.nii.gz: cannot be read"):
-        NiftiSource(tmp_path / "cine.nii.gz", frame=3).read()
-
-
-def test_non_orthonormal_cosines_are_read(tmp_path):
-    affine = np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]])
-    write_nifti(tmp_path / "skew.nii.gz", ball_volume()[0], affine)
-    np.testing.assert_allclose(NiftiSource(tmp_path / "skew.nii.gz").read()[1], affine)
-
-
-def test_bitmaps_stack_with_the_first_row_on_top(tmp_path):
+def test_flat_images_stack(tmp_path):
     pixels = np.zeros((4, 4), np.uint8)
     pixels[0, 1] = 255
     Image.fromarray(pixels).save(tmp_path / "a.bmp")
-    data, affine = BitmapSource((tmp_path / "a.bmp", tmp_path / "a.bmp"), field_of_view_mm=3.0).read()
-    assert data.shape == (4, 4, 2)
-    assert np.argwhere(data[..., 0] == 255).tolist() == [[1, 3]]
-    assert nibabel.affines.voxel_sizes(affine).tolist() == [0.75, 0.75, 1.0]
+    Image.fromarray(pixels[:3]).save(tmp_path / "b.bmp")
+    whole, less = (ImageFile(tmp_path / f"{name}.bmp", width_mm=3.0) for name in "ab")
+    stack = Stack((whole, whole))
+    assert stack.header().shape == (4, 4, 2)
+    np.testing.assert_allclose(stack.header().affine, np.diag([0.75, 0.75, 1, 1]))
+    assert [tuple(place) for place in np.argwhere(stack.read())] == [(1, 3, 0), (1, 3, 1)], "the first row is on top"
+    with pytest.raises(FedFactoryError, match=r"b.bmp: has the shape \(4, 3, 1\)"):
+        Stack((whole, less)).header()

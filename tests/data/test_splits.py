@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory.data.raw import NiftiSource, RawCase
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import RawCase
 from fedfactory.data.splits import SplitSizes, choose_few_shot, split_subjects
 from fedfactory.errors import FedFactoryError
 
-SOURCE = NiftiSource(Path("x.nii.gz"))
+SOURCE = ImageFile(Path("x.nii.gz"))
 PAPER = SplitSizes(validation=0.15, test=0.15)
 
 

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from fedfactory.data.adapters import find_cases
+from fedfactory.data.preprocessing import ClientTask, changed_labels, look_at
+from fedfactory.data.splits import SplitSizes
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.cli import main
 from tests.conftest import ROOT, ball_volume, write_nifti
@@ -105,3 +107,23 @@ def test_the_table_names_every_client_and_release_of_the_three_setups():
         setup = yaml.safe_load((ROOT / f"config/setups/{name}.yaml").read_text())
         assert set(table["clients"][name]) == set(setup["clients"])
         assert {client["raw"] for client in setup["clients"].values()} <= set(table["releases"])
+
+
+@pytest.mark.parametrize("kind", ["lines", "ball"])
+def test_labels_that_do_not_survive_their_slices_are_remarked(kind: str, tmp_path):
+    """Lines of one pixel on slices of 32 pixels become one; a ball stays a ball."""
+    task = ClientTask("s", "c", ("object",), {1: 1}, "RAS", 32, 5, (0.1, 99.9), SplitSizes(0.2, 0.2), 0, False, True, 0)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        image, mask = ball_volume((128, 128, 4), seed=number)
+        if kind == "lines":
+            mask = np.zeros_like(mask)
+            mask[4:124, 6:122:6] = 1
+            image = rng.normal(20, 4, image.shape).astype(np.float32) + 100 * mask
+        write_nifti(tmp_path / f"images/{number}.nii.gz", image)
+        write_nifti(tmp_path / f"labels/{number}.nii.gz", mask)
+    cases = find_cases("generic", tmp_path, {"images": "images", "labels": "labels"}, "c")
+    said = list(changed_labels(task, [look_at(task, case, "train") for case in cases]))
+    assert bool(said) == (kind == "lines"), said
+    pieces = "on slices of 32 pixels the number of connected pieces of labels changes by -"
+    assert any(pieces in sentence for sentence in said) == (kind == "lines")

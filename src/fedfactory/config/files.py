@@ -56,6 +56,7 @@ def over_base(values: Mapping[str, Any], folder: Path, name: str) -> dict[str, A
     """Values laid over those of the file that their key ``base`` names, which may have a base itself.
 
     Mappings are merged key by key, lists are replaced. A method that is null is no row: so a base's can be left out.
+    Data of another source than the base's take its seed alone.
 
     Args:
         values: of one or several merged files.
@@ -72,11 +73,19 @@ def over_base(values: Mapping[str, Any], folder: Path, name: str) -> dict[str, A
             raise FedFactoryError(f"{key}: must be the path of a file, not {base!r}")
         if base in seen:
             raise FedFactoryError(f"{key}: '{base}' is a base of itself; remove the key from one of the files")
-        found = merged(_mapping(inside(folder, base, key), base), found)
+        found = merged(_of_one_kind(_mapping(inside(folder, base, key), base), found), found)
         seen.append(base)
     if isinstance(methods := found.get("methods"), Mapping):
         found["methods"] = {method: entry for method, entry in methods.items() if entry is not None}
     return found
+
+
+def _of_one_kind(base: Mapping[str, Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A base's values without those of its data that make no sense for data of another source."""
+    data, own = base.get("data"), values.get("data")
+    if not isinstance(data, Mapping) or not isinstance(own, Mapping) or own.get("source") in (None, data.get("source")):
+        return base
+    return {**base, "data": {key: value for key, value in data.items() if key == "seed"}}
 
 
 def _mapping(path: Path, name: str) -> Mapping[str, Any]:

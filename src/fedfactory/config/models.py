@@ -15,6 +15,8 @@ from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, O
 from fedfactory.config.paths import FOLDERS
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
+from fedfactory.data.formats import LARGEST
+from fedfactory.data.tiling import Tiles
 from fedfactory.factory.parameters import FactorySection
 from fedfactory.orchestration.declared import private
 from fedfactory.training.devices import DEVICES
@@ -55,12 +57,14 @@ class FileData:
         source: real data.
         seed: seed of split and M_t; training seeds do not touch it.
         root: the folder below which every client's ``raw`` lies; relative to where Snakemake runs, or absolute.
+        largest_mvoxel: files that claim more million voxels than this are refused before they are read.
     """
 
     __pydantic_config__ = STRICT
     source: Literal["files"]
     seed: Natural
     root: Text
+    largest_mvoxel: Positive = LARGEST / 1e6
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ class MethodEntry:
         strict: whether a row among whose states the target's validation volumes choose has second cells, for the strict
             protocol: from the same training the state that it names itself, where these volumes have no part in
             anything. Those of ``ours`` are named ``ours_strict``.
+        uses_mt: of configurations from before, which said here whether a row sees M_t; it must agree with what the
+            method's declaration says.
     """
 
     __pydantic_config__ = STRICT
@@ -138,6 +144,7 @@ class MethodEntry:
     note: str = ""
     section: str = ""
     strict: bool = False
+    uses_mt: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +229,7 @@ class ClientEntry:
         planar: whether a volume is a stack of flat images with nothing between them, such as OCTA's projections: HD95
             and NSD are then measured in each image.
         scored: false for a site without labels: it may train a federated model, but is no column.
+        tiles: for pictures that are larger than ``image_size``: they are cut into tiles of that edge.
     """
 
     __pydantic_config__ = STRICT
@@ -236,6 +244,7 @@ class ClientEntry:
     options: dict[str, Any] | None = None
     planar: bool = False
     scored: bool = True
+    tiles: Tiles | None = None
 
     def values(self, name: str) -> tuple[int, ...]:
         """Values of a class in the raw label maps."""

@@ -1,7 +1,7 @@
 """The configuration of a run, checked and passed down as one immutable object."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ class Client:
         options: the adapter's options.
         label_values: value in the raw label maps -> stored value (1..C).
         planar: whether its volumes are stacks of flat images with nothing between them, such as OCTA's projections.
+        tiles: how its pictures are cut; None where a plane is a slice.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Client:
     options: Mapping[str, Any]
     label_values: Mapping[int, int]
     planar: bool = False
+    tiles: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Method:
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
         section: heading of the part of the table that the row stands in; empty for the paper's own.
         strict: whether it has cells of the strict protocol as well.
+        uses_mt: whether it sees M_t, by a configuration from before; None where that is left to its declaration.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Method:
     note: str = ""
     section: str = ""
     strict: bool = False
+    uses_mt: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Config:
         accept_licences: licences of published weights that are accepted, by name.
         nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
+        shipped: names of the setups that the project has files of.
     """
 
     files: tuple[str, ...]
@@ -148,6 +153,12 @@ class Config:
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
     factory: Mapping[str, Any]
+    shipped: frozenset[str] = frozenset()
+
+    @property
+    def known_setups(self) -> frozenset[str]:
+        """Names that keys may give: of this run's setups, and of those whose settings it inherits and does not use."""
+        return self.shipped | self.setups.keys()
 
     @property
     def file(self) -> str:
@@ -255,13 +266,15 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         accept_licences=run.accept_licences,
         nsd_tolerance_mm=values.get("nsd_tolerance_mm") or {},
         factory=values.get("factory") or {},
+        shipped=frozenset(file.stem for file in (folder / "config/setups").glob("*.yaml")),
     )
     places = {(setup.name, client) for setup in loaded.setups.values() for client in setup.clients}
     for place in sorted(places):
         loaded.raw_folder(*place)
-    known = {*loaded.setups, *("/".join(place) for place in places)}
+    known = {*loaded.known_setups, *("/".join(place) for place in places)}
     for key in loaded.nsd_tolerance_mm:
-        if key not in known:
+        elsewhere = loaded.shipped - loaded.setups.keys()
+        if key not in known and key.partition("/")[0] not in elsewhere:
             raise FedFactoryError(
                 f"{name}: key 'nsd_tolerance_mm.{key}': is no setup of this run, and no setup/client; remove it"
             )
@@ -293,6 +306,7 @@ def _client(key: str, entry: ClientEntry, classes: tuple[str, ...]) -> Client:
         options=entry.options or {},
         label_values=label_values(classes, entry),
         planar=entry.planar,
+        tiles=None if entry.tiles is None else asdict(entry.tiles),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedfactory.config.run import Config
+from fedfactory.data.formats import LARGEST
 
 
 def phantom_site(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
@@ -43,5 +44,7 @@ def client_task(config: Config, setup: str, client: str) -> dict[str, Any]:
         "needs_labels": client == entry.source,
         "scored": entry.clients[client].scored,
         "seed": config.data["seed"],
+        "tiles": entry.clients[client].tiles,
+        "largest": round(config.data.get("largest_mvoxel", LARGEST / 1e6) * 1e6),
         **config.preprocessing,
     }

@@ -4,18 +4,30 @@ Every statistic is the client's own and comes from its training and validation v
 at a time, so that the size of a data set changes the time but not the memory.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 
-from fedfactory.data.geometry import Box, Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
+from fedfactory.data.formats import LARGEST
+from fedfactory.data.geometry import (
+    Box,
+    Geometry,
+    Orientation,
+    as_picture,
+    foreground,
+    foreground_box,
+    orient,
+    oriented_spacing,
+    resample,
+)
 from fedfactory.data.raw import RawCase, RawVolume, read_case
 from fedfactory.data.splits import SplitSizes, choose_few_shot, split_subjects
 from fedfactory.data.store import SliceRow, StoreWriter
+from fedfactory.data.tiling import Corner, Tiles, cover, spread
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_file, new_folder
@@ -24,6 +36,8 @@ from fedfactory.training.seeds import derive_seed
 # z-scores are counted in bins of 0.002 from -20 to 20; beyond that only a defect lies.
 _HISTOGRAM_EDGES = np.linspace(-20, 20, 20_001)
 _PREVIEW_SUBJECTS = 3
+# Share by which labels may change on their way to slices before somebody is told.
+_CHANGED = 0.1
 # Rounding of mask edges may cost a voxel; more than two percent of a label outside the image is a mistake.
 _LOST_LABEL = 0.02
 
@@ -46,6 +60,8 @@ class ClientTask:
         needs_labels: whether labelled training subjects are required (the source).
         scored: whether the client has a test set; a site without labels has none and only trains.
         seed: seed of split and M_t.
+        tiles: how its planes are cut; None where a plane is a slice.
+        largest: voxels that a file may claim to hold.
     """
 
     setup: str
@@ -61,6 +77,8 @@ class ClientTask:
     needs_labels: bool
     scored: bool
     seed: int
+    tiles: Tiles | None = None
+    largest: int = LARGEST
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "ClientTask":
@@ -72,6 +90,7 @@ class ClientTask:
                 "label_values": {int(key): value for key, value in data["label_values"].items()},
                 "clip_percentiles": tuple(data["clip_percentiles"]),
                 "split": SplitSizes(**data["split"]),
+                "tiles": Tiles(**data["tiles"]) if data.get("tiles") else None,
             }
         )
 
@@ -82,8 +101,19 @@ class ClientTask:
 
 
 @dataclass
-class _Pass:
-    """What one volume contributes before anything is normalised."""
+class Scan:
+    """What one volume contributes before anything is normalised.
+
+    Attributes:
+        case: the volume.
+        split: of its subject.
+        box: its foreground, after orientation.
+        shape: of the raw array.
+        affine: raw affine.
+        spacing: of its voxels in mm, after orientation.
+        view: field of view in the box, (x, y, z) bool, where planes are cut into tiles.
+        geometry: how it is brought to slices, once all volumes are known.
+    """
 
     case: RawCase
     split: str
@@ -91,6 +121,7 @@ class _Pass:
     shape: tuple[int, int, int]
     affine: np.ndarray
     spacing: tuple[float, float, float]
+    view: np.ndarray | None
     geometry: Geometry = field(init=False)
 
 
@@ -113,11 +144,11 @@ def prepare_client(task: ClientTask, cases: Sequence[RawCase], out: Path, truth:
     progress = Progress(f"prepare {task.setup}/{task.client}")
     scans = []
     for number, case in enumerate(cases, start=1):
-        scans.append(_scan(task, case, splits[case.subject]))
+        scans.append(look_at(task, case, splits[case.subject]))
         progress.update(number, 2 * len(cases), f"checked {case.name}")
     scans = _with_geometry(task, scans)
     with new_folder(out) as folder, new_folder(truth) as truth_folder, new_file(preview) as preview_file:
-        writer = StoreWriter(folder, task.image_size, sum(scan.geometry.resampled_shape[2] for scan in scans))
+        writer = StoreWriter(folder, task.image_size, sum(scan.geometry.count for scan in scans))
         histogram = np.zeros(len(_HISTOGRAM_EDGES) - 1, dtype=np.int64)
         for number, scan in enumerate(scans, start=len(cases) + 1):
             histogram += _write_volume(task, scan, writer, truth_folder)
@@ -139,14 +170,66 @@ def splits_of(task: ClientTask, cases: Sequence[RawCase]) -> dict[str, str]:
     return split_subjects(cases, task.split if task.scored else None, seed, task.where)
 
 
-def _scan(task: ClientTask, case: RawCase, split: str) -> _Pass:
-    """Read a volume for its checks, its foreground and its spacing; the voxels are dropped again."""
+def look_at(task: ClientTask, case: RawCase, split: str) -> Scan:
+    """Read a volume for its checks, its foreground and its spacing; the voxels are dropped again.
+
+    Raises:
+        FedFactoryError: as :func:`fedfactory.data.raw.read_case`, or a label that lies outside the foreground.
+    """
     volume = read_case(case, task.label_values)
     box = foreground_box(orient(volume.image, volume.affine, task.orientation))
     spacing = oriented_spacing(volume.affine, task.orientation)
     if volume.label is not None:
         _check_label_inside(orient(volume.label, volume.affine, task.orientation), box, case)
-    return _Pass(case, split, box, volume.image.shape, volume.affine, spacing)
+    view = None
+    if task.tiles:
+        view = _field_of_view(volume, task.orientation)[tuple(slice(start, stop) for start, stop in box)]
+    return Scan(case, split, box, volume.image.shape, volume.affine, spacing, view)
+
+
+def _field_of_view(volume: RawVolume, orientation: Orientation) -> np.ndarray:
+    """Where an oriented volume shows something: by its mask, or where it is brighter than air; (x, y) bool."""
+    seen = foreground(volume.image) if volume.roi is None else volume.roi
+    return orient(seen, volume.affine, orientation)
+
+
+def changed_labels(task: ClientTask, scans: Sequence[Scan]) -> Iterator[str]:
+    """Sentences for labels that are not the same on slices: by volume, or by the number of their connected pieces.
+
+    Args:
+        task: what is to be prepared.
+        scans: of all cases of the client.
+    """
+    counts = {"volume": _voxels, "number of connected pieces": _pieces}
+    changes: dict[str, list[tuple[float, str]]] = {name: [] for name in counts}
+    for found in _with_geometry(task, list(scans)):
+        if found.case.label is None or found.split == "test":
+            continue
+        label = np.asarray(read_case(found.case, task.label_values).label)
+        # Whole planes: what lies outside of training tiles is not lost on the way.
+        geometry = replace(found.geometry, tiles=None, size=2 * max(found.geometry.resampled_shape))
+        back = geometry.to_raw(geometry.to_slices(geometry.to_planes(label, labels=True), 0))
+        for name, count in counts.items():
+            changes[name].append((count(back) / count(label) - 1, found.case.name))
+    for name, own in changes.items():
+        mean = float(np.mean([change for change, _ in own])) if own else 0.0
+        if abs(mean) > _CHANGED:
+            worst, case = max(own, key=lambda pair: abs(pair[0]))
+            yield (
+                f"{task.where}: on slices of {task.image_size} pixels the {name} of labels changes by {mean:+.0%} "
+                f"({worst:+.0%} in {case}); raise 'preprocessing.image_size', or cut larger pictures into 'tiles'"
+            )
+
+
+def _voxels(label: np.ndarray) -> int:
+    return int((label > 0).sum())
+
+
+def _pieces(label: np.ndarray) -> int:
+    from scipy.ndimage import generate_binary_structure
+    from scipy.ndimage import label as pieces_of
+
+    return int(pieces_of(label > 0, generate_binary_structure(3, 3))[1])
 
 
 def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
@@ -160,17 +243,20 @@ def _check_label_inside(label: np.ndarray, box: Box, case: RawCase) -> None:
         )
 
 
-def _with_geometry(task: ClientTask, scans: list[_Pass]) -> list[_Pass]:
+def _with_geometry(task: ClientTask, scans: list[Scan]) -> list[Scan]:
     """Give each volume its geometry: the client's median spacing, coarser if its images would not fit the slice."""
     used = [scan for scan in scans if scan.split != "test"]
     if not used:
         raise FedFactoryError(f"{task.where}: no training or validation volume is left; lower 'split.test'")
     spacing = np.median([scan.spacing for scan in used], axis=0)
-    extents = [[(b - a) * s for (a, b), s in zip(scan.box, scan.spacing, strict=True)][:2] for scan in used]
-    # "At most image_size in plane": one factor for both axes keeps pixels as square as they were.
-    spacing[:2] *= max(1.0, float((np.asarray(extents) / (spacing[:2] * task.image_size)).max()))
+    if task.tiles:
+        spacing[:2] = task.tiles.spacing_mm
+    else:
+        extents = [[(b - a) * s for (a, b), s in zip(scan.box, scan.spacing, strict=True)][:2] for scan in used]
+        # "At most image_size in plane": one factor for both axes keeps pixels as square as they were.
+        spacing[:2] *= max(1.0, float((np.asarray(extents) / (spacing[:2] * task.image_size)).max()))
     for scan in scans:
-        scan.geometry = Geometry(
+        geometry = Geometry(
             raw_shape=scan.shape,
             affine=tuple(tuple(row) for row in scan.affine.tolist()),
             orientation=task.orientation,
@@ -179,46 +265,62 @@ def _with_geometry(task: ClientTask, scans: list[_Pass]) -> list[_Pass]:
             target_spacing=tuple(spacing.tolist()),
             size=task.image_size,
         )
+        scan.geometry = replace(geometry, tiles=_tiles(task, scan, geometry))
     return scans
 
 
-def _write_volume(task: ClientTask, scan: _Pass, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
+def _tiles(task: ClientTask, scan: Scan, geometry: Geometry) -> tuple[Corner, ...] | None:
+    """Where the planes of a volume are cut: into a few tiles where it trains, into all of its view for a test."""
+    if task.tiles is None or scan.view is None:
+        return None
+    seen = np.asarray(scan.view.any(axis=2, keepdims=True), np.uint8)
+    view = resample(seen, (*geometry.resampled_shape[:2], 1), labels=True)[..., 0].T > 0
+    if scan.split == "test":
+        return cover(view, task.image_size)
+    return spread(view, task.image_size, task.tiles.count)
+
+
+def _write_volume(task: ClientTask, scan: Scan, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
     """Write one volume as z-scores and return its intensity histogram (zeros for a test volume)."""
     volume, geometry = read_case(scan.case, task.label_values), scan.geometry
-    slices = geometry.to_slices(volume.image, labels=False)
+    slices = geometry.to_planes(volume.image, labels=False)
     if slices.min() == slices.max():
         raise FedFactoryError(f"{scan.case.image.path}: shows no contrast inside its foreground; remove the image")
     # Population statistics of the volume's own foreground box (paper's line of work: z-score per volume).
     slices = (slices - slices.mean(dtype=np.float64)) / slices.std(dtype=np.float64)
-    labels = None if volume.label is None else geometry.to_slices(volume.label, labels=True)
-    roi = None if volume.roi is None else geometry.to_slices(volume.roi.astype(np.uint8), labels=True)
-    # The truth of a test volume never enters the store: neither its labels nor which slices they reach.
-    stored = None if scan.split == "test" else labels
-    rows = _rows(task, scan, _held(scan, roi, len(slices)))
-    organ = _held(scan, stored if roi is None else roi, len(slices)).tolist()
-    stored_labels = np.zeros(slices.shape, np.uint8) if stored is None else stored
     # NaN marks what padding adds: rescale() turns it into -1 after the clip limits are known.
-    writer.add(rows, geometry, geometry.pad(slices.astype(np.float32), np.nan), geometry.pad(stored_labels, 0), organ)
+    images = geometry.to_slices(slices.astype(np.float32), np.nan)
+    label, organ = (
+        None if mask is None else geometry.to_slices(geometry.to_planes(mask.astype(np.uint8), labels=True), 0)
+        for mask in (volume.label, volume.roi)
+    )
+    # The truth of a test volume never enters the store: neither its labels nor which slices they reach.
+    stored = None if scan.split == "test" else label
+    rows = _rows(task, scan, _held(scan, organ, len(images)))
+    # A tile may well show nothing of the organ; whoever labels a few of them takes some that do.
+    shown = _held(scan, stored if organ is None or task.tiles else organ, len(images), some=not task.tiles).tolist()
+    writer.add(rows, geometry, images, np.zeros(images.shape, np.uint8) if stored is None else stored, shown)
     if scan.split == "test" and volume.label is not None:
         _write_truth(volume, truth_folder, scan.case.name)
     counts = np.histogram(np.clip(slices, -20, 20), _HISTOGRAM_EDGES)[0]
     return counts * (scan.split != "test")
 
 
-def _held(scan: _Pass, mask: np.ndarray | None, count: int) -> np.ndarray:
-    """Which slices of a volume a mask holds, (count,) boolean; all of them without one."""
+def _held(scan: Scan, mask: np.ndarray | None, count: int, some: bool = True) -> np.ndarray:
+    """Which slices of a volume a mask holds, (count,) boolean, at least one if ``some``; all of them without one."""
     held: Any = np.ones(count, bool) if mask is None else mask.reshape(count, -1).any(axis=1)
-    if not held.any():
+    if some and not held.any():
         raise FedFactoryError(
             f"{scan.case.image.path}: its mask vanishes on the client's spacing; check mask and voxel size"
         )
     return held
 
 
-def _rows(task: ClientTask, scan: _Pass, held: np.ndarray) -> list[SliceRow]:
+def _rows(task: ClientTask, scan: Scan, held: np.ndarray) -> list[SliceRow]:
     """Index rows of one volume; position bins count among the slices that are held."""
     rank = np.cumsum(held) - 1
-    bins = rank * task.position_bins // int(held.sum())
+    # Tiles lie beside each other: their order says nothing of a position.
+    bins = rank * task.position_bins // int(held.sum()) if task.tiles is None else np.zeros(len(held), int)
     return [
         SliceRow(
             subject=scan.case.subject,
@@ -244,9 +346,9 @@ def _mark_few_shot(task: ClientTask, writer: StoreWriter) -> None:
     if not task.few_shot:
         return
     for case in sorted({row.case for row, _ in training}):
-        shown = [row for row, organ in training if row.case == case and organ]
-        middle = shown[len(shown) // 2]
-        middles.setdefault(middle.subject, []).append((case, middle.slice))
+        if shown := [row for row, organ in training if row.case == case and organ]:
+            middle = shown[len(shown) // 2]
+            middles.setdefault(middle.subject, []).append((case, middle.slice))
     chosen = set(choose_few_shot(middles, task.few_shot, task.setup, task.client, task.seed))
     rows[:] = [row._replace(in_mt=(row.case, row.slice) in chosen) for row in rows]
 
@@ -273,7 +375,8 @@ def _write_preview(writer: StoreWriter, orientation: Orientation, path: Path) ->
     subjects = subjects or sorted({row.subject for row in writer.rows if row.split == "train"})
     chosen = []
     for subject in subjects[:_PREVIEW_SUBJECTS]:
-        shown = [i for i, row in enumerate(writer.rows) if row.subject == subject and writer.organ[i]]
+        own = [i for i, row in enumerate(writer.rows) if row.subject == subject]
+        shown = [i for i in own if writer.organ[i]] or own
         chosen.append(shown[len(shown) // 2])
     with path.open("wb") as file:
         pictures: dict[str, Any] = {

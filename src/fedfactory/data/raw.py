@@ -1,34 +1,33 @@
-"""Raw images: where they lie, and how they are read with every check that a later step relies on.
+"""Raw cases: an image with its masks, and every check that a later step relies on.
 
-Arrays are indexed (x, y, z) as in NIfTI; affines map these indices to millimetres.
+Whoever looks at raw data, ``fedfactory check-data`` or the job that prepares them, does it by the two functions here:
+:func:`check_headers`, which reads no voxel, and :func:`read_case`, which begins with it.
 """
 
-import gzip
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
+from fedfactory.data.formats import Header
 from fedfactory.errors import FedFactoryError
 
 # Tools round affines differently: two grids are the same if no corner moves by more than a tenth of a voxel.
 _SAME_GRID = 0.1
-# Voxels of microscopes and of nonsense: outside of this, in mm, a header is wrong.
-_PLAUSIBLE_VOXEL_MM = (1e-3, 1e2)
 # Labels that went through floating point come back as 0.9999.
 _LABEL_ROUNDING = 1e-3
+# Without these percentiles of its voxels an image whose contrast is gone has this share of its deviation, or less.
+_EXTREMES, _HIDDEN = (0.1, 99.9), 0.05
 
 
 class Source(Protocol):
-    """Something that yields a 3D array and its affine."""
+    """Something that is an image: a file, a series, a stack of pictures."""
 
     @property
     def path(self) -> Path:
-        """The file to name in a message."""
+        """What to name in a message."""
         ...
 
     @property
@@ -36,155 +35,101 @@ class Source(Protocol):
         """All files that it reads."""
         ...
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array (x, y, z) and an affine (4, 4)."""
+    def limited(self, largest: int) -> Self:
+        """The same, whose files are refused if they claim more voxels than that."""
         ...
 
-    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Return shape (x, y, z) and voxel size in mm without reading voxels."""
+    def header(self) -> Header:
+        """Shape (x, y, z) and affine, without a look at voxels."""
+        ...
+
+    def read(self) -> np.ndarray:
+        """The voxels, (x, y, z)."""
         ...
 
 
 @dataclass(frozen=True)
-class NiftiSource:
-    """A NIfTI file; ``frame`` selects one time point (0-based) of a 4D file."""
+class Stack:
+    """Flat images of one matrix, one behind the other along z, a millimetre apart."""
 
-    path: Path
-    frame: int | None = None
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The one file."""
-        return (self.path,)
-
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read with nibabel, which accepts the non-orthonormal direction cosines that SimpleITK refuses."""
-        with _readable(self.path):
-            _check_gzip(self.path)
-            image = self._open()
-            data = np.asanyarray(image.dataobj if self.frame is None else image.dataobj[..., self.frame])
-        if data.ndim == 4 and data.shape[3] == 1:
-            data = data[..., 0]
-        if data.ndim == 2:
-            data = data[..., None]
-        if data.ndim != 3 or data.size == 0:
-            raise FedFactoryError(f"{self.path}: has shape {image.shape}; a 3D volume is needed")
-        if data.dtype.kind not in "biuf":
-            raise FedFactoryError(f"{self.path}: holds {data.dtype} voxels; store one real number per voxel")
-        return data, _checked_affine(image.affine, self.path)
-
-    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Read the header only; voxels may still be damaged."""
-        from nibabel.affines import voxel_sizes
-
-        with _readable(self.path):
-            image = self._open()
-            if self.frame is not None and (len(image.shape) < 4 or self.frame >= image.shape[3]):
-                raise IndexError(f"it has the shape {image.shape}, and frame {self.frame} is asked for")
-        return tuple(image.shape[:3]), tuple(voxel_sizes(_checked_affine(image.affine, self.path)).tolist())
-
-    def _open(self) -> Any:
-        import nibabel
-
-        return nibabel.load(self.path)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what reading a NIfTI file may raise into a sentence."""
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        yield
-    except PermissionError as error:
-        raise FedFactoryError(f"{path}: may not be read; correct its permissions") from error
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, IndexError) as error:
-        raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
-    except ImageFileError as error:
-        raise FedFactoryError(f"{path}: is no NIfTI file ({error}); copy or download it again") from error
-
-
-def _checked_affine(affine: np.ndarray | None, path: Path) -> np.ndarray:
-    from nibabel.affines import voxel_sizes
-
-    affine = np.asarray(np.eye(4) if affine is None else affine, dtype=np.float64)
-    low, high = _PLAUSIBLE_VOXEL_MM
-    sizes = voxel_sizes(affine)
-    usable = np.isfinite(affine).all() and ((low <= sizes) & (sizes <= high)).all()
-    if not usable or abs(np.linalg.det(affine[:3, :3])) < 1e-3 * sizes.prod():
-        shown = ", ".join(f"{size:g}" for size in sizes)
-        raise FedFactoryError(f"{path}: its affine is not usable (voxel size {shown} mm); correct the header")
-    return affine
-
-
-def same_grid(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether two affines put the corners of a volume at the same place, to a tenth of a voxel."""
-    from nibabel.affines import voxel_sizes
-
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
-    moved = np.sqrt((((affine - other) @ corners)[:3] ** 2).sum(axis=0))
-    return bool(moved.max() <= _SAME_GRID * voxel_sizes(affine).min())
-
-
-def _check_gzip(path: Path) -> None:
-    """Read a compressed file to its end, where its checksum stands: voxels alone end before it and may be damaged."""
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            while file.read(1 << 24):
-                pass
-
-
-@dataclass(frozen=True)
-class BitmapSource:
-    """Bitmaps of one matrix, stacked along z; the first row of a bitmap is the top of the image (largest y)."""
-
-    paths: tuple[Path, ...]
-    field_of_view_mm: float
+    parts: tuple[Source, ...]
 
     @property
     def path(self) -> Path:
-        """The first bitmap."""
-        return self.paths[0]
+        """The first one."""
+        return self.parts[0].path
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read with Pillow as grey values; pixels are square, projections lie one unit apart."""
-        layers = []
-        for path in self.paths:
-            with _bitmap(path) as image:
-                layers.append(np.asarray(image.convert("L"))[::-1].T)
-        self._check_sizes([layer.shape for layer in layers])
-        return np.stack(layers, axis=-1), np.diag([*self._spacing(layers[0].shape[0]), 1.0])
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        return tuple(path for part in self.parts for path in part.paths)
 
-    def header(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Read the bitmaps' sizes only."""
-        sizes = []
-        for path in self.paths:
-            with _bitmap(path) as image:
-                sizes.append(image.size)
-        self._check_sizes(sizes)
-        return (*sizes[0], len(sizes)), self._spacing(sizes[0][0])
+    def limited(self, largest: int) -> Self:
+        """With the same limit for each."""
+        return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
 
-    def _spacing(self, pixels: int) -> tuple[float, float, float]:
-        return self.field_of_view_mm / pixels, self.field_of_view_mm / pixels, 1.0
+    def header(self) -> Header:
+        """The first one's, as deep as there are parts.
 
-    def _check_sizes(self, sizes: list[tuple[int, ...]]) -> None:
-        for path, size in zip(self.paths, sizes, strict=True):
-            if size != sizes[0]:
+        Raises:
+            FedFactoryError: as the parts, and parts of different sizes.
+        """
+        headers = [part.header() for part in self.parts]
+        first = headers[0]
+        for part, header in zip(self.parts, headers, strict=True):
+            if header.shape != first.shape or header.shape[2] != 1:
                 raise FedFactoryError(
-                    f"{path}: is {size} pixels, {self.paths[0]} is {sizes[0]}; projections of one subject must agree"
+                    f"{part.path}: has the shape {header.shape}, {self.path} has {first.shape}; images of one stack "
+                    "are flat, and of one size"
                 )
+        return Header((*first.shape[:2], len(headers)), first.affine)
+
+    def read(self) -> np.ndarray:
+        """All parts along z."""
+        return np.concatenate([part.read() for part in self.parts], axis=2)
 
 
-@contextmanager
-def _bitmap(path: Path) -> Iterator[Any]:
-    """Open a picture with Pillow."""
-    from PIL import Image, UnidentifiedImageError
+@dataclass(frozen=True)
+class Union:
+    """Masks of one matrix, one for each object, that are read as one: 1 where any of them holds something."""
 
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, UnidentifiedImageError) as error:
-        raise FedFactoryError(f"{path}: cannot be read ({error}); copy or download the file again") from error
+    parts: tuple[Source, ...]
+
+    @property
+    def path(self) -> Path:
+        """The folder of the masks."""
+        return self.parts[0].path.parent
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them."""
+        return tuple(path for part in self.parts for path in part.paths)
+
+    def limited(self, largest: int) -> Self:
+        """With the same limit for each."""
+        return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
+
+    def header(self) -> Header:
+        """That of all of them.
+
+        Raises:
+            FedFactoryError: as the parts, and parts of different sizes.
+        """
+        first = self.parts[0].header()
+        for part in self.parts[1:]:
+            if part.header().shape != first.shape:
+                raise FedFactoryError(
+                    f"{part.path}: has the shape {part.header().shape}, {self.parts[0].path} has {first.shape}; masks "
+                    "of one picture are of one size"
+                )
+        return first
+
+    def read(self) -> np.ndarray:
+        """Where any of them holds something."""
+        found = self.parts[0].read() > 0
+        for part in self.parts[1:]:
+            found |= part.read() > 0
+        return found.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -197,7 +142,7 @@ class RawCase:
         image: the image.
         label: its label map, or None for an unlabelled case.
         roi: a mask of the organ that comes with the image and is no truth of the task (a brain mask in vessel
-            segmentation), or None.
+            segmentation, the field of view of a fundus camera), or None.
         split: ``train``, ``validation`` or ``test`` where the data say so themselves, else None.
     """
 
@@ -207,6 +152,16 @@ class RawCase:
     label: Source | None = None
     roi: Source | None = None
     split: str | None = None
+
+    @property
+    def masks(self) -> tuple[Source, ...]:
+        """Label and organ mask, as far as there are."""
+        return tuple(mask for mask in (self.label, self.roi) if mask is not None)
+
+    def limited(self, largest: int) -> Self:
+        """The same case, whose files are refused if they claim more voxels than that."""
+        label, roi = (mask and mask.limited(largest) for mask in (self.label, self.roi))
+        return replace(self, image=self.image.limited(largest), label=label, roi=roi)
 
 
 @dataclass(frozen=True)
@@ -237,6 +192,28 @@ class RawVolume:
     roi: np.ndarray | None
 
 
+def check_headers(case: RawCase) -> Header:
+    """The image's header, after a look at those of its masks: they must lie on its voxels.
+
+    Raises:
+        FedFactoryError: a file that cannot be read, or a mask of another shape or place than its image.
+    """
+    header = case.image.header()
+    for mask in case.masks:
+        own = mask.header()
+        if own.shape != header.shape:
+            raise FedFactoryError(
+                f"{mask.path}: shape {own.shape} differs from {header.shape} of {case.image.path}; find out whether "
+                "both belong together, and draw or resample the mask on the voxels of the image"
+            )
+        if not same_grid(header.affine, own.affine, header.shape):
+            raise FedFactoryError(
+                f"{mask.path}: its affine differs from that of {case.image.path}; if the mask was drawn on the voxels "
+                "of this image, copy the image's header into it, and only if not, resample it"
+            )
+    return header
+
+
 def read_case(case: RawCase, label_values: Mapping[int, int]) -> RawVolume:
     """Read a case and check it.
 
@@ -245,36 +222,46 @@ def read_case(case: RawCase, label_values: Mapping[int, int]) -> RawVolume:
         label_values: value in the raw label map -> value of the setup (1..C). 0 is background and need not be named.
 
     Raises:
-        FedFactoryError: unreadable file, NaN or infinite voxels, constant image, image and label that disagree in
-            shape or affine, a label value that ``label_values`` does not name, an empty label map.
+        FedFactoryError: as :func:`check_headers`; NaN or infinite voxels, an image without contrast, a label value that
+            ``label_values`` does not name, an empty mask.
     """
-    image, affine = case.image.read()
-    image = np.ascontiguousarray(image, dtype=np.float32)
-    if not np.isfinite(image).all():
-        count = int((~np.isfinite(image)).sum())
-        raise FedFactoryError(f"{case.image.path}: {count} voxels are NaN or infinite; repair or remove the image")
-    if image.min() == image.max():
-        raise FedFactoryError(f"{case.image.path}: every voxel has the value {image.flat[0]}; remove the image")
+    affine = check_headers(case).affine
+    image = np.ascontiguousarray(case.image.read(), dtype=np.float32)
+    _check_values(image, case.image.path)
     label = roi = None
     if case.label is not None:
-        label = _map_labels(_read_beside(case.label, case.image, image.shape, affine), label_values, case.label.path)
+        label = _map_labels(case.label.read(), label_values, case.label.path)
     if case.roi is not None:
-        roi = _read_beside(case.roi, case.image, image.shape, affine) > 0
+        roi = case.roi.read() > 0
         if not roi.any():
             raise FedFactoryError(f"{case.roi.path}: the mask is empty; correct or remove the file")
     return RawVolume(image, affine, label, roi)
 
 
-def _read_beside(mask: Source, image: Source, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Read a mask that must lie on the voxel grid of its image."""
-    data, mask_affine = mask.read()
-    if data.shape != shape:
+def same_grid(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether two affines put the corners of a volume at the same place, to a tenth of a voxel."""
+    from nibabel.affines import voxel_sizes
+
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1], indexing="ij")).reshape(4, -1)
+    moved = np.sqrt((((affine - other) @ corners)[:3] ** 2).sum(axis=0))
+    return bool(moved.max() <= _SAME_GRID * voxel_sizes(affine).min())
+
+
+def _check_values(image: np.ndarray, path: Path) -> None:
+    """Refuse an image that shows nothing, or nothing beside a few voxels: statistics of it would say nothing."""
+    if not np.isfinite(image).all():
+        count = int((~np.isfinite(image)).sum())
+        raise FedFactoryError(f"{path}: {count} voxels are NaN or infinite; repair or remove the image")
+    if image.min() == image.max():
+        raise FedFactoryError(f"{path}: every voxel has the value {image.flat[0]}; remove the image")
+    low, high = np.percentile(image, _EXTREMES)
+    whole = image.std(dtype=np.float64)
+    if np.clip(image, low, high).std(dtype=np.float64) < _HIDDEN * whole:
+        extreme = max((image.min(), image.max()), key=lambda value: abs(float(value) - float(low + high) / 2))
         raise FedFactoryError(
-            f"{mask.path}: shape {data.shape} differs from {shape} of {image.path}; resample the mask"
+            f"{path}: a few voxels (up to {extreme:g}) are so far from all others ({low:g} to {high:g}) that beside "
+            "them the image shows nothing; repair these voxels, or remove the image"
         )
-    if not same_grid(affine, mask_affine, shape):
-        raise FedFactoryError(f"{mask.path}: its affine differs from that of {image.path}; resample the mask")
-    return data
 
 
 def _map_labels(data: np.ndarray, label_values: Mapping[int, int], path: Path) -> np.ndarray:

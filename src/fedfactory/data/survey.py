@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedfactory.config.run import Config
-from fedfactory.data.adapters import survey_cases
+from fedfactory.data.adapters import same_images, survey_cases
 from fedfactory.data.client_tasks import client_task
-from fedfactory.data.preprocessing import ClientTask, splits_of
-from fedfactory.data.raw import RawCase, read_case
+from fedfactory.data.folders import files_below
+from fedfactory.data.formats import ending_of
+from fedfactory.data.preprocessing import ClientTask, changed_labels, look_at, splits_of
+from fedfactory.data.raw import RawCase, check_headers
 from fedfactory.data.releases import Expected, ReleaseTable
 from fedfactory.data.splits import SPLITS
 from fedfactory.errors import FedFactoryError
@@ -35,6 +37,9 @@ class ClientSurvey:
         shapes: smallest and largest matrix (x, y, z), each axis for itself.
         spacings: smallest and largest voxel size in mm, likewise.
         problems: sentences; with any of them the client's jobs would fail.
+        remarks: sentences on what no job refuses, and a person should look at.
+        files: that are read.
+        unread: files of its folder that no client of the setup reads; with the last of the folder's clients.
     """
 
     label: str
@@ -47,6 +52,9 @@ class ClientSurvey:
     shapes: tuple[tuple[int, ...], ...] = ()
     spacings: tuple[tuple[float, ...], ...] = ()
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    files: set[Path] = field(default_factory=set)
+    unread: list[Path] = field(default_factory=list)
 
 
 def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> list[ClientSurvey]:
@@ -59,10 +67,17 @@ def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> 
         voxels: whether to read every voxel with all checks of the preprocessing, which takes minutes, or
             headers only.
     """
-    return [
+    surveys = [
         _survey_client(config, table.clients.get(setup, {}).get(client), setup, client, voxels)
         for client in config.setups[setup].clients
     ]
+    # Several clients may lie in one release.
+    for folder in dict.fromkeys(found.folder for found in surveys):
+        own = [found for found in surveys if found.folder == folder]
+        if any(found.files for found in own):
+            read = set().union(*(found.files for found in own))
+            own[-1].unread = [path for path in files_below(folder) if path not in read]
+    return surveys
 
 
 def changed_files(folder: Path, checksums: Iterable[tuple[str, str]]) -> list[str]:
@@ -85,8 +100,10 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
     task = ClientTask.from_json(client_task(config, setup, client))
     found = ClientSurvey(entry.label, config.raw_folder(setup, client), expected)
     try:
-        cases, problems = survey_cases(entry.adapter, found.folder, entry.options, task.where)
-        found.problems += problems
+        listed = survey_cases(entry.adapter, found.folder, entry.options, task.where, task.largest)
+        cases, found.files = listed.cases, listed.files
+        found.problems += listed.problems
+        found.remarks += same_images(cases)
         found.subjects = len({case.subject for case in cases})
         found.volumes = len(cases)
         found.labelled = sum(case.label is not None for case in cases)
@@ -97,38 +114,48 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
     counts = Counter(splits[case.subject] for case in cases)
     found.split = tuple(counts[name] for name in SPLITS)
     found.problems += _too_few(task, cases, splits)
-    _look_inside(found, task, cases, voxels)
+    _look_inside(found, task, cases, splits if voxels else None)
     return found
 
 
 def _too_few(task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str]) -> list[str]:
-    """M_t takes labelled training volumes of different subjects, the source needs labels at all."""
-    subjects = {case.subject for case in cases if case.label is not None and splits[case.subject] == "train"}
-    wanted = max(task.few_shot, int(task.needs_labels))
-    if len(subjects) >= wanted:
-        return []
-    return [f"{task.where}: {wanted} labelled training subjects are needed, there are {len(subjects)}; label more"]
+    """M_t takes labelled training volumes of different subjects, the source some of them and for validation."""
+    labelled = {case.subject for case in cases if case.label is not None}
+    count = Counter(splits[subject] for subject in labelled)
+    wanted, found = max(task.few_shot, int(task.needs_labels)), []
+    if count["train"] < wanted:
+        found.append(
+            f"{task.where}: {wanted} labelled training subjects are needed, there are {count['train']}; label more"
+        )
+    if task.needs_labels and not count["validation"]:
+        found.append(
+            f"{task.where}: the source has no labelled validation volume, by which nnU-Net and 'Ours' choose; raise "
+            "'split.validation', or label more"
+        )
+    return found
 
 
-def _look_inside(found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], voxels: bool) -> None:
-    """Read headers, or all voxels; one sentence for every file that cannot be used."""
+def _look_inside(
+    found: ClientSurvey, task: ClientTask, cases: Sequence[RawCase], splits: dict[str, str] | None
+) -> None:
+    """Read headers, or with splits all voxels as the job does; one sentence for every file that cannot be used."""
+    scans = []
     shapes: list[tuple[int, ...]] = []
     spacings: list[tuple[float, ...]] = []
     progress = Progress(f"check {task.setup}/{task.client}")
     for number, case in enumerate(cases, start=1):
         try:
-            shape, spacing = case.image.header()
-            for mask in (case.label, case.roi):
-                if mask is not None and mask.header()[0] != shape:
-                    raise FedFactoryError(f"{mask.path}: shape {mask.header()[0]} differs from {shape} of its image")
-            if voxels:
-                read_case(case, task.label_values)
+            header = check_headers(case)
+            if splits is not None:
+                scans.append(look_at(task, case, splits[case.subject]))
         except FedFactoryError as error:
             found.problems.append(str(error))
             continue
-        shapes.append(shape)
-        spacings.append(tuple(round(size, 3) for size in spacing))
+        shapes.append(header.shape)
+        spacings.append(tuple(round(size, 3) for size in header.spacing))
         progress.update(number, len(cases), case.name)
+    if scans and len(scans) == len(cases):
+        found.remarks += changed_labels(task, scans)
     if shapes:
         found.shapes, found.spacings = _range(shapes), _range(spacings)
 
@@ -149,7 +176,22 @@ def report(title: str, surveys: Sequence[ClientSurvey]) -> str:
     problems = [problem for found in surveys for problem in found.problems]
     if problems:
         lines += ["", f"{len(problems)} problems; the jobs of these clients would fail:", *problems]
+    remarks = [remark for found in surveys for remark in found.remarks]
+    if remarks:
+        lines += ["", f"{len(remarks)} remarks:", *remarks]
+    lines += [line for found in surveys for line in _unread(found)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _unread(found: ClientSurvey) -> list[str]:
+    """Files that nobody reads, counted by their endings, with the first of each."""
+    if not found.unread:
+        return []
+    endings: dict[str, list[Path]] = defaultdict(list)
+    for path in found.unread:
+        endings[ending_of(path.name) or path.suffix or "no ending"].append(path)
+    lines = [f"{len(own)} x {name}, the first {own[0]}" for name, own in sorted(endings.items())]
+    return ["", f"{len(found.unread)} files below {found.folder} are not read:", *lines]
 
 
 def _row(found: ClientSurvey) -> tuple[str, ...]:

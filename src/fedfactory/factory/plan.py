@@ -34,7 +34,7 @@ class FactoryPlan:
         try:
             self.encoder = read(EncoderParameters, section["encoder"], "factory.encoder")
             for name in section.get("setups", {}):
-                if name not in config.setups:
+                if name not in config.known_setups:
                     raise FedFactoryError(f"key 'factory.setups.{name}': there is no such setup")
             self.parameters = {name: self._parameters(section, name) for name in config.setups}
         except FedFactoryError as error:

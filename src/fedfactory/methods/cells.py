@@ -87,7 +87,7 @@ class Cells:
 
     def _values(self, method: str, setup: str) -> dict[str, Any]:
         """Parameters of a row for one setup, as they stand in the configuration."""
-        check_setups(self.entries[method].parameters, self._config.setups, key_of(method))
+        check_setups(self.entries[method].parameters, self._config.known_setups, key_of(method))
         return for_setup(self.entries[method].parameters, setup)
 
     def same(self, method: str, name: str) -> Any:
@@ -150,6 +150,13 @@ class Methods:
         }
         for name in config.strict.values():
             self._check_strict(name)
+        for name, own in self.labels.items():
+            said, seen = config.methods[name].uses_mt, any(labels.of_m_t for labels in own.values())
+            if said is not None and said != seen:
+                raise FedFactoryError(
+                    f"{config.file}: key 'methods.{name}.uses_mt': is {str(said).lower()}, and the method "
+                    f"{'sees' if seen else 'does not see'} M_t; take the key away"
+                )
         without = [name for name, own in self.labels.items() if not any(labels.of_m_t for labels in own.values())]
         if config.gap_method not in without:
             raise FedFactoryError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,6 +14,8 @@ from typing import Any
 from fedfactory.config.files import read_run
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
+
+_NEW_RUN = "look at folders of images, and write a setup and a run of them"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,13 +55,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     merged = _command(commands, "merge", _merge, "make one table of several runs: other seeds, phantoms, or rows")
     merged.add_argument("runs", nargs="+", type=Path, help="folders of finished runs: results/<run>")
     merged.add_argument("--out", type=Path, required=True, help="folder of the merged table; must not be there")
+    masks = _command(
+        commands, "masks", _masks, "write a cell's predictions in the formats of its images, DICOM as a segmentation"
+    )
+    masks.add_argument("cell", type=Path, help="results/<run>/<setup>/<target>/<method>/seed<n>")
+    masks.add_argument("--out", type=Path, required=True, help="folder of the masks; must not be there")
+    new = commands.add_parser("new-run", help=_NEW_RUN, description=_NEW_RUN)
+    new.set_defaults(work=_new_run, anywhere=False)
+    new.add_argument("name", help="of the run and its setup: lower-case letters, digits and _")
+    new.add_argument(
+        "--site", action="append", required=True, metavar="NAME=FOLDER", help="a site and its images; give several"
+    )
+    new.add_argument("--source", required=True, help="the site whose labels train")
     _anywhere(commands, "settings", _settings, "print the environment under which bits do not depend on the processor")
     _command(commands, "preflight", _preflight, "say whether this machine has what jobs with a GPU need")
     parsed = parser.parse_args(arguments)
+    # Names of files may hold bytes of another encoding than the terminal's.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return parsed.work(parsed) if parsed.anywhere else parsed.work(_project(), parsed)
     except FedFactoryError as error:
         print(f"fedfactory: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read on, `head` say, has seen enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -233,6 +257,28 @@ def _merge(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.evaluation.merge import write_merged
 
     print("\n".join(write_merged(arguments.runs, project, arguments.out)))
+    return 0
+
+
+def _masks(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.masks import write_masks
+
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    written = write_masks(config, arguments.cell, arguments.out)
+    print(
+        f"wrote {len(written)} masks to {arguments.out}, the first {written[0].name}" if written else "nothing to write"
+    )
+    return 0
+
+
+def _new_run(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.new_run import new_run
+
+    sites = dict(text.partition("=")[::2] for text in arguments.site)
+    if len(sites) < len(arguments.site) or not all(sites.values()):
+        raise FedFactoryError("give each site once, as --site NAME=FOLDER")
+    folders = {name: Path(folder) for name, folder in sites.items()}
+    print("\n".join(new_run(arguments.name, folders, arguments.source, project)))
     return 0
 
 

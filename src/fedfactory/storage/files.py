@@ -165,9 +165,11 @@ def inside(root: Path, relative: str, key: str) -> Path:
         key: where the path was read (file and key), for the message.
 
     Raises:
-        FedFactoryError: ``relative`` is absolute, or climbs above ``root``.
+        FedFactoryError: ``relative`` is absolute, climbs above ``root``, or is written as on Windows.
     """
     path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or "\\" in relative:
+    if "\\" in relative:
+        raise FedFactoryError(f"{key}: '{relative}' has a backslash; write '/' between folders")
+    if path.is_absolute() or ".." in path.parts:
         raise FedFactoryError(f"{key}: '{relative}' leaves its folder {root}; give a path below it, without '..'")
     return root / path

@@ -1,118 +1,184 @@
-"""Anybody's own data: a table, an nnU-Net raw dataset, or a folder of images with an optional folder of labels.
+"""Anybody's own data: a table, or folders of images with an optional folder of labels, of any format that is read.
 
-Table (option ``table``): a CSV with the columns ``subject,image`` and optionally ``label`` (empty for an unlabelled
-image), ``roi`` and ``split``; paths are relative to the raw folder. Several rows of one subject stay in one split.
+Table (option ``table``): a CSV with the columns ``subject,image`` and optionally ``label`` (empty, ``NA`` or ``n/a``
+for an unlabelled image), ``roi`` and ``split``; paths are relative to the raw folder. Several rows of one subject stay
+in one split.
 
-Folders (options ``images`` and ``labels``): NIfTI files of the same name in both; ``_0000`` before the ending, as in
-nnU-Net's ``imagesTr``, is accepted. Without the option ``labels`` the site is unlabelled.
+Folders (options ``images`` and ``labels``): files, or folders of one DICOM series each, of the same name in both, but
+for endings; ``_0000`` before the ending of an image, as in nnU-Net's ``imagesTr``, is accepted. ``images`` may be a
+pattern, such as BIDS's ``sub-*/**/anat/*_T1w.*``: labels then lie below ``labels`` in the same folders, the first
+folder names the subject. ``image_suffix`` and ``label_suffix`` are what stands behind the name that both share:
+``_T1w`` and ``_mask``, say, or ``image`` and ``label`` in a folder for each patient. Without ``labels`` the site is
+unlabelled.
+
+Pictures: ``pixel_mm`` is the edge of a pixel, ``channel`` what is read of colours.
 """
 
-import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile, ending_of, stem_of
+from fedfactory.data.formats.dicom import is_series
+from fedfactory.data.raw import Problem, RawCase
 from fedfactory.data.splits import SPLITS
+from fedfactory.data.tables import Row, read_table
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import inside
 
-_ENDINGS = (".nii.gz", ".nii")
-_COLUMNS = ("subject", "image", "label", "roi", "split")
+_NEEDED, _COLUMNS = ("subject", "image"), ("subject", "image", "label", "roi", "split")
+_OPTIONS = {
+    "table": "",
+    "images": "",
+    "labels": "",
+    "image_suffix": "",
+    "label_suffix": "",
+    "channel": "",
+    "pixel_mm": 0.0,
+}
+_NONE = ("na", "n/a", "nan", "none")
+# nnU-Net's number of a channel.
+_FIRST, _NUMBERED = "_0000", re.compile(r"(.+)_(\d{4})")
 
 
-def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
+@dataclass(frozen=True)
+class _Files:
+    """How the files of a client are opened."""
+
+    options: Mapping[str, Any]
+
+    def image(self, path: Path) -> ImageFile:
+        return ImageFile(path, channel=self.options["channel"] or None, pixel_mm=self.options["pixel_mm"] or None)
+
+    def mask(self, path: Path) -> ImageFile:
+        return ImageFile(path, pixel_mm=self.options["pixel_mm"] or None)
+
+
+def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem | Path]:
     """List the images of a table or of folders; see the package's docstring for arguments and errors."""
-    values = read_options(options, {"table": "", "images": "", "labels": ""}, where)
+    values = read_options(options, _OPTIONS, where)
     if bool(values["table"]) == bool(values["images"]):
         raise FedFactoryError(f"{where}: the generic adapter takes either the option 'table' or the option 'images'")
+    files = _Files(values)
     if values["table"]:
-        yield from _from_table(root, inside(root, values["table"], f"{where}, adapter option 'table'"), where)
+        table = inside(root, values["table"], f"{where}, adapter option 'table'")
+        yield table
+        yield from _from_table(root, table, files)
         return
-    images = inside(root, values["images"], f"{where}, adapter option 'images'")
+    images = values["images"]
+    inside(root, images, f"{where}, adapter option 'images'")
     labels = inside(root, values["labels"], f"{where}, adapter option 'labels'") if values["labels"] else None
-    yield from _from_folders(images, labels, where)
+    yield from _from_folders(root, images, labels, files, where)
 
 
-def _from_folders(images: Path, labels: Path | None, where: str) -> Iterator[RawCase | Problem]:
-    for folder in (images, labels):
+def _from_folders(
+    root: Path, images: str, labels: Path | None, files: _Files, where: str
+) -> Iterator[RawCase | Problem]:
+    pattern = "*" in images
+    for folder in (None if pattern else root / images, labels):
         if folder is not None and not folder.is_dir():
             raise FedFactoryError(f"{where}: the folder {folder} is missing; correct the adapter's options or make it")
-    for image in sorted(path for path in images.iterdir() if path.name.endswith(_ENDINGS) and path.name[0] != "."):
-        if re.search(r"_000[1-9]\.", image.name):
-            yield Problem(f"{where}: {image} is a further channel; only one-channel images are supported")
+    base = root if pattern else root / images
+    behind, suffix = files.options["image_suffix"], files.options["label_suffix"]
+    masks = _by_name(labels, suffix) if labels else {}
+    # Labels may lie beside their images.
+    taken = {path for own in masks.values() for path in own} if suffix else set()
+    found = [path for path in matching(root, images if pattern else f"{images}/*") if _is_image(path, behind)]
+    found = [path for path in found if path not in taken]
+    names = {(path.parent.relative_to(base), stem_of(path.name).removesuffix(behind)) for path in found}
+    used = set()
+    for image in found:
+        folder, stem = image.parent.relative_to(base), stem_of(image.name).removesuffix(behind)
+        first, number = _channel(stem)
+        without = (folder, first)
+        # A number is that of a channel only if there is a first one: a label of the whole name says that it is none.
+        counted = number is not None and (folder, stem) not in masks
+        if counted and number and ((folder, f"{first}{_FIRST}") in names or without in masks):
+            yield Problem(f"{where}: {image} is a further channel; one channel is read, put the others elsewhere")
             continue
-        name = _stem(image).removesuffix("_0000")
-        label = None
-        if labels is not None:
-            label = next((labels / f"{name}{end}" for end in _ENDINGS if (labels / f"{name}{end}").is_file()), None)
-            if label is None:
-                yield Problem(f"{where}: {image} has no label {name}.nii.gz in {labels}; add it or remove the image")
-                continue
-        yield RawCase(name, name, NiftiSource(image), NiftiSource(label) if label else None)
+        key = without if counted and number == 0 else (folder, stem)
+        own = masks.get(key, [])
+        used.add(key)
+        if labels and len(own) != 1:
+            lacks = f"has no label {key[1]}{suffix} in {labels / folder}; add it or remove the image"
+            what = f"has the labels {' and '.join(map(str, own))}; keep one" if own else lacks
+            yield Problem(f"{where}: {image} {what}")
+            continue
+        parts = [*folder.parts, *filter(None, [key[1].strip("_-.")])] or [stem_of(image.name)]
+        yield RawCase(parts[0], "_".join(parts), files.image(image), files.mask(own[0]) if own else None)
+    for key in sorted(masks.keys() - used):
+        yield Problem(f"{where}: {masks[key][0]} has no image of its name; add that, or remove the label")
 
 
-def _from_table(root: Path, table: Path, where: str) -> list[RawCase | Problem]:
-    if not table.is_file():
-        raise FedFactoryError(f"{where}: the table {table} is missing")
-    rows = _read_rows(table)
-    cases = [_from_row(root, row, f"{table}, line {number}") for number, row in enumerate(rows, start=2)]
-    seen: set[Path] = set()
-    for number, case in enumerate(cases):
-        if isinstance(case, RawCase):
-            path = case.image.path
-            if path in seen:
-                cases[number] = Problem(f"{table}, line {number + 2}: {path} is listed twice; keep one line per image")
-            seen.add(path)
-    return cases
+def _is_image(path: Path, suffix: str) -> bool:
+    """A file that is read, or the folder of a DICOM series."""
+    if path.is_dir():
+        return is_series(path)
+    return bool(ending_of(path.name)) and stem_of(path.name).endswith(suffix)
 
 
-def _read_rows(table: Path) -> list[dict[str, str]]:
-    """Rows of a table, blanks around values removed."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval="")
-            columns = [(name or "").strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [{key: value.strip() for key, value in row.items() if key} for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FedFactoryError(f"{table}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
-    unknown = [name for name in columns if name not in _COLUMNS]
-    if unknown:
-        raise FedFactoryError(f"{table}: unknown column '{unknown[0]}'; known are {', '.join(_COLUMNS)}")
-    if not rows or not {"subject", "image"} <= set(columns):
-        raise FedFactoryError(f"{table}: needs the columns 'subject' and 'image' and at least one row")
-    return rows
+def _channel(stem: str) -> tuple[str, int | None]:
+    """A name without nnU-Net's number of a channel, and that number."""
+    found = _NUMBERED.fullmatch(stem)
+    return (found.group(1), int(found.group(2))) if found else (stem, None)
 
 
-def _from_row(root: Path, row: Mapping[str, str], line: str) -> RawCase | Problem:
-    try:
-        return _case(root, row, line)
-    except FedFactoryError as error:
-        return Problem(str(error))
+def _by_name(labels: Path, suffix: str) -> dict[tuple[Path, str], list[Path]]:
+    """Labels by folder and name without suffix; several have one name if their endings differ."""
+    found: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in matching(labels, "**/*"):
+        stem = stem_of(path.name)
+        if ending_of(path.name) and stem.endswith(suffix):
+            found[path.parent.relative_to(labels), stem.removesuffix(suffix)].append(path)
+    return found
 
 
-def _case(root: Path, row: Mapping[str, str], line: str) -> RawCase:
-    def source(column: str) -> NiftiSource | None:
-        relative = row.get(column) or ""
-        if not relative:
+def _from_table(root: Path, table: Path, files: _Files) -> Iterator[RawCase | Problem]:
+    if not lies_there(table):
+        raise FedFactoryError(f"{table}: the table is missing; correct the adapter's option 'table'")
+    rows = read_table(table, _NEEDED, _COLUMNS)
+    listed: dict[Path, str] = {}
+    cases = []
+    for row in rows:
+        try:
+            case = _case(root, row, files)
+        except FedFactoryError as error:
+            yield Problem(str(error))
+            continue
+        if (before := listed.setdefault(case.image.path, row.place)) != row.place:
+            yield Problem(f"{row.place}: {case.image.path} is listed twice (see {before}); keep one line per image")
+            continue
+        cases.append(case)
+    # Files of one name in the folders of several sessions: their folders tell them apart.
+    names = [case.name for case in cases]
+    for case in cases:
+        if names.count(case.name) > 1:
+            folders = case.image.path.parent.relative_to(root).parts
+            inner = [part for part in folders if part != case.subject]
+            case = replace(case, name="_".join([case.subject, *inner, stem_of(case.image.path.name)]))
+        yield case
+
+
+def _case(root: Path, row: Row, files: _Files) -> RawCase:
+    def path(column: str) -> Path | None:
+        relative = row.values.get(column) or ""
+        if not relative or (column != "image" and relative.lower() in _NONE):
             return None
-        path = inside(root, relative, f"{line}, column '{column}'")
-        if not path.is_file():
-            raise FedFactoryError(f"{line}: {path} is missing")
-        return NiftiSource(path)
+        found = inside(root, relative, f"{row.place}, column '{column}'")
+        if not lies_there(found):
+            raise FedFactoryError(f"{row.place}: {found} is missing")
+        return found
 
-    image = source("image")
-    if image is None or not row["subject"]:
-        raise FedFactoryError(f"{line}: 'subject' and 'image' must not be empty")
-    split = row.get("split") or None
+    subject, image, label, roi = row.values["subject"], path("image"), path("label"), path("roi")
+    if image is None or not subject:
+        raise FedFactoryError(f"{row.place}: 'subject' and 'image' must not be empty")
+    split = (row.values.get("split") or "").lower() or None
     if split is not None and split not in SPLITS:
-        raise FedFactoryError(f"{line}: split '{split}' is unknown; known are {', '.join(SPLITS)}")
-    name = f"{row['subject']}_{_stem(image.path)}"
-    return RawCase(row["subject"], name, image, source("label"), source("roi"), split)
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+        raise FedFactoryError(f"{row.place}: split '{split}' is unknown; known are {', '.join(SPLITS)}")
+    label_file, roi_file = (files.mask(mask) if mask else None for mask in (label, roi))
+    return RawCase(subject, f"{subject}_{stem_of(image.name)}", files.image(image), label_file, roi_file, split)

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import RawCase
 
 
 def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase]:
     """List one volume per subject; see the package's docstring for arguments and errors."""
     read_options(options, {}, where)
-    for image in sorted(root.glob("IXI*-MRA.nii.gz")):
+    for image in matching(root, "IXI*-MRA.nii.gz"):
         name = image.name.removesuffix(".nii.gz")
         brain, vessels = (root / f"{name}{suffix}.nii.gz" for suffix in ("_mask", "_vessel_mask2"))
         yield RawCase(
             subject=name.split("-")[0],
             name=name,
-            image=NiftiSource(image),
-            label=NiftiSource(vessels) if vessels.is_file() else None,
-            roi=NiftiSource(brain) if brain.is_file() else None,
+            image=ImageFile(image),
+            label=ImageFile(vessels) if lies_there(vessels) else None,
+            roi=ImageFile(brain) if lies_there(brain) else None,
         )

@@ -3,56 +3,72 @@
 One release folder holds all vendors; the client's option ``vendor`` selects its own. Each subject has two cases.
 """
 
-import csv
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import Problem, RawCase
+from fedfactory.data.tables import Row, read_table
 from fedfactory.errors import FedFactoryError
 
 _TABLE_PATTERN = "*Dataset_[Ii]nformation*opendataset.csv"
 _COLUMNS = ("External code", "Vendor", "ED", "ES")
+_PHASES = ("ED", "ES")
+# Spreadsheets make 2.0 of 2.
+_FRAME = re.compile(r"(\d+)(?:\.0*)?")
 
 
-def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
+def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem | Path]:
     """List the ED and ES frames of one vendor; see the package's docstring for arguments and errors."""
     vendor = read_options(options, {"vendor": str}, where)["vendor"]
-    folders = {path.name: path for path in sorted(root.glob("**/*_sa.nii.gz"))}
-    for row in _read_table(root, where):
-        path = folders.get(f"{row['External code']}_sa.nii.gz")
-        # The public table lists subjects that were never released: a row without a file is no error.
-        if row["Vendor"] == vendor and path is not None:
-            yield from _frames(path, row, where)
-
-
-def _frames(path: Path, row: Mapping[str, str], where: str) -> Iterator[RawCase | Problem]:
-    code = row["External code"]
-    truth = path.with_name(f"{code}_sa_gt.nii.gz")
-    labelled = "Unlabeled" not in path.parts
-    if labelled and not truth.is_file():
-        yield Problem(f"{where}: {path} has no label {truth.name} beside it; add it or move the subject to Unlabeled")
-        return
-    for phase in ("ED", "ES"):
-        if not row[phase].isdigit():
-            yield Problem(f"{where}: the frame {phase} of subject {code} is '{row[phase]}', not a 0-based index")
-            return
-        frame = int(row[phase])
-        label = NiftiSource(truth, frame) if labelled else None
-        yield RawCase(code, f"{code}_{phase}", NiftiSource(path, frame), label)
-
-
-def _read_table(root: Path, where: str) -> list[dict[str, str]]:
-    tables = sorted(root.glob(_TABLE_PATTERN))
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in matching(root, "**/*_sa.nii.gz"):
+        files[path.name].append(path)
+    tables = matching(root, _TABLE_PATTERN)
     if not tables:
         raise FedFactoryError(
             f"{where}: the M&Ms table {_TABLE_PATTERN} is missing in {root}; it comes with the release"
         )
     # The newest wins: file names begin with their date.
-    with tables[-1].open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    missing = [column for column in _COLUMNS if not rows or column not in rows[0]]
-    if missing:
-        raise FedFactoryError(f"{where}: {tables[-1]} has no column '{missing[0]}'")
-    return rows
+    yield tables[-1]
+    lines: dict[str, Row] = {}
+    for row in read_table(tables[-1], _COLUMNS):
+        code = row.values["External code"]
+        if row.values["Vendor"] != vendor:
+            continue
+        if code in lines:
+            yield Problem(f"{row.place}: subject {code} stands in {lines[code].place} as well; keep one line")
+            continue
+        lines[code] = row
+        # The public table lists subjects that were never released: a row without a file is no error.
+        paths = files.get(f"{code}_sa.nii.gz", [])
+        if len(paths) > 1:
+            places = " and ".join(str(path.parent) for path in paths)
+            yield Problem(f"{where}: subject {code} lies in {places}; keep one")
+        elif paths:
+            yield from _frames(paths[0], row, where)
+
+
+def _frames(path: Path, row: Row, where: str) -> Iterator[RawCase | Problem]:
+    code = row.values["External code"]
+    truth = path.with_name(f"{code}_sa_gt.nii.gz")
+    labelled = "Unlabeled" not in path.parts
+    if labelled and not lies_there(truth):
+        yield Problem(f"{where}: {path} has no label {truth.name} beside it; add it or move the subject to Unlabeled")
+        return
+    frames = {phase: _FRAME.fullmatch(row.values[phase]) for phase in _PHASES}
+    for phase, number in frames.items():
+        if number is None:
+            yield Problem(
+                f"{row.place}: the frame {phase} of subject {code} is '{row.values[phase]}', not a 0-based index"
+            )
+            return
+    for phase, number in frames.items():
+        frame = int(number.group(1)) if number else 0
+        label = ImageFile(truth, frame) if labelled else None
+        yield RawCase(code, f"{code}_{phase}", ImageFile(path, frame), label)

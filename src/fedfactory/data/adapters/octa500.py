@@ -5,12 +5,14 @@ Older releases: ``OCTA_3M/Projection Maps/OCTA(FULL)/10301.bmp`` and ``OCTA_3M/G
 ``OCTA_3mm_partN/``. A subject is one volume whose slices are the projections of the option ``projections``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import BitmapSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import Problem, RawCase, Stack
 from fedfactory.errors import FedFactoryError
 
 _PROJECTIONS = ("FULL", "ILM_OPL", "OPL_BM")
@@ -25,28 +27,27 @@ def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[R
         raise FedFactoryError(f"{where}: adapter option 'projections' takes {', '.join(_PROJECTIONS)}, not {unknown}")
     if values["label"] != Path(values["label"]).name:
         raise FedFactoryError(f"{where}: adapter option 'label' is a folder name, not the path '{values['label']}'")
-    for folder in sorted(root.glob("**/Projection Maps")):
+    for folder in matching(root, "**/Projection Maps"):
         release = folder.parent
         field = _FIELD_OF_VIEW_MM.get(release.name)
         if field is None:
             raise FedFactoryError(f"{where}: {release} is no OCTA-500 folder; known are {', '.join(_FIELD_OF_VIEW_MM)}")
         first = folder / f"OCTA({values['projections'][0]})"
-        for image in sorted(first.glob("*.bmp")):
+        for image in matching(first, "*.bmp"):
             yield _case(image.stem, release, field, values, where)
 
 
 def _case(name: str, release: Path, field: float, values: Mapping[str, Any], where: str) -> RawCase | Problem:
     layers = [release / "Projection Maps" / f"OCTA({kind})" / f"{name}.bmp" for kind in values["projections"]]
-    missing = [path for path in layers if not path.is_file()]
+    missing = [path for path in layers if not lies_there(path)]
     if missing:
         return Problem(f"{where}: projection {missing[0]} is missing; copy the release again")
     candidates = (release / "Label" / values["label"] / f"{name}.bmp", release / "GroundTruth" / f"{name}.bmp")
-    label = next((path for path in candidates if path.is_file()), None)
+    label = next((path for path in candidates if lies_there(path)), None)
     if label is None:
         return Problem(f"{where}: subject {name} has no label {candidates[0]}; add it or remove the subject")
-    return RawCase(
-        subject=name,
-        name=name,
-        image=BitmapSource(tuple(layers), field),
-        label=BitmapSource((label,) * len(layers), field),
-    )
+
+    def stack(paths: Sequence[Path]) -> Stack:
+        return Stack(tuple(ImageFile(path, channel="grey", width_mm=field) for path in paths))
+
+    return RawCase(subject=name, name=name, image=stack(layers), label=stack([label] * len(layers)))

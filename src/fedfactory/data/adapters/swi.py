@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import Problem, RawCase
 
 _BRAIN = "_bet_mask"
 
@@ -16,14 +18,14 @@ _BRAIN = "_bet_mask"
 def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[RawCase | Problem]:
     """List one volume per subject; see the package's docstring for arguments and errors."""
     read_options(options, {}, where)
-    for image in sorted(root.glob("*.nii.gz")):
+    for image in matching(root, "*.nii.gz"):
         name = image.name.removesuffix(".nii.gz")
         if name.endswith(_BRAIN):
             continue
         brain = root / f"{name}{_BRAIN}.nii.gz"
         vessels = root / "mask" / f"{name}_vessel_mask.nii.gz"
-        if not brain.is_file():
+        if not lies_there(brain):
             yield Problem(f"{where}: {image} has no brain mask {brain.name} beside it; add it")
             continue
-        label = NiftiSource(vessels) if vessels.is_file() else None
-        yield RawCase(name, name, NiftiSource(image), label, NiftiSource(brain))
+        label = ImageFile(vessels) if lies_there(vessels) else None
+        yield RawCase(name, name, ImageFile(image), label, ImageFile(brain))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
-from fedfactory.data.raw import NiftiSource, Problem, RawCase
+from fedfactory.data.folders import lies_there, matching
+from fedfactory.data.formats import ImageFile
+from fedfactory.data.raw import Problem, RawCase
 from fedfactory.errors import FedFactoryError
 
 
@@ -20,11 +22,11 @@ def find_cases(root: Path, options: Mapping[str, Any], where: str) -> Iterator[R
         raise FedFactoryError(
             f"{where}: adapter option 'folders' is a pattern of folder names, not the path '{pattern}'"
         )
-    for folder in sorted(path for path in root.glob(pattern) if path.is_dir()):
+    for folder in (path for path in matching(root, pattern) if path.is_dir()):
         image, mask = folder / "image.nii.gz", folder / "mask.nii.gz"
-        if not image.is_file():
+        if not lies_there(image):
             yield Problem(f"{where}: {image} is missing; CERMEP images are requested apart and go beside the mask")
-        elif not mask.is_file():
+        elif not lies_there(mask):
             yield Problem(f"{where}: {image} has no label mask.nii.gz beside it; add it or remove the folder")
         else:
-            yield RawCase(folder.name, folder.name, NiftiSource(image), NiftiSource(mask))
+            yield RawCase(folder.name, folder.name, ImageFile(image), ImageFile(mask))

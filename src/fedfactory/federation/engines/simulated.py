@@ -9,10 +9,12 @@ sentence, as between hospitals; the job then reads that client's own log, as the
 
 from __future__ import annotations
 
+import atexit
 import json
 import multiprocessing
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -38,6 +40,7 @@ from fedfactory.storage.checkpoints import Checkpoints
 RECORDS = (LEDGER, FORMS, LOSSES)
 """What a client writes down about a training."""
 _STOP_SECONDS = 10
+_LONGEST_FOLDER, _SHORT_FOLDER = 70, "/tmp"
 
 
 class _Failed(Exception):
@@ -168,6 +171,7 @@ def _start(specs: Sequence[ClientSpec], rounds: Rounds) -> list[_ClientEnd]:
     own = is_portable() and all(spec.device == "cpu" for spec in specs)
     context: Any = multiprocessing.get_context("fork" if own else "forkserver")
     if not own:
+        _keep_sockets_short()
         context.set_forkserver_preload(["torch", "fedfactory.federation.client_process", *{s.module for s in specs}])
     ends: list[_ClientEnd] = []
     before = {name: os.environ.get(name) for name in settings}
@@ -183,6 +187,15 @@ def _start(specs: Sequence[ClientSpec], rounds: Rounds) -> list[_ClientEnd]:
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
     return ends
+
+
+def _keep_sockets_short() -> None:
+    """The path of a fork server's socket may have some hundred characters: a scheduler's TMPDIR may have more."""
+    settings: Any = multiprocessing.current_process()
+    if len(tempfile.gettempdir()) > _LONGEST_FOLDER and settings._config.get("tempdir") is None:
+        folder = tempfile.mkdtemp(prefix="fedfactory-", dir=_SHORT_FOLDER)
+        settings._config["tempdir"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_ClientEnd]) -> None:

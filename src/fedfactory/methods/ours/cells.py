@@ -116,7 +116,7 @@ class OursCells(Cells):
         return json.dumps(self._plain(wildcards.method, wildcards.setup)[name])
 
     def _values(self, method: str, setup: str) -> dict[str, Any]:
-        check_setups(self.entries[method].parameters, self._config.setups, key_of(method))
+        check_setups(self.entries[method].parameters, self._config.known_setups, key_of(method))
         return self._plain(method, setup)
 
     def _plain(self, method: str, setup: str) -> dict[str, Any]:

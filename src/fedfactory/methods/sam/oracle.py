@@ -37,4 +37,4 @@ def _truth_of(view: ClientView, truth: Path) -> Iterator[np.ndarray]:
     for volume in view.test_volumes():
         geometry = view.geometry(volume.name)
         labels = np.asarray(nibabel.load(truth / f"{volume.name}_truth.nii.gz").dataobj).astype(np.uint8)
-        yield geometry.pad(geometry.to_slices(labels, labels=True), 0)
+        yield geometry.to_slices(geometry.to_planes(labels, labels=True), 0)

@@ -1,0 +1,143 @@
+"""DICOM, by SimpleITK's GDCM: a folder is a series, a file a slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedfactory.data.formats import Header, ImageFile, checked, ending_of, is_leftover
+from fedfactory.data.formats.itk import opened
+from fedfactory.errors import FedFactoryError
+
+_POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
+_THICKNESS = "0018|0050"
+_ENDINGS = (".dcm", ".ima")
+_MARK_AT, _MARK = 128, b"DICM"
+# Share of a step by which slices may lie elsewhere than evenly.
+_EVEN = 0.05
+
+
+def header(file: ImageFile) -> Header:
+    """Shape and affine, from the positions of all slices, which must be even."""
+    slices = _slices(file)
+    columns, rows = slices[0][2].GetSize()[:2]
+    file.check_size((columns, rows, len(slices)))
+    return Header((columns, rows, len(slices)), checked(_affine(file, [reader for *_, reader in slices]), file.path))
+
+
+def read(file: ImageFile) -> np.ndarray:
+    """The voxels, in the order of the slices' positions, rescaled as the files say."""
+    import SimpleITK
+
+    planes = [SimpleITK.GetArrayFromImage(reader.Execute()) for *_, reader in _slices(file)]
+    return np.stack([plane.reshape(plane.shape[-2:]).T for plane in planes], axis=-1)
+
+
+def slice_files(file: ImageFile) -> list[Path]:
+    """Files of a series, a slice each, in the order of the array's last axis."""
+    return [path for _, path, _ in _slices(file)]
+
+
+def is_series(folder: Path) -> bool:
+    """Whether the first file of a folder is a DICOM file, by its ending or by the mark behind its first 128 bytes."""
+    first = next((path for path in sorted(folder.iterdir()) if path.is_file() and not is_leftover(path.name)), None)
+    if first is None:
+        return False
+    with first.open("rb") as stream:
+        return ending_of(first.name) in _ENDINGS or stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+
+
+def series_files(folder: Path) -> list[Path]:
+    """Files of the one series of a folder.
+
+    Raises:
+        FedFactoryError: it holds none, or several, which are named.
+    """
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    found = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if not found:
+        raise FedFactoryError(f"{folder}: holds no DICOM series; name the folder whose files are one")
+    if len(found) > 1:
+        raise FedFactoryError(
+            f"{folder}: holds {len(found)} DICOM series ({', '.join(found)}); put each into a folder of its own"
+        )
+    return [Path(name) for name in SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])]
+
+
+def _slices(file: ImageFile) -> list[tuple[float, Path, Any]]:
+    """Position along the normal, file and reader of every slice, in ascending order."""
+    paths = series_files(file.path) if file.path.is_dir() else [file.path]
+    found: list[tuple[float, Path, Any]] = []
+    for path in paths:
+        reader = opened(ImageFile(path, frame=file.frame, largest=file.largest))
+        if len(reader.GetSize()) > 2 and reader.GetSize()[2] > 1:
+            raise FedFactoryError(f"{path}: holds several frames; convert it to files of one frame, or to NIfTI")
+        first = found[0][2] if found else reader
+        if reader.GetSize()[:2] != first.GetSize()[:2] or _numbers(reader, _ORIENTATION, 6, path) != _numbers(
+            first, _ORIENTATION, 6, path
+        ):
+            raise FedFactoryError(
+                f"{path}: is of another size or direction than {paths[0].name}; a series has one of each: put "
+                "localisers into another folder"
+            )
+        normal = _normal(reader, path)
+        found.append((float(normal @ np.asarray(_numbers(reader, _POSITION, 3, path))), path, reader))
+    return sorted(found, key=lambda slice_: slice_[0])
+
+
+def _affine(file: ImageFile, readers: list[Any]) -> np.ndarray:
+    """Built from the slices' own tags: ITK's step between slices is a thickness where there is one slice."""
+    path = file.path
+    orientation = np.asarray(_numbers(readers[0], _ORIENTATION, 6, path))
+    down, across = _numbers(readers[0], _SPACING, 2, path)
+    places = np.asarray([_numbers(reader, _POSITION, 3, path) for reader in readers])
+    if len(readers) > 1:
+        steps = np.diff(places, axis=0)
+        step = (places[-1] - places[0]) / (len(readers) - 1)
+        length = np.linalg.norm(step)
+        if length == 0 or (np.linalg.norm(steps - step, axis=1) > _EVEN * length).any():
+            gaps = np.linalg.norm(steps, axis=1)
+            raise FedFactoryError(
+                f"{path}: its slices lie {gaps.min():g} to {gaps.max():g} mm apart; a slice is missing, doubled or of "
+                "another series: complete the folder, or resample the series"
+            )
+    else:
+        step = _normal(readers[0], path) * (_numbers(readers[0], _THICKNESS, 1, path) or [1.0])[0]
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = (
+        orientation[:3] * across,
+        orientation[3:] * down,
+        step,
+        places[0],
+    )
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def _normal(reader: Any, path: Path) -> np.ndarray:
+    orientation = np.asarray(_numbers(reader, _ORIENTATION, 6, path))
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _numbers(reader: Any, tag: str, count: int, path: Path) -> list[float]:
+    """Numbers of a tag.
+
+    Raises:
+        FedFactoryError: the tag that places a slice is not there, or holds no such numbers.
+    """
+    text = reader.GetMetaData(tag) if reader.HasMetaDataKey(tag) else ""
+    if not text.strip() and tag == _THICKNESS:
+        return []
+    try:
+        values = [float(part) for part in text.split("\\")]
+    except ValueError:
+        values = []
+    if len(values) != count or not np.isfinite(values).all():
+        raise FedFactoryError(
+            f"{path}: its DICOM tag ({tag.replace('|', ',')}) is '{text.strip()}', and {count} numbers are needed to "
+            "place the slice; export the series again"
+        )
+    return values

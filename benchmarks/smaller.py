@@ -1,8 +1,8 @@
 """What is left of structures on larger pixels: `python -m benchmarks.smaller --out docs/benchmarks`.
 
-Lines and discs of some width, drawn at random on fine pixels, are brought to pixels of four times their edge and back, as
-:func:`fedfactory.data.geometry.resample` does it; beside that each pixel takes the label with the largest share, as most
-tools do. Widths are in new pixels. Means over twenty pictures, in percent.
+Lines and discs of some width, drawn at random on fine pixels, are brought to pixels of four times their edge and back,
+as :func:`fedfactory.data.geometry.resample` does it; beside that each pixel takes the label with the largest share, as
+most tools do. Widths are in new pixels. Means over twenty pictures, in percent.
 """
 
 import argparse

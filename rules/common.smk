@@ -68,6 +68,9 @@ if Path(fedfactory.__file__).parent != FOLDER / "src" / "fedfactory":
     )
 
 CONFIG = checked(load_config, config, [Path(file) for file in workflow.configfiles], FOLDER)
+if workflow.is_main_process:
+    for reason in CONFIG.left_out.values():
+        print(f"Left out: {reason}.", file=sys.stderr)
 # Jobs find scripts and package whichever folder and environment they run in; absolute paths stay out of the rules, so
 # that a clone elsewhere re-runs nothing. Without conda or a container, `python` is the one that runs Snakemake.
 OWN_PYTHON = (

@@ -237,15 +237,6 @@ def test_the_rules_of_a_method_are_those_that_it_declares():
         assert own == {rule.name for rule in method.rules} - {"fit", "choose", "predict"}
 
 
-def test_feddg_needs_two_sites_beside_the_target():
-    run = config()
-    setup = run.setups["mm"]
-    two = replace(setup, clients={name: setup.clients[name] for name in (setup.source, "pet")})
-    message = "'methods.feddg': FedDG needs two sites with labels beside the target, and setup mm has 2 in all"
-    with pytest.raises(FedFactoryError, match=message):
-        cells("feddg", replace(run, setups={"mm": two}))
-
-
 def test_a_configuration_from_before_may_say_whether_a_row_sees_m_t():
     Methods(config(nnunet={"uses_mt": False}, nnunet_tl={"uses_mt": True}), ROOT)
     with pytest.raises(FedFactoryError, match="'methods.nnunet_tl.uses_mt': is false, and the method sees M_t"):

@@ -10,6 +10,7 @@ from fedfactory.config.files import read_run
 from fedfactory.config.run import Config, load_config
 from fedfactory.data.adapters import survey_cases
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.specification import table1
 from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.cli import main
 from fedfactory.orchestration.new_run import new_run
@@ -88,6 +89,8 @@ def test_every_layout_is_read(layout, project: Path, tmp_path: Path):
     config = planned(project, "mine")
     assert config.setups["mine"].source == "here" and config.setups["mine"].targets == ("there",)
     assert "feddg" not in config.methods and "ours_paired" in config.methods
+    assert config.left_out == {"feddg": "FedDG needs 3 sites with labels, and setup mine has 2"}
+    assert table1(config)["caption"].endswith(" Left out: FedDG needs 3 sites with labels, and setup mine has 2.")
     for name, folder in sites.items():
         client = config.setups["mine"].clients[name]
         assert config.raw_folder("mine", name) == folder.resolve()
@@ -105,7 +108,8 @@ def test_a_site_without_labels_trains_only(project: Path, tmp_path: Path):
     new_run("mine", sites, "a", project)
     config = planned(project, "mine")
     assert config.setups["mine"].targets == ("b", "c") and not config.setups["mine"].clients["d"].scored
-    assert "feddg" in config.methods, "three sites have labels"
+    assert "feddg" in config.methods and not config.left_out, "three sites have labels"
+    assert "Left out" not in table1(config)["caption"]
 
 
 def test_large_pictures_are_tiled_and_thin_labels_ask_for_finer_slices(project: Path, tmp_path: Path):

@@ -1,7 +1,7 @@
 """The configuration of a run, checked and passed down as one immutable object."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -131,6 +131,7 @@ class Config:
         accept_licences: licences of published weights that are accepted, by name.
         nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
         factory: the data factory, checked by :class:`fedfactory.factory.plan.FactoryPlan`; empty without one.
+        left_out: rows that cannot run on these setups: name -> why.
         shipped: names of the setups that the project has files of.
     """
 
@@ -153,6 +154,7 @@ class Config:
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
     factory: Mapping[str, Any]
+    left_out: Mapping[str, str] = field(default_factory=dict)
     shipped: frozenset[str] = frozenset()
 
     @property
@@ -245,6 +247,10 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
             raise FedFactoryError(
                 f"{name}: key 'methods.{method.name}.rules': there is no method '{method.rules}'; known are {names}"
             )
+    left_out = {name: reason for name, method in methods.items() if (reason := _lacks_sites(method, setups))}
+    methods = {name: method for name, method in methods.items() if name not in left_out}
+    if not methods:
+        raise FedFactoryError(f"{name}: no row is left: {'; '.join(left_out.values())}")
     loaded = Config(
         files=shown,
         run=run.run,
@@ -266,6 +272,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         accept_licences=run.accept_licences,
         nsd_tolerance_mm=values.get("nsd_tolerance_mm") or {},
         factory=values.get("factory") or {},
+        left_out=left_out,
         shipped=frozenset(file.stem for file in (folder / "config/setups").glob("*.yaml")),
     )
     places = {(setup.name, client) for setup in loaded.setups.values() for client in setup.clients}
@@ -279,6 +286,15 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
                 f"{name}: key 'nsd_tolerance_mm.{key}': is no setup of this run, and no setup/client; remove it"
             )
     return loaded
+
+
+def _lacks_sites(method: Method, setups: Mapping[str, Setup]) -> str:
+    """Why a row cannot run: a setup has fewer sites with labels than its method needs; empty if none has."""
+    needed = declared_methods()[method.rules].sites
+    for setup in setups.values():
+        if (count := 1 + len(setup.targets)) < needed:
+            return f"{method.label} needs {needed} sites with labels, and setup {setup.name} has {count}"
+    return ""
 
 
 def _load_setup(path: Path, name: str) -> Setup:

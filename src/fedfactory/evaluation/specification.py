@@ -33,6 +33,8 @@ def table1(config: Config) -> dict[str, Any]:
         f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} G: {_G}. "
         f"{_bold(config)}"
     )
+    if config.left_out:
+        caption += f" Left out: {'; '.join(config.left_out.values())}."
     return _table(config, list(config.methods), lambda setup: setup.targets, caption)
 
 

@@ -115,6 +115,7 @@ class Method:
             same, the segmenter, the names of the cases, and the files.
         note: what a reader of the table must know of a row, from its parameters as they are written; None for nothing.
         refers: names of parameters that name other methods of the run.
+        sites: how many sites with labels a setup must have; in a run with fewer its rows are left out.
         memory_mb: of a job of the shared rules.
         peaks: row of docs/benchmarks/gpu_paper.csv -> how many times its batch the method's own is, by parameters.
     """
@@ -131,6 +132,7 @@ class Method:
     also: str = ""
     note: Callable[[Mapping[str, Any]], str] | None = None
     refers: tuple[str, ...] = ()
+    sites: int = 2
     memory_mb: int = 3000
     peaks: Mapping[str, Callable[[Any], float]] = field(default_factory=dict)
 

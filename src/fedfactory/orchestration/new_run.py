@@ -365,9 +365,6 @@ def _run(name: str, sites: Sequence[Site], source: str, slices: Slices) -> str:
         f"# Slices: {slices.reason}.",
         f"# Split: the smallest site has {fewest} labelled subjects.",
     ]
-    if len(counts) < 3:
-        values["methods"] = {"feddg": None}
-        lines.append("# FedDG is left out: it needs three sites with labels.")
     return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

@@ -17,5 +17,7 @@ DECLARATION = Method(
     parameters="fedfactory.methods.feddg.parameters:FedDGParameters",
     cells="fedfactory.methods.feddg.cells:FedDGCells",
     segmenter="fedfactory.methods.feddg.training:segmenter",
+    # Amplitudes come from another client than the one that trains, and neither is the target.
+    sites=3,
     peaks={"FedDG, a client's step": lambda p: p.batch / 5},
 )

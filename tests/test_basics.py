@@ -88,7 +88,7 @@ with claimed(Path({str(target)!r})):
 
 @pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "a\\..\\x"])
 def test_paths_stay_inside(relative):
-    with pytest.raises(FedFactoryError, match="leaves its folder"):
+    with pytest.raises(FedFactoryError, match="leaves its folder|has a backslash"):
         inside(Path("root"), relative, "file: key 'raw'")
 
 

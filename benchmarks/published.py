@@ -20,8 +20,9 @@ from pathlib import Path
 
 from benchmarks.cells import ROOT
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.finished_run import argument_of
 from fedfactory.evaluation.merge import write_merged
-from fedfactory.provenance.record import NAME
+from fedfactory.provenance.record import NAME, read_record
 
 _KEPT = ("scores.csv", "cell.json", "table1.csv", "table1_strict.csv")
 _ENDING = ".tar.xz"
@@ -52,8 +53,8 @@ def keep(run: Path, out: Path) -> Path:
         run: ``results/<run>``, finished.
         out: folder of the archive, which is named by the run and its seeds.
     """
-    record = json.loads((run / f".table1.csv{NAME}").read_text())
-    seeds = json.loads(record["arguments"][record["arguments"].index("--parameters") + 1])["seeds"]
+    record = read_record(run / f".table1.csv{NAME}")
+    seeds = json.loads(argument_of(record, "--parameters"))["seeds"]
     name = f"{run.name}_seed{'_'.join(map(str, seeds))}"
     out.mkdir(parents=True, exist_ok=True)
     archive = out / f"{name}{_ENDING}"

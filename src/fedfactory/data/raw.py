@@ -49,15 +49,10 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Flat images of one matrix, one behind the other along z, a millimetre apart."""
+class _Parts:
+    """Several sources that are read as one."""
 
     parts: tuple[Source, ...]
-
-    @property
-    def path(self) -> Path:
-        """The first one."""
-        return self.parts[0].path
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -67,6 +62,16 @@ class Stack:
     def limited(self, largest: int) -> Self:
         """With the same limit for each."""
         return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Stack(_Parts):
+    """Flat images of one matrix, one behind the other along z, a millimetre apart."""
+
+    @property
+    def path(self) -> Path:
+        """The first one."""
+        return self.parts[0].path
 
     def header(self) -> Header:
         """The first one's, as deep as there are parts.
@@ -90,24 +95,13 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Union:
+class Union(_Parts):
     """Masks of one matrix, one for each object, that are read as one: 1 where any of them holds something."""
-
-    parts: tuple[Source, ...]
 
     @property
     def path(self) -> Path:
         """The folder of the masks."""
         return self.parts[0].path.parent
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """All of them."""
-        return tuple(path for part in self.parts for path in part.paths)
-
-    def limited(self, largest: int) -> Self:
-        """With the same limit for each."""
-        return replace(self, parts=tuple(part.limited(largest) for part in self.parts))
 
     def header(self) -> Header:
         """That of all of them.

@@ -52,7 +52,7 @@ class Run:
         file = folder / f".{table}.csv{NAME}"
         if not file.is_file():
             raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
-        return cls(folder, json.loads(_argument(read_record(file), "--parameters")))
+        return cls(folder, json.loads(argument_of(read_record(file), "--parameters")))
 
     @property
     def rows(self) -> dict[str, Mapping[str, Any]]:
@@ -112,7 +112,7 @@ class Run:
             FedFactoryError: that gives other figures than the cell's own file.
         """
         scores, target, record = self.scores(key, seed), other.folder.joinpath(*key[:2]), self.record(key, seed)
-        p, labels = json.loads(_argument(record, "--parameters")), Labels.from_json(_argument(record, "--labels"))
+        p, labels = json.loads(argument_of(record, "--parameters")), Labels.from_json(argument_of(record, "--labels"))
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / scores.name
             score_client(p, labels, target / "data", target / "truth", scores.parent / "predictions", again)
@@ -139,7 +139,7 @@ def identity(story: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _argument(record: Mapping[str, Any], name: str) -> str:
+def argument_of(record: Mapping[str, Any], name: str) -> str:
     """An argument of a job's command line."""
     return record["arguments"][record["arguments"].index(name) + 1]
 

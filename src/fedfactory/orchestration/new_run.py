@@ -121,14 +121,18 @@ def _site(name: str, folder: Path) -> Site:
     if not folder.is_dir():
         raise FedFactoryError(f"site {name}: {folder} is no folder; correct the path")
     best: tuple[tuple[int, int, int], dict[str, Any], Found] | None = None
-    for options in _layouts(folder):
+    files = [path for path in files_below(folder) if ending_of(path.name)]
+    # Pictures do not say how large their pixels are.
+    pixels = {"pixel_mm": 1.0} if any(ending_of(path.name) in _PICTURES for path in files) else {}
+    for layout in _layouts(folder, files):
+        options = {key: value for key, value in layout.items() if value} | pixels
         try:
-            found = survey_cases("generic", folder, _with_pixels(folder, options), f"site {name}")
+            found = survey_cases("generic", folder, options, f"site {name}")
         except FedFactoryError:
             continue
         worth = (sum(case.label is not None for case in found.cases), -len(found.problems), len(found.cases))
         if found.cases and (best is None or worth > best[0]):
-            best = worth, _with_pixels(folder, options), found
+            best = worth, options, found
     if best is None:
         raise FedFactoryError(
             f"site {name}: no image was found in {folder}; docs/add-a-dataset.md says what is read; or list the images "
@@ -147,7 +151,7 @@ def _site(name: str, folder: Path) -> Site:
     return site
 
 
-def _layouts(folder: Path) -> Iterator[dict[str, Any]]:
+def _layouts(folder: Path, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Ways to read a folder by the generic adapter, likely ones first."""
     for table in matching(folder, "*.csv"):
         try:
@@ -155,7 +159,6 @@ def _layouts(folder: Path) -> Iterator[dict[str, Any]]:
         except FedFactoryError:
             continue
         yield {"table": table.name}
-    files = [path for path in files_below(folder) if ending_of(path.name)]
     places = Counter(path.parent.relative_to(folder) for path in files)
     for images in places:
         for labels in places:
@@ -188,12 +191,6 @@ def _suffix(images: Sequence[str], labels: Sequence[str]) -> str:
     return behind.most_common(1)[0][0] if behind else ""
 
 
-def _with_pixels(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """What pictures need beside where they lie."""
-    pictures = any(ending_of(path.name) in _PICTURES for path in files_below(folder))
-    return {**{key: value for key, value in options.items() if value}, **({"pixel_mm": 1.0} if pictures else {})}
-
-
 def _values(site: Site) -> tuple[int, ...]:
     """Values of a site's label maps, from a few of them."""
     found: set[int] = set()
@@ -222,8 +219,7 @@ def _classes(sites: Sequence[Site], source: str) -> tuple[str, ...]:
                 f"site {site.name}: its labels have the values {', '.join(map(str, site.values))}, those of {source} "
                 f"{', '.join(map(str, first.values))}; bring them to the same classes"
             )
-        few = sum(case.label is not None for case in site.found.cases)
-        if few < _FEWEST:
+        if (few := len(site.labelled)) < _FEWEST:
             raise FedFactoryError(
                 f"site {site.name}: has {few} labelled images; {_FEWEST} are needed to train, validate and test"
             )

@@ -16,7 +16,7 @@ from fedfactory.errors import FedFactoryError
 _LOSSY = {".jpg": ".png", ".jpeg": ".png", ".gif": ".png"}
 _MAKER = "FedFactory"
 # SNOMED CT: what a segment is, where nobody says more.
-_CATEGORY, _TYPE = ("91723000", "SCT", "Anatomical structure"), ("91723000", "SCT", "Anatomical structure")
+_STRUCTURE = ("91723000", "SCT", "Anatomical structure")
 
 
 def write_mask(mask: np.ndarray, image: ImageFile, folder: Path, name: str, classes: Mapping[int, str]) -> Path:
@@ -84,8 +84,8 @@ def _dicom(mask: np.ndarray, image: ImageFile, out: Path, classes: Mapping[int, 
         SegmentDescription(
             segment_number=number,
             segment_label=label,
-            segmented_property_category=CodedConcept(*_CATEGORY),
-            segmented_property_type=CodedConcept(*_TYPE),
+            segmented_property_category=CodedConcept(*_STRUCTURE),
+            segmented_property_type=CodedConcept(*_STRUCTURE),
             algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )

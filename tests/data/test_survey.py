@@ -81,17 +81,26 @@ def test_a_file_that_is_no_longer_the_one_of_the_checksum(project, capsys):
     name = "fsm_pd_03/image.nii.gz"
     table = yaml.safe_load((ROOT / "config/data.yaml").read_text())
     digest = hashlib.sha256((project / "data/synthstrip" / name).read_bytes()).hexdigest()
-    table["releases"]["synthstrip"]["checksums"] = {name: digest}
+    table["releases"]["synthstrip"]["checksums"] = "mine.sha256"
     (project / "config").unlink()
     (project / "config").mkdir()
     for path in (ROOT / "config").iterdir():
         if path.name != "data.yaml":
             (project / "config" / path.name).symlink_to(path)
     (project / "config/data.yaml").write_text(json.dumps(table))
+    (project / "config/mine.sha256").write_text(f"{digest}  {name}\n")
     assert check(capsys)[0] == 0
     write_nifti(project / "data/synthstrip" / name, IMAGE + 1, np.diag([1, 1, 2, 1.0]))
     status, said = check(capsys)
     assert status == 1 and f"{name}: its SHA-256 is" in said and "copy the file again" in said
+    (project / "config/mine.sha256").write_text(f"{digest}  away/image.nii.gz\n")
+    status, said = check(capsys)
+    assert status == 1 and "1 of 1 files that have a checksum are missing, as away/image.nii.gz" in said
+    for line, wrong in ((f"{digest} {name}", "is not '<SHA-256>  <path>'"), (f"{digest}  ../../x", "leaves its folder")):
+        (project / "config/mine.sha256").write_text(f"{line}\n")
+        assert main(["check-data", "mm"]) == 1
+        error = capsys.readouterr().err
+        assert "mine.sha256, line 1" in error and wrong in error
 
 
 def test_phantoms_and_unknown_setups_are_refused(project, capsys):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedfactory.config.parameters import STRICT, Count, Digest, Natural, read
+from fedfactory.config.parameters import STRICT, Count, Natural, read
 from fedfactory.config.run import Config, read_yaml
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import inside
@@ -21,7 +22,7 @@ class Release:
         licence: its licence, or whose terms hold.
         access: where to ask for it.
         copies: what its terms say about copies.
-        checksums: SHA-256 of files below its folder.
+        checksums: file below ``config/`` with the SHA-256 of its files, as ``sha256sum`` writes it; None: there is none.
     """
 
     __pydantic_config__ = STRICT
@@ -30,7 +31,7 @@ class Release:
     licence: str
     access: str
     copies: str
-    checksums: dict[str, Digest]
+    checksums: str | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Expected:
         volumes: number of volumes.
         labelled: those with a label map.
         slices: slices of a typical volume, for the size of a store.
-        split: volumes for training, validation and test in the paper.
+        split: volumes for training, validation and test in the paper; None: it is not of the paper.
         stated: whether a source states that split; otherwise it follows from the paper's fractions.
     """
 
@@ -51,7 +52,7 @@ class Expected:
     volumes: Count
     labelled: Count
     slices: Count
-    split: tuple[Natural, Natural, Natural]
+    split: tuple[Natural, Natural, Natural] | None = None
     stated: bool = False
 
 
@@ -92,14 +93,38 @@ def read_releases(project: Path) -> ReleaseTable:
     """Read ``config/data.yaml`` of a project.
 
     Raises:
-        FedFactoryError: broken YAML, an unknown, missing or wrong key, a checksum of a file outside its release.
+        FedFactoryError: broken YAML, an unknown, missing or wrong key.
     """
     name = "config/data.yaml"
     try:
-        table = read(ReleaseTable, read_yaml(project / name, name), "data")
+        return read(ReleaseTable, read_yaml(project / name, name), "data")
     except FedFactoryError as error:
         raise FedFactoryError(f"{name}: {error}") from None
-    for folder, release in table.releases.items():
-        for file in release.checksums:
-            inside(Path(folder), file, f"{name}: key 'releases.{folder}.checksums'")
-    return table
+
+
+def read_checksums(project: Path, folder: str, release: Release) -> dict[str, str]:
+    """SHA-256 (64 hexadecimal digits) of files of a release, by their path below its folder.
+
+    Args:
+        project: folder of the project.
+        folder: the release's folder, as ``config/data.yaml`` names it.
+        release: what it says about it.
+
+    Raises:
+        FedFactoryError: no such file, one outside ``config/``, a line of another form, a path outside the release.
+    """
+    if release.checksums is None:
+        return {}
+    key = f"config/data.yaml: key 'releases.{folder}.checksums'"
+    file, found = inside(project / "config", release.checksums, key), {}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise FedFactoryError(f"{key}: {file} cannot be read: {error}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        parts = re.fullmatch("([0-9a-f]{64}) [ *](.+)", line)
+        if parts is None:
+            raise FedFactoryError(f"{file}, line {number}: is not '<SHA-256>  <path>'; write it with sha256sum")
+        inside(Path(folder), parts[2], f"{file}, line {number}")
+        found[parts[2]] = parts[1]
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,19 +80,26 @@ def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> 
     return surveys
 
 
-def changed_files(folder: Path, checksums: Iterable[tuple[str, str]]) -> list[str]:
-    """Sentences for the files of a release that are missing, or whose digest is another than the recorded one."""
+def changed_files(folder: Path, checksums: Mapping[str, str]) -> list[str]:
+    """Sentences for the files of a release that are missing, or whose SHA-256 is another than the recorded one.
+
+    Args:
+        folder: the release's folder.
+        checksums: SHA-256 by path below it.
+    """
+    missing = [name for name in checksums if not (folder / name).is_file()]
     found = []
-    for name, wanted in checksums:
-        path = folder / name
-        if not path.is_file():
-            found.append(f"{path}: is missing, and config/data.yaml has a checksum for it; copy it again")
-            continue
-        with path.open("rb") as file:
+    if missing:
+        found.append(
+            f"{folder}: {len(missing)} of {len(checksums)} files that have a checksum are missing, as {missing[0]}; "
+            "copy them again"
+        )
+    for name in checksums.keys() - missing:
+        with (folder / name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != wanted:
-            found.append(f"{path}: its SHA-256 is {digest}, config/data.yaml says {wanted}; copy the file again")
-    return found
+        if digest != checksums[name]:
+            found.append(f"{folder / name}: its SHA-256 is {digest}, not {checksums[name]}; copy the file again")
+    return sorted(found)
 
 
 def _survey_client(config: Config, expected: Expected | None, setup: str, client: str, voxels: bool) -> ClientSurvey:
@@ -199,7 +206,7 @@ def _row(found: ClientSurvey) -> tuple[str, ...]:
     numbers = (found.subjects, found.volumes, found.labelled)
     of = (wanted.subjects, wanted.volumes, wanted.labelled) if wanted else (None,) * 3
     counts = (str(number) if full is None else f"{number} of {full}" for number, full in zip(numbers, of, strict=True))
-    paper = "" if wanted is None else "/".join(map(str, wanted.split)) + (" (stated)" if wanted.stated else "")
+    paper = "" if wanted is None or wanted.split is None else "/".join(map(str, wanted.split)) + (" (stated)" if wanted.stated else "")
     matrix, voxel = (
         " to ".join(dict.fromkeys("x".join(f"{value:g}" for value in item) for item in items))
         for items in (found.shapes, found.spacings)

@@ -149,7 +149,7 @@ def _check(project: Path, arguments: argparse.Namespace) -> int:
 
 
 def _data(project: Path, arguments: argparse.Namespace) -> int:
-    from fedfactory.data.releases import read_releases
+    from fedfactory.data.releases import read_checksums, read_releases
     from fedfactory.data.survey import changed_files, report, survey
 
     config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
@@ -167,7 +167,8 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
         if release is not None:
             print(f"\n{release.title}\n  version: {release.version}\n  licence: {release.licence}")
             print(f"  ask for it at: {release.access}\n  copies: {release.copies}")
-            changed += changed_files(Path(config.data["root"]) / folder, release.checksums.items())
+            checksums = read_checksums(project, folder, release)
+            changed += changed_files(Path(config.data["root"]) / folder, checksums)
     for sentence in changed:
         print(sentence)
     return 1 if changed or any(found.problems for found in surveys) else 0

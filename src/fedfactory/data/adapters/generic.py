@@ -111,15 +111,18 @@ def _from_folders(
             continue
         parts = [*folder.parts, *filter(None, [key[1].strip("_-.")])] or [stem_of(image.name)]
         yield RawCase(parts[0], "_".join(parts), files.image(image), files.mask(own[0]) if own else None)
+    # A folder of DICOM files is one label or holds several: what the images call for is right.
+    read = [path for key in used for path in masks.get(key, [])]
+    around = {*read, *(path.parent for path in read)}
     for key in sorted(masks.keys() - used):
-        yield Problem(f"{where}: {masks[key][0]} has no image of its name; add that, or remove the label")
+        path = masks[key][0]
+        if path not in around and path.parent not in read:
+            yield Problem(f"{where}: {path} has no image of its name; add that, or remove the label")
 
 
 def _is_image(path: Path, suffix: str) -> bool:
-    """A file that is read, or the folder of a DICOM series."""
-    if path.is_dir():
-        return is_series(path)
-    return bool(ending_of(path.name)) and stem_of(path.name).endswith(suffix)
+    """A file that is read, or the folder of a DICOM series, with the suffix behind its name."""
+    return (is_series(path) if path.is_dir() else bool(ending_of(path.name))) and stem_of(path.name).endswith(suffix)
 
 
 def _channel(stem: str) -> tuple[str, int | None]:
@@ -132,9 +135,8 @@ def _by_name(labels: Path, suffix: str) -> dict[tuple[Path, str], list[Path]]:
     """Labels by folder and name without suffix; several have one name if their endings differ."""
     found: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in matching(labels, "**/*"):
-        stem = stem_of(path.name)
-        if ending_of(path.name) and stem.endswith(suffix):
-            found[path.parent.relative_to(labels), stem.removesuffix(suffix)].append(path)
+        if _is_image(path, suffix):
+            found[path.parent.relative_to(labels), stem_of(path.name).removesuffix(suffix)].append(path)
     return found
 
 

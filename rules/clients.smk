@@ -50,7 +50,7 @@ rule gallery:
         runtime=10,
     params:
         code=code_digest("gallery"),
-        parameters=json.dumps(specification.gallery(CONFIG)),
+        parameters=as_json(specification.gallery(CONFIG)),
     shell:
         "python $SCRIPTS/gallery.py --previews {input.previews} --parameters {params.parameters:q} --out {output}"
         " --code {params.code} --log {log}"

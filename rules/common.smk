@@ -49,6 +49,12 @@ def parameters_from(describe):
     return lambda wildcards: json.dumps(describe(CONFIG, wildcards))
 
 
+def as_json(parameters):
+    """The parameters of a job as JSON, by a function: in a text Snakemake takes braces, a label's say, for wildcards."""
+    text = json.dumps(parameters)
+    return lambda wildcards: text
+
+
 def growing(amount):
     """Memory in MB or minutes of a job: after each failure as much more; a number, or a function of wildcards."""
     if callable(amount):

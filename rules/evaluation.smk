@@ -57,7 +57,7 @@ rule table1:
         runtime=20,
     params:
         code=code_digest("table"),
-        parameters=json.dumps(specification.table1(CONFIG)),
+        parameters=as_json(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/table.py --scores {input.scores} --stories {input.stories} --parameters {params.parameters:q}"
         " --out {output.csv} --md {output.md} --tex {output.tex} --html {output.html} --code {params.code} --log {log}"
@@ -82,7 +82,7 @@ use rule table1 as strict with:
         LAYOUT.log("strict"),
     params:
         code=code_digest("table"),
-        parameters=json.dumps(specification.strict(CONFIG, STRICT)),
+        parameters=as_json(specification.strict(CONFIG, STRICT)),
 
 
 rule analysis:
@@ -104,7 +104,7 @@ rule analysis:
         read=content_digest(PAPER, PAPER_SUBJECTS),
         paper=PAPER,
         subjects=PAPER_SUBJECTS,
-        parameters=json.dumps(specification.table1(CONFIG)),
+        parameters=as_json(specification.table1(CONFIG)),
     shell:
         "python $SCRIPTS/analysis.py --scores {input.scores} --parameters {params.parameters:q}"
         " --paper $SCRIPTS/../{params.paper}"
@@ -123,7 +123,7 @@ use rule analysis as strict_analysis with:
         read=content_digest(PAPER, PAPER_SUBJECTS),
         paper=PAPER,
         subjects=PAPER_SUBJECTS,
-        parameters=json.dumps(specification.strict(CONFIG, STRICT)),
+        parameters=as_json(specification.strict(CONFIG, STRICT)),
 
 
 use rule table1 as gap with:
@@ -145,7 +145,7 @@ use rule table1 as gap with:
         LAYOUT.log("gap"),
     params:
         code=code_digest("table"),
-        parameters=json.dumps(specification.gap(CONFIG)),
+        parameters=as_json(specification.gap(CONFIG)),
 
 
 rule figure2:
@@ -170,7 +170,7 @@ rule figure2:
         runtime=20,
     params:
         code=code_digest("figure2"),
-        parameters=json.dumps(specification.figure2(CONFIG)),
+        parameters=as_json(specification.figure2(CONFIG)),
     shell:
         "python $SCRIPTS/figure2.py --panels {input.panels} --parameters {params.parameters:q}"
         " --out {output.png} --pdf {output.pdf} --code {params.code} --log {log}"
@@ -192,7 +192,7 @@ use rule figure2 as cells with:
         LAYOUT.log("cells"),
     params:
         code=code_digest("figure2"),
-        parameters=json.dumps(specification.cells(CONFIG)),
+        parameters=as_json(specification.cells(CONFIG)),
 
 
 rule unknown_cell:

@@ -49,7 +49,7 @@ rule failures:
         runtime=20,
     params:
         code=code_digest("failures"),
-        parameters=json.dumps(specification.failures(CONFIG)),
+        parameters=as_json(specification.failures(CONFIG)),
     shell:
         "python $SCRIPTS/failures.py --panels {input.panels} --parameters {params.parameters:q} --out {output}"
         " --code {params.code} --log {log}"
@@ -82,7 +82,7 @@ rule charts:
         runtime=20,
     params:
         code=code_digest("charts"),
-        parameters=json.dumps(specification.charts(CONFIG, METHODS.chosen)),
+        parameters=as_json(specification.charts(CONFIG, METHODS.chosen)),
     shell:
         "python $SCRIPTS/charts.py --scores {input.scores} --stories {input.stories} --choices {input.choices}"
         " --parameters {params.parameters:q} --box-plots {output.box_plots} --heat-map {output.heat_map}"
@@ -116,7 +116,7 @@ rule page:
             PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))
         ),
         paper=PAPER,
-        parameters=json.dumps(specification.page(CONFIG, STRICT)),
+        parameters=as_json(specification.page(CONFIG, STRICT)),
     shell:
         "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
         " --strict {input.strict} --parameters {params.parameters:q} --analysis {input.analysis}"

@@ -118,6 +118,8 @@ def test_ablations_lie_over_the_demo(name):
         ({"data": None}, "key 'data': must be a mapping of keys to values, not None"),
         ({"data": {"root": "x"}}, "key 'data.source': is missing"),
         ({"run": "../demo"}, "key 'run': '../demo' is no valid name"),
+        ({"run": "demo\n"}, "key 'run': 'demo\\n' is no valid name"),
+        ({"run": "a" * 61}, "is no valid name (lower-case letters, digits and _, starting with a letter, at most 60)"),
     ],
 )
 def test_bad_run_is_told_in_one_sentence(project, changes, message):

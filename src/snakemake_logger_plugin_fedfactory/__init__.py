@@ -45,7 +45,7 @@ class LogHandler(LogHandlerBase):
         once.look_for_garbage_seldom()
         once.look_at_functions_once()
         once.look_up_outputs_by_name()
-        if summed_up:
+        if self._dry_run is not None:
             once.describe_one_job_of_a_rule()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(

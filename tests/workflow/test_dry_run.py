@@ -12,7 +12,7 @@ from snakemake.output_index import OutputIndex
 from fedfactory.orchestration.code_digest import PlannedCode
 from snakemake_logger_plugin_fedfactory import once
 from snakemake_logger_plugin_fedfactory.dry_run import DryRun
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import Project, edit
 
 LINES = 40
 
@@ -155,3 +155,12 @@ def test_the_plan_of_the_demo_is_short_and_the_full_text_is_there_on_request(fre
     for option in ("--verbose", "--printshellcmds"):
         full = fresh.snakemake("--dry-run", option).stderr
         assert full.count("\n    reason: Missing output files") >= sum(counts.values())
+
+
+@pytest.mark.workflow
+def test_braces_in_labels_are_no_wildcards_and_quiet_is_quiet(fresh: Project):
+    edit(fresh.folder / "config/setups/ms.yaml", "label: MS\n", 'label: "M{setup} {x}"\n')
+    edit(fresh.folder / "config/setups/ms.yaml", "label: GE\n", 'label: "{target}"\n')
+    for quiet in ("rules", "all"):
+        said = fresh.snakemake("--dry-run", "--quiet", quiet).stderr
+        assert "Traceback" not in said and "reason:" not in said

@@ -81,6 +81,29 @@ def test_prediction_in_another_geometry_is_refused(cell, shape, affine):
         score(cell)
 
 
+@pytest.mark.parametrize("value", [0.5, -1, 4, 255, math.nan])
+def test_a_prediction_that_is_no_label_map_is_refused(cell, value):
+    mask = np.zeros((8, 8, 3), np.float32)
+    mask[1, 1, 1] = value
+    write_nifti(cell / "predictions/a.nii.gz", mask, AFFINE)
+    with pytest.raises(FedFactoryError, match=f"a.nii.gz: holds the value {float(value)}; .* from 0 to 3"):
+        score(cell)
+    assert not (cell / "scores.csv").exists()
+
+
+def test_labels_as_floats_are_labels(cell):
+    expected, file = score(cell), cell / "predictions/a.nii.gz"
+    write_nifti(file, np.asarray(nibabel.load(file).dataobj).astype(np.float32), AFFINE)
+    assert score(cell) == expected
+
+
+def test_a_prediction_that_is_cut_off_is_refused(cell):
+    file = cell / "predictions/a.nii.gz"
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(FedFactoryError, match=r"a\.nii\.gz: "):
+        score(cell)
+
+
 def test_panel_shows_the_middle_slice_of_the_truth(cell):
     write_panel("a", cell / "truth", cell / "predictions", "RAS", cell / "panel.npz")
     (panel,) = read_panels(cell / "panel.npz").values()

@@ -8,6 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from fedfactory.data.formats import ImageFile
 from fedfactory.data.geometry import Orientation, as_picture, orient, oriented_spacing
 from fedfactory.data.raw import same_grid
 from fedfactory.errors import FedFactoryError
@@ -30,27 +31,40 @@ class Stack:
     aspect: float
 
 
-def load_pair(truth: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def load_pair(truth: Path, prediction: Path, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels of both, and the affine that they share.
 
+    Args:
+        truth: label map of a test case, as the preparation keeps it.
+        prediction: NIfTI file with labels.
+        classes: number of classes of the setup.
+
     Raises:
-        FedFactoryError: the prediction is missing or not in the geometry of its image.
+        FedFactoryError: the prediction is missing, cannot be read, is not in the geometry of its image, or holds values
+            other than 0 to ``classes``.
     """
     expected = nibabel.load(truth)
-    return np.asarray(expected.dataobj), _on_grid_of(expected, prediction), expected.affine
+    found = _on_grid_of(expected, prediction)
+    others = set(np.unique(found).tolist()) - set(range(classes + 1))
+    if others:
+        raise FedFactoryError(
+            f"{prediction}: holds the value {min(others)}; a prediction holds labels, whole numbers from 0 to {classes}"
+        )
+    return np.asarray(expected.dataobj), found, expected.affine
 
 
 def _on_grid_of(expected: Any, prediction: Path) -> np.ndarray:
     """Labels of a prediction that lies on the grid of its truth."""
     if not prediction.is_file():
         raise FedFactoryError(f"{prediction} is missing; the method must predict every test case")
-    found = nibabel.load(prediction)
+    file = ImageFile(prediction)
+    found = file.header()
     if found.shape != expected.shape or not same_grid(expected.affine, found.affine, expected.shape):
         raise FedFactoryError(
             f"{prediction}: shape {found.shape} or affine differs from the raw image's ({expected.shape}); predictions "
             "must be written in the geometry of the raw image"
         )
-    return np.asarray(found.dataobj)
+    return file.read()
 
 
 def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orientation: Orientation) -> Stack:
@@ -63,7 +77,7 @@ def load_oriented(case: str, truth: Path, predictions: Mapping[str, Path], orien
         orientation: of the setup.
 
     Raises:
-        FedFactoryError: as :func:`load_pair`.
+        FedFactoryError: as :func:`load_pair`, but for values.
     """
     image_file, truth_file = (nibabel.load(truth / f"{case}_{kind}.nii.gz") for kind in ("image", "truth"))
     affine = image_file.affine

@@ -49,11 +49,12 @@ def score_cell(
         out: CSV with one row per case and class, columns :data:`COLUMNS`, six digits (empty: nan).
 
     Raises:
-        FedFactoryError: a prediction is missing or not in the geometry of its image.
+        FedFactoryError: as :func:`~fedfactory.evaluation.case_masks.load_pair`.
     """
     rows = []
     for case, subject in sorted(subjects.items()):
-        target, predicted, affine = load_pair(truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz")
+        files = truth / f"{case}_truth.nii.gz", predictions / f"{case}.nii.gz"
+        target, predicted, affine = load_pair(*files, len(classes))
         spacing = nibabel.affines.voxel_sizes(affine)
         turned = [orient(mask, affine, orientation) for mask in (predicted, target)]
         step = oriented_spacing(affine, orientation)[2]

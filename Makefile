@@ -19,8 +19,9 @@ published: $(VENV)/.complete
 	$(BIN)/fedfactory merge $(PHANTOMS:%=results/%) --out results/published
 
 # Tests run side by side, each computing with one thread; those of one file stay together, and files keep their order.
+# One process more than cores: those of Fed-BioMed mostly wait for its servers.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 from textwrap import fill as wrapped
 
+from benchmarks.project_copy import copy_project
 from fedfactory.config.run import Config, load_config, read_yaml
 from fedfactory.storage.tables import to_markdown
 
@@ -133,23 +136,32 @@ def cost() -> str:
 def walk() -> dict[str, str]:
     """What the commands of docs/walkthrough.md print, as blocks of text; the story of a cell is cut."""
     run = str(RESULTS.relative_to(ROOT))
+    new = "new-run mine --site mr=results/demo/mm/pdw/raw --site ct=results/demo/mm/ct/raw --source mr"
     commands = {
-        "explain": (["explain", f"{run}/mo/octa/ours/seed0/scores.csv"], 40),
-        "verify": (["verify", run], 20),
+        "explain": (f"explain {run}/mo/octa/ours/seed0/scores.csv", 40),
+        "verify": (f"verify {run}", 20),
+        "new-run": (new, 20),
+        "check-data": ("check-data mine --configfile config/mine.yaml", 20),
     }
     blocks = {}
-    for name, (arguments, lines) in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "fedfactory.orchestration.cli", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        printed = done.stdout.splitlines()
-        cut = [*printed[: lines // 2], "…", *printed[-lines // 2 :]] if len(printed) > lines else printed
-        shown = "\n".join(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…" for line in cut)
-        blocks[f"output: {name}"] = f"```text\n{shown}\n```\n"
+    with TemporaryDirectory() as temporary:
+        # One of the commands writes into the project.
+        project = Path(temporary) / "project"
+        copy_project(project)
+        (project / "results").symlink_to(ROOT / "results")
+        for name, (command, lines) in commands.items():
+            done = subprocess.run(
+                [sys.executable, "-m", "fedfactory.cli", *command.split()],
+                cwd=project,
+                env=os.environ | {"PYTHONPATH": str(project / "src")},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            printed = done.stdout.splitlines()
+            cut = [*printed[: lines // 2], "…", *printed[-lines // 2 :]] if len(printed) > lines else printed
+            shown = "\n".join(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…" for line in cut)
+            blocks[f"output: {name}"] = f"```text\n{shown}\n```\n"
     return blocks
 
 

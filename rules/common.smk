@@ -50,7 +50,7 @@ def parameters_from(describe):
 
 
 def as_json(parameters):
-    """The parameters of a job as JSON, by a function: in a text Snakemake takes braces, a label's say, for wildcards."""
+    """The parameters of a job as JSON, by a function: braces in a text, as in a label, are wildcards to Snakemake."""
     text = json.dumps(parameters)
     return lambda wildcards: text
 

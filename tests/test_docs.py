@@ -29,12 +29,14 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_that_a_page_names_is_there(page):
-    """Modules, scripts and rules in back quotes: a path from the project's folder or from within the package."""
+    """Modules, scripts and rules in back quotes: a path from the project's folder or from within the package; tests."""
     text = page.read_text()
     shown = re.findall(r"<!-- file: (\S+) -->", text)
     for name in re.findall(r"`([\w/]+/\w+\.(?:py|smk))`", text):
         places = (ROOT, ROOT / "src/fedfactory")
         assert name in shown or any((place / name).is_file() for place in places), name
+    for file, test in re.findall(r"`([\w/]+\.py)::(\w+)`", text):
+        assert f"def {test}(" in (ROOT / file).read_text(), test
 
 
 def test_the_template_of_an_adapter_lists_what_a_release_holds(tmp_path, monkeypatch):

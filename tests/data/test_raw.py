@@ -49,6 +49,12 @@ def constant_image(case):
     write_nifti(case.image.path, np.zeros((24, 22, 8), np.float32))
 
 
+def one_hot_voxel(case):
+    image, _ = ball_volume()
+    image[3, 4, 5] = 1e9
+    write_nifti(case.image.path, image)
+
+
 def corrupt_gzip(case):
     data = bytearray(case.image.path.read_bytes())
     data[len(data) // 2 :] = b"\0" * (len(data) - len(data) // 2)
@@ -116,6 +122,7 @@ def other_spacing(case):
     [
         (nan_voxels, "i.nii.gz", "1 voxels are NaN or infinite"),
         (constant_image, "i.nii.gz", "every voxel has the value 0"),
+        (one_hot_voxel, "i.nii.gz", "a few voxels (up to 1e+09) are so far from all others"),
         (corrupt_gzip, "i.nii.gz", "cannot be read"),
         (truncated_gzip, "i.nii.gz", "cannot be read"),
         (no_nifti, "i.nii.gz", "again"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -67,6 +68,30 @@ def test_all_that_is_missing_is_named(project, capsys):
         find_cases("synthstrip", root, {"folders": "*_ct_*"}, "client ct of setup mm")
 
 
+def test_a_source_with_too_few_labels_is_told_before_its_job_is(project, capsys):
+    """Of three labelled subjects one tests and none is left to choose by."""
+    synthstrip(project / "data", {"cim_pet": 20, "cim_ct": 20, "fsm_pd": 3, "fsm_t2": 36})
+    with (project / "own.yaml").open("a") as file:
+        file.write("split: {validation: 0.15, test: 0.34}\n")
+    status, said = check(capsys)
+    assert status == 1 and "client pdw of setup mm: the source has no labelled validation volume" in said
+
+
+def test_a_folder_that_may_not_be_entered(project, capsys, monkeypatch):
+    """Whoever tests may be root, who may enter all."""
+    synthstrip(project / "data", {"cim_pet": 20, "cim_ct": 20, "fsm_pd": 32, "fsm_t2": 36})
+    closed, listdir = project / "data/synthstrip/cim_ct_03", os.listdir
+
+    def refusing(folder="."):
+        if str(folder) == str(closed):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    assert main(["check-data", "mm", "--configfile", "config/paper.yaml", "own.yaml"]) == 1
+    assert f"{closed}: may not be read; correct its permissions" in "".join(capsys.readouterr())
+
+
 def test_headers_pass_where_voxels_do_not(project, capsys):
     synthstrip(project / "data", {"cim_pet": 20, "cim_ct": 20, "fsm_pd": 32, "fsm_t2": 36})
     file = project / "data/synthstrip/fsm_t2_07/image.nii.gz"
@@ -96,7 +121,10 @@ def test_a_file_that_is_no_longer_the_one_of_the_checksum(project, capsys):
     (project / "config/mine.sha256").write_text(f"{digest}  away/image.nii.gz\n")
     status, said = check(capsys)
     assert status == 1 and "1 of 1 files that have a checksum are missing, as away/image.nii.gz" in said
-    for line, wrong in ((f"{digest} {name}", "is not '<SHA-256>  <path>'"), (f"{digest}  ../../x", "leaves its folder")):
+    for line, wrong in (
+        (f"{digest} {name}", "is not '<SHA-256>  <path>'"),
+        (f"{digest}  ../../x", "leaves its folder"),
+    ):
         (project / "config/mine.sha256").write_text(f"{line}\n")
         assert main(["check-data", "mm"]) == 1
         error = capsys.readouterr().err

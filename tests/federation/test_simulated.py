@@ -179,7 +179,7 @@ def test_changed_data_start_anew_and_can_be_resumed_from_there(site_tasks, store
 
 
 def test_clients_end_with_a_killed_job(forked_from, stores, tmp_path):
-    """Otherwise they would write into the records of the job that goes on."""
+    """Otherwise they would write into the records of the job that goes on. Some schedulers' TMPDIR is a long path."""
     psutil = pytest.importorskip("psutil")
     code = f"""
 from tests.federation.test_simulated import run, task_of
@@ -190,7 +190,8 @@ if __name__ == "__main__":
     script = tmp_path / "job.py"
     script.write_text(code)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    settings = {} if forked_from == "a fork server" else SETTINGS
+    settings = ({} if forked_from == "a fork server" else SETTINGS) | {"TMPDIR": str(tmp_path / ("long" * 30))}
+    Path(settings["TMPDIR"]).mkdir()
     job = subprocess.Popen([sys.executable, script], env=os.environ | settings | {"PYTHONPATH": path}, cwd=tmp_path)
     wait_until(lambda: list((tmp_path / "work/server").glob("round000002-*.pt")), 120)
     children = psutil.Process(job.pid).children(recursive=True)

@@ -91,7 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Projec
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
-    """A project without results."""
-    project = Project(tmp_path / "project")
+    """A project without results, in a folder whose name a shell would read in its own way."""
+    project = Project(tmp_path / "O'Neill's project")
     copy_project(project.folder)
     return project

@@ -20,6 +20,7 @@ from fedfactory.evaluation.page.texts import CHARTS
 from fedfactory.orchestration.audit import violations
 from fedfactory.orchestration.warm.listener import ADDRESS
 from fedfactory.provenance.job_costs import job_costs, records_by_job
+from tests.conftest import ball_volume, write_nifti
 from tests.workflow.conftest import TINY, Project, edit
 from tests.workflow.examples import REPLACED, commands, run, write_files_of, write_raw_data_of_the_page
 
@@ -314,12 +315,19 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
     """In the order of docs/walkthrough.md; the finished run stands for the demo."""
     shutil.copytree(finished.folder / "results", fresh.folder / "results", copy_function=shutil.copy2)
     found = commands("walkthrough.md")
-    assert len(found) == 14 and set(REPLACED) < set(found)
+    assert len(found) == 15 and set(REPLACED) < set(found)
+    found += commands("add-a-dataset.md")
     # The demo of this copy is the tiny run.
     shutil.copy(fresh.folder / "config/test.yaml", fresh.folder / "config/demo.yaml")
     assert len(write_files_of("add-a-dataset.md", fresh)) == 3
     write_files_of("add-a-method.md", fresh)
     write_raw_data_of_the_page(fresh)
+    for client in ("pdw", "ct"):
+        for number in range(8):
+            image, mask = ball_volume(seed=number)
+            patient = fresh.folder / f"results/test/mm/{client}/raw/patient{number}"
+            write_nifti(patient / "image.nii.gz", image)
+            write_nifti(patient / "mask.nii.gz", mask)
     outputs = {}
     for command in found:
         done = run(fresh, REPLACED.get(command, command).replace("results/demo", "results/test"))
@@ -329,7 +337,8 @@ def test_every_command_of_the_walkthrough(finished: Project, fresh: Project):
     assert re.search(r"\d+ files are as their jobs wrote them", outputs["fedfactory verify results/demo"])
     assert "nearest_grey: nothing violates the contract" in outputs[next(c for c in found if "check-method" in c)]
     heads = fresh.folder / "results/heads"
-    assert (heads / "index.html").stat().st_size > 10_000 and (heads / "gallery.png").is_file()
+    for page in (heads, fresh.folder / "results/mine"):
+        assert (page / "index.html").stat().st_size > 10_000 and (page / "gallery.png").is_file()
     assert "US" in (heads / "table1.md").read_text()
     table = (fresh.folder / "results/test/table1.md").read_text()
     assert "| Nearest grey |" in table

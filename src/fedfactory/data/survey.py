@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,9 @@ def _row(found: ClientSurvey) -> tuple[str, ...]:
     numbers = (found.subjects, found.volumes, found.labelled)
     of = (wanted.subjects, wanted.volumes, wanted.labelled) if wanted else (None,) * 3
     counts = (str(number) if full is None else f"{number} of {full}" for number, full in zip(numbers, of, strict=True))
-    paper = "" if wanted is None or wanted.split is None else "/".join(map(str, wanted.split)) + (" (stated)" if wanted.stated else "")
+    paper = ""
+    if wanted and wanted.split:
+        paper = "/".join(map(str, wanted.split)) + (" (stated)" if wanted.stated else "")
     matrix, voxel = (
         " to ".join(dict.fromkeys("x".join(f"{value:g}" for value in item) for item in items))
         for items in (found.shapes, found.spacings)

@@ -12,7 +12,7 @@ import SimpleITK
 from PIL import Image
 
 from fedfactory.data.adapters import find_cases
-from fedfactory.data.formats import ImageFile
+from fedfactory.data.formats import ImageFile, kept_locale
 from fedfactory.data.preprocessing import prepare_client
 from fedfactory.data.store import ClientView
 from fedfactory.data.tiling import Tiles
@@ -76,7 +76,8 @@ def as_series(voxels: np.ndarray, out: Path) -> None:
     }
     for key, value in tags.items():
         plane.SetMetaData(key, value)
-    SimpleITK.WriteImage(plane, str(out / "1.dcm"))
+    with kept_locale():
+        SimpleITK.WriteImage(plane, str(out / "1.dcm"))
 
 
 def scores(site: Path, out: Path, options: Mapping[str, Any]) -> tuple[bytes, bytes]:

@@ -10,6 +10,7 @@ from fedfactory.data.adapters import find_cases
 from fedfactory.data.preprocessing import _HISTOGRAM_EDGES, ClientTask, _percentiles, prepare_client
 from fedfactory.data.splits import SplitSizes
 from fedfactory.data.store import ClientView
+from fedfactory.data.tiling import Tiles
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
 from fedfactory.methods.contract import predict_cases
@@ -92,6 +93,18 @@ def test_few_shot_slices_are_the_middle_of_the_organ(make_site, tmp_path):
         organ = np.flatnonzero(volumes[row.case].labels.any((1, 2)))
         assert row.slice == organ[len(organ) // 2]
     assert few.labels.reshape(3, -1).any(axis=1).all()
+
+
+def test_of_tiles_m_t_takes_the_middle_one_by_what_they_show(make_site, tmp_path):
+    """Two thirds of the tiles of a small ball hold nothing or a corner of it; they lie in no order."""
+    view = prepare(make_site(10), tmp_path / "out", replace(TASK, image_size=8, tiles=Tiles(spacing_mm=1.0, count=9)))
+    volumes = {volume.name: volume for volume in view.labelled_volumes("train")}
+    chosen = [row for row in view.rows if row.in_mt]
+    assert len(chosen) == 3
+    for row in chosen:
+        area = volumes[row.case].labels.sum((1, 2))
+        shown = np.sort(area[area > 0])
+        assert area[row.slice] == shown[len(shown) // 2] > shown[0]
 
 
 def test_positions_know_nothing_of_labels(make_site, tmp_path):

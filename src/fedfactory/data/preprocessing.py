@@ -338,16 +338,18 @@ def _rows(task: ClientTask, scan: Scan, held: np.ndarray) -> list[SliceRow]:
 def _mark_few_shot(task: ClientTask, writer: StoreWriter) -> None:
     middles: dict[str, list[tuple[str, int]]] = {}
     rows = writer.rows
-    training = [
-        (row, organ) for row, organ in zip(rows, writer.organ, strict=True) if row.split == "train" and row.labelled
-    ]
+    training = [number for number, row in enumerate(rows) if row.split == "train" and row.labelled]
     if task.needs_labels and not training:
         raise FedFactoryError(f"{task.where}: the source needs labelled training volumes, there are none")
     if not task.few_shot:
         return
-    for case in sorted({row.case for row, _ in training}):
-        if shown := [row for row, organ in training if row.case == case and organ]:
-            middle = shown[len(shown) // 2]
+    _, labels = writer.arrays()
+    for case in sorted({rows[number].case for number in training}):
+        if shown := [number for number in training if rows[number].case == case and writer.organ[number]]:
+            if task.tiles:
+                # They lie in no order: the middle one by how much it shows.
+                shown.sort(key=lambda number: np.count_nonzero(labels[number]))
+            middle = rows[shown[len(shown) // 2]]
             middles.setdefault(middle.subject, []).append((case, middle.slice))
     chosen = set(choose_few_shot(middles, task.few_shot, task.setup, task.client, task.seed))
     rows[:] = [row._replace(in_mt=(row.case, row.slice) in chosen) for row in rows]

@@ -93,7 +93,7 @@ def choose_few_shot(
 
     Args:
         middle_slices: subject -> its labelled training volumes as (case, index of the middle slice among the slices
-            that hold the organ).
+            that hold the organ; of tiles the middle one by how much of it they show).
         count: |M_t|, three in the paper.
         setup: name of the setup, for the message and the seed.
         client: name of the client, for the message and the seed.

@@ -25,7 +25,7 @@ SETUPS = ("ms", "mm", "mo")
 MEASURED = {
     "docs/results.md": ("table1_three_seeds",),
     "docs/adaptation.md": ("three_seeds", "ablation", "ablation_parts", "agreement"),
-    "docs/data.md": ("smaller",),
+    "docs/data.md": ("smaller", "fuzz"),
     "docs/reliability.md": ("faults",),
     "docs/statistics.md": ("coverage", "test_size"),
     "docs/methods.md": ("bounds",),

@@ -11,6 +11,7 @@ from fedfactory.config.run import Config, load_config
 from fedfactory.data.adapters import survey_cases
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.specification import table1
+from fedfactory.factory.plan import FactoryPlan
 from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.cli import main
 from fedfactory.orchestration.new_run import new_run
@@ -78,6 +79,7 @@ def planned(project: Path, name: str) -> Config:
     file = project / f"config/{name}.yaml"
     config = load_config(read_run([file], project), [file], project)
     Methods(config, project)
+    FactoryPlan(config)
     return config
 
 
@@ -125,6 +127,10 @@ def test_large_pictures_are_tiled_and_thin_labels_ask_for_finer_slices(project: 
     new_run("large", {name: tmp_path / name for name in "ab"}, "a", project)
     config = planned(project, "large")
     assert config.setups["large"].clients["a"].tiles == {"spacing_mm": 4.0, "count": 9}
+    run = project / "config/large.yaml"
+    run.write_text(run.read_text().replace("client_zoom: false", "client_zoom: true"))
+    with pytest.raises(FedFactoryError, match=r"'factory\.setups\.large\.network\.client_zoom': .* set it to false"):
+        planned(project, "large")
     for name in "cd":
         for number in range(4):
             image = rng.normal(50, 9, (128, 128, 3)).astype(np.float32)

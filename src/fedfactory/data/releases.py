@@ -22,7 +22,7 @@ class Release:
         licence: its licence, or whose terms hold.
         access: where to ask for it.
         copies: what its terms say about copies.
-        checksums: file below ``config/`` with the SHA-256 of its files, as ``sha256sum`` writes it; None: there are none
+        checksums: file below ``config/`` with the SHA-256 of its files, as ``sha256sum`` writes it; None: not known.
     """
 
     __pydantic_config__ = STRICT

@@ -27,7 +27,7 @@ class FactoryPlan:
         """Check the section ``factory`` for every setup.
 
         Raises:
-            FedFactoryError: a value that another one forbids, or fewer than two federated clients.
+            FedFactoryError: a value that another one or a setup forbids, or fewer than two federated clients.
         """
         self._config = config
         section = config.factory
@@ -128,6 +128,11 @@ class FactoryPlan:
         entry, own = self._config.setups[setup], section.get("setups", {}).get(setup, {})
         values = {name: {**section[name], **own.get(name, {})} for name in _SECTIONS}
         clients = tuple(name for name, client in entry.clients.items() if client.federated)
+        if values["network"].get("client_zoom") and any(entry.clients[name].tiles for name in clients):
+            raise FedFactoryError(
+                f"key 'factory.setups.{setup}.network.client_zoom': pictures are cut into tiles, "
+                "whose pixels are as large at every site: there is no field of view to learn; set it to false"
+            )
         values["network"] |= {
             "position_bins": self._config.preprocessing["position_bins"],
             "key_size": self.encoder.key_size,

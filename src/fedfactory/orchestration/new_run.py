@@ -356,10 +356,18 @@ def _run(name: str, sites: Sequence[Site], source: str, slices: Slices) -> str:
         # Whoever owns the images decides whether slices are shown.
         "slices": False,
     }
+    remarks = []
+    if slices.tiles:
+        remarks = ["# Tiles: their pixels are as large at every site, and nothing on them has a direction."]
+        values["factory"] = {"network": {"client_zoom": False}}
+        values["methods"] = {
+            row: {"parameters": {"target": {"symmetries": "square"}}} for row in ("ours", "ours_paired")
+        }
     lines = [
         f"# Written by `fedfactory new-run {name}`: the demo's rows and sizes, for two cores, on your own images.",
         f"# Slices: {slices.reason}.",
         f"# Split: the smallest site has {fewest} labelled subjects.",
+        *remarks,
     ]
     return "\n".join(lines) + "\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 

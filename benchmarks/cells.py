@@ -21,6 +21,7 @@ from fedfactory.config.run import load_config, read_yaml
 from fedfactory.evaluation.subjects import read_subjects, seed_mean
 
 ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "config" / "demo.yaml"
 Values = Sequence[float] | None
 """One value for each seed; None where one is missing."""
 
@@ -87,14 +88,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--methods", nargs="+", required=True)
-    parser.add_argument("--configfile", type=Path, default=Path("config/demo.yaml"), help="of the run")
+    parser.add_argument("--configfile", type=Path, default=CONFIG, help="of the run; config/demo.yaml if left out")
     parser.add_argument("--setups", nargs="+", help="all of the run's if left out")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--agreement", action="store_true", help="Dice between both branches' masks instead")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--name", required=True, help="of the files in --out")
     arguments = parser.parse_args()
-    file = ROOT / arguments.configfile
+    file = arguments.configfile.resolve()
     setups = load_config(read_yaml(file, file.name), [file], ROOT).setups
     unknown = set(arguments.setups or ()) - set(setups)
     if unknown:

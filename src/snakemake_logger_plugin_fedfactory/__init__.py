@@ -39,13 +39,13 @@ class LogHandler(LogHandlerBase):
         self._start = time.monotonic()
         self._jobs: dict[int, str] = {}
         self._last = ""
-        summed_up = settings.dryrun and not (settings.verbose or settings.printshellcmds)
+        self._summed = settings.dryrun and not (settings.verbose or settings.printshellcmds)
         quiet = is_quiet_about(settings.quiet or (), "rules")
-        self._dry_run = DryRun() if summed_up and not quiet else None
+        self._dry_run = DryRun() if self._summed and not quiet else None
         once.look_for_garbage_seldom()
         once.look_at_functions_once()
         once.look_up_outputs_by_name()
-        if self._dry_run is not None:
+        if self._summed:
             once.describe_one_job_of_a_rule()
         self.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.addFilter(
@@ -58,6 +58,9 @@ class LogHandler(LogHandlerBase):
         """Print one record, shortened if it is about a job."""
         if self._dry_run is not None:
             text = self._summed_up(record, self._dry_run)
+        elif self._summed and get_event(record) == LogEvent.JOB_INFO:
+            # Asked to be quiet: Snakemake's filter lets them pass.
+            text = ""
         else:
             text = self.format(record) if self.common_settings.dryrun else self._shortened(record)
         if text:

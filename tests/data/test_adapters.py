@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedfactory.data.adapters import find_cases
+from fedfactory.data.adapters import find_cases, survey_cases
 from fedfactory.data.raw import read_case
 from fedfactory.errors import FedFactoryError
 from tests.conftest import ball_volume, write_nifti
@@ -254,7 +254,7 @@ def test_a_number_is_that_of_a_channel_only_if_there_is_a_first_one(tmp_path, na
 
 def test_further_channels_are_refused(tmp_path):
     volumes(tmp_path, "images/a_0000", "images/a_0001", "labels/a")
-    with pytest.raises(FedFactoryError, match="a_0001.nii.gz is a further channel"):
+    with pytest.raises(FedFactoryError, match="a_0001.nii.gz is by its name a further channel of a; "):
         folder(tmp_path)
 
 
@@ -336,3 +336,35 @@ def test_retinas_and_nuclei(tmp_path):
         find_cases("bbbc038", tmp_path / "nuclei", {"site": "he"}, WHERE)
     with pytest.raises(FedFactoryError, match="has no site 'blue'; it has fluo, he"):
         find_cases("bbbc038", tmp_path / "nuclei", {"site": "blue"}, WHERE)
+
+
+def test_slices_of_a_series_are_one_image(tmp_path):
+    """In a folder of their own, at any depth; among others they are a Problem."""
+    from tests.data.test_formats import write_series
+
+    (tmp_path / "P1/study").mkdir(parents=True)
+    write_series(tmp_path / "P1/study/series")
+    found = survey_cases("generic", tmp_path, {"images": "**/*"}, WHERE)
+    assert [case.name for case in found.cases] == ["P1_study_series"] and not found.problems
+    found = survey_cases("generic", tmp_path / "P1/study", {"images": "series"}, WHERE)
+    assert len(found.problems) == 7 and all("slices of one DICOM series" in said for said in found.problems)
+
+
+def test_a_folder_s_name_is_no_pattern(tmp_path):
+    volumes(tmp_path, "images [1]/a", "labels/a")
+    found = survey_cases("generic", tmp_path, {"images": "images [1]", "labels": "labels"}, WHERE)
+    assert [case.name for case in found.cases] == ["a"] and not found.problems
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a,images/a.nii.gz,labels/a.nii.gz", "b,images/b.nii.gz,labels/a.nii.gz"], "is the label of another image"),
+        (["a,images/a.nii.gz,images/a.nii.gz"], "image and label are one file"),
+    ],
+)
+def test_every_image_has_a_label_of_its_own(tmp_path, lines, message):
+    volumes(tmp_path, "images/a", "images/b", "labels/a")
+    (tmp_path / "t.csv").write_text("\n".join(["subject,image,label", *lines]))
+    (problem,) = survey_cases("generic", tmp_path, {"table": "t.csv"}, WHERE).problems
+    assert message in problem and "t.csv" in problem

@@ -3,8 +3,10 @@
 import gzip
 import locale
 import os
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -300,6 +302,18 @@ def turned(path: Path) -> None:
     Image.fromarray(PIXELS).save(path, exif=exif)
 
 
+def deep_colours(path: Path) -> None:
+    """As Pillow does not write: 16 bits of red, green and blue."""
+    image = SimpleITK.GetImageFromArray(np.dstack([PIXELS.astype(np.uint16) * 200] * 3), isVector=True)
+    SimpleITK.WriteImage(image, str(path))
+
+
+def white_is_zero(path: Path) -> None:
+    Image.fromarray(PIXELS.astype(np.uint16)).save(path, tiffinfo={262: 0})
+    with Image.open(path) as picture:
+        assert picture.tag_v2[262] == 0
+
+
 @pytest.mark.parametrize(
     ("name", "make", "options", "message"),
     [
@@ -315,6 +329,14 @@ def turned(path: Path) -> None:
         ),
         ("a.png", lambda path: path.write_bytes(b"GIF89a" + bytes(9)), {}, "cannot be read"),
         ("a.xyz", lambda path: path.write_bytes(b"x"), {}, "files of this ending are not read"),
+        (
+            "a.png",
+            lambda path: Image.fromarray(np.dstack([PIXELS * 0 + 255] * 3 + [PIXELS])).save(path),
+            {},
+            "transparent",
+        ),
+        ("a.png", deep_colours, {"channel": "red"}, "16 bits of each colour"),
+        ("a.tif", white_is_zero, {}, "16 bits a pixel .* are not read"),
     ],
 )
 def test_pictures_that_are_refused(name: str, make, options: dict, message: str, tmp_path: Path):
@@ -366,3 +388,86 @@ def test_a_mask_of_a_series_is_a_dicom_segmentation(tmp_path: Path):
             0
         ].ReferencedSegmentNumber
     np.testing.assert_array_equal(back, mask)
+
+
+def test_a_slice_at_the_end_of_a_series_is_not_lost(tmp_path: Path):
+    """GDCM passes over what it cannot read."""
+    series = ImageFile(write_series(tmp_path / "whole"))
+    last = max(series.paths, key=lambda path: path.name)
+    raw = last.read_bytes()
+    for damaged, said in (
+        (raw[:-300], "lies among the slices"),
+        (b"<html>", "lies among the slices"),
+        (b"", "is empty"),
+    ):
+        last.write_bytes(damaged)
+        with pytest.raises(FedFactoryError, match=f"{last.name}: {said}"):
+            series.read()
+    last.unlink()
+    last.symlink_to(tmp_path / "gone.dcm")
+    with pytest.raises(FedFactoryError, match=f"{last.name}: is a link to {tmp_path / 'gone.dcm'}, which is missing"):
+        series.header()
+    last.unlink()
+    last.write_bytes(raw)
+    (series.path / "a_note.txt").write_text("seen by AB")
+    assert series.header().shape == VOXELS.shape and series.path / "a_note.txt" not in series.paths
+    (series.path / "more").mkdir()
+    with pytest.raises(FedFactoryError, match="more: lies among the slices"):
+        series.read()
+
+
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])
+def test_the_checksum_of_compressed_voxels_is_looked_at(ending: str, tmp_path: Path):
+    """ITK says "Uncompress failed" and goes on."""
+    path = tmp_path / f"a{ending}"
+    SimpleITK.WriteImage(as_itk(), str(path), True)
+    file = ImageFile(path)
+    assert file.read().shape == VOXELS.shape
+    data = file.paths[-1]
+    raw = bytearray(data.read_bytes())
+    raw[-len(raw) // 4] ^= 85
+    data.write_bytes(raw)
+    with pytest.raises(FedFactoryError, match=path.name):
+        file.read()
+
+
+@pytest.mark.parametrize(
+    ("ending", "old", "new", "spacing"),
+    [
+        (".mha", b"ElementSpacing", b"DistanceUnits = um\nElementSpacing", 0.0008),
+        (".mha", b"ElementSpacing", b"DistanceUnits = cm\nElementSpacing", 8),
+        (".nrrd", b"kinds:", b'space units: "um" "um" "um"\nkinds:', 0.0008),
+        (".mha", b"ElementSpacing", b"DistanceUnits = inch\nElementSpacing", 'lengths in "inch"'),
+        (".mha", b"ElementSpacing", b"ElementToIntensityFunctionSlope = 2\nElementSpacing", "store the values"),
+        (".nrrd", b"left-posterior-superior", b"scanner-xyz", "its space is 'scanner-xyz'"),
+        (".nrrd", b"space: left-posterior-superior", b"space dimension: 3", "where right, front and top are"),
+        (".nrrd", b"(0,0,3)", b"none", "along every axis"),
+    ],
+)
+def test_headers_of_itk_are_believed_whole(ending: str, old: bytes, new: bytes, spacing: Any, tmp_path: Path):
+    path = tmp_path / f"a{ending}"
+    SimpleITK.WriteImage(as_itk(), str(path))
+    raw = path.read_bytes()
+    assert old in raw
+    path.write_bytes(raw.replace(old, new, 1))
+    if isinstance(spacing, str):
+        with pytest.raises(FedFactoryError, match=f"{path.name}: .*{re.escape(spacing)}"):
+            ImageFile(path).header()
+    else:
+        assert ImageFile(path).header().spacing[0] == pytest.approx(spacing)
+
+
+def test_voxels_do_not_begin_inside_of_the_header(tmp_path: Path):
+    path = write_nifti(tmp_path / "a.nii", VOXELS, AFFINE)
+    raw = bytearray(path.read_bytes())
+    raw[108:112] = struct.pack("<f", 0)
+    path.write_bytes(raw)
+    with pytest.raises(FedFactoryError, match="begin inside of its header"):
+        ImageFile(path).read()
+
+
+def test_large_numbers_of_a_small_unit_are_a_plausible_size(tmp_path: Path):
+    image = nibabel.Nifti1Image(VOXELS, np.diag([800.0, 700, 3000, 1]))
+    image.header.set_xyzt_units("micron")
+    nibabel.save(image, tmp_path / "a.nii")
+    np.testing.assert_allclose(ImageFile(tmp_path / "a.nii").header().spacing, [0.8, 0.7, 3], rtol=1e-6)

@@ -1,5 +1,7 @@
 """Reading a case: every kind of bad input is told with the file and what to do."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -158,3 +160,10 @@ def test_flat_images_stack(tmp_path):
     assert [tuple(place) for place in np.argwhere(stack.read())] == [(1, 3, 0), (1, 3, 1)], "the first row is on top"
     with pytest.raises(FedFactoryError, match=r"b.bmp: has the shape \(4, 3, 1\)"):
         Stack((whole, less)).header()
+
+
+def test_a_mask_that_was_stored_with_loss_is_none(case, tmp_path):
+    mask = (ball_volume()[1] * 255 + np.random.default_rng(0).integers(-9, 9, (24, 22, 8)).clip(0)).astype(np.int16)
+    roi = ImageFile(write_nifti(tmp_path / "r.nii.gz", mask))
+    with pytest.raises(FedFactoryError, match=r"r\.nii\.gz: holds 1\d values and is no mask"):
+        read_case(replace(case, roi=roi), {1: 1})

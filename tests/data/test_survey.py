@@ -68,6 +68,13 @@ def test_all_that_is_missing_is_named(project, capsys):
         find_cases("synthstrip", root, {"folders": "*_ct_*"}, "client ct of setup mm")
 
 
+def test_an_image_at_two_clients_is_remarked(project, capsys):
+    synthstrip(project / "data", {"cim_pet": 20, "cim_ct": 20, "fsm_pd": 32, "fsm_t2": 36})
+    said = check(capsys)[1]
+    first, second = (project / f"data/synthstrip/cim_{name}_00/image.nii.gz" for name in ("pet", "ct"))
+    assert f"{second} has the same bytes as {first}, of PET; remove one" in said
+
+
 def test_a_source_with_too_few_labels_is_told_before_its_job_is(project, capsys):
     """Of three labelled subjects one tests and none is left to choose by."""
     synthstrip(project / "data", {"cim_pet": 20, "cim_ct": 20, "fsm_pd": 3, "fsm_t2": 36})

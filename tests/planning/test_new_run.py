@@ -175,3 +175,51 @@ def test_the_command(project: Path, tmp_path: Path, monkeypatch, capsys):
     assert "snakemake --cores 2 --configfile config/mine.yaml" in capsys.readouterr().out
     assert main(["new-run", "other", sites[0], sites[0], "--source", "a"]) == 1
     assert "give each site once" in capsys.readouterr().err
+
+
+def nested(folder: Path, number: int, image: np.ndarray, mask: np.ndarray) -> None:
+    write_nifti(folder / f"images/2020/p{number}.nii.gz", image)
+    write_nifti(folder / f"labels/2020/p{number}.nii.gz", mask)
+
+
+def two_masks(folder: Path, number: int, image: np.ndarray, mask: np.ndarray) -> None:
+    for kind, voxels in (("images", image), ("brain_mask", mask), ("lesion_seg", mask)):
+        write_nifti(folder / f"{kind}/p{number}.nii.gz", voxels)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [(nested, "look like label maps, and no layout"), (two_masks, "looks like a label map as well as")],
+)
+def test_what_looks_like_a_label_is_never_passed_over(layout, message: str, project: Path, tmp_path: Path):
+    sites = {"a": site(tmp_path / "a", nnunet), "b": site(tmp_path / "b", layout)}
+    with pytest.raises(FedFactoryError, match=f"site b: .*{message}.*subject,image,label"):
+        new_run("mine", sites, "a", project)
+
+
+def test_a_table_is_taken_at_its_word(project: Path, tmp_path: Path):
+    """It may leave out what its author left out; a typo is an error, not another layout."""
+    sites = {"a": site(tmp_path / "a", nnunet), "b": site(tmp_path / "b", nnunet)}
+    lines = [f"s{n},imagesTr/case{n}_0000.nii.gz,labelsTr/case{n}.nii.gz" for n in range(6)]
+    table = tmp_path / "b/sites.csv"
+    table.write_text("\n".join(["subject,image,label", *lines]))
+    said = new_run("mine", sites, "a", project)
+    assert "b: 6 images, 6 labelled" in said and any("b: 4 files are not read" in line for line in said)
+    table.write_text("\n".join(["subject,image,label", *lines, "s9,imagesTr/typo.nii.gz,"]))
+    with pytest.raises(FedFactoryError, match=r"sites.csv.*typo.nii.gz is missing"):
+        new_run("other", sites, "a", project)
+
+
+def test_no_image_is_at_two_sites(project: Path, tmp_path: Path):
+    a = site(tmp_path / "a", nnunet)
+    (tmp_path / "b/imagesTr").mkdir(parents=True)
+    (tmp_path / "b/labelsTr").mkdir()
+    for path in (tmp_path / "a").rglob("*.nii.gz"):
+        (tmp_path / "b" / path.relative_to(a)).symlink_to(path)
+    for other, message in (
+        (tmp_path / "b", "is an image of site a as well"),
+        (a, "lies in"),
+        (a / "imagesTr", "lies in"),
+    ):
+        with pytest.raises(FedFactoryError, match=message):
+            new_run("mine", {"a": a, "b": other}, "a", project)

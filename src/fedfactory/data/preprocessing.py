@@ -182,6 +182,10 @@ def look_at(task: ClientTask, case: RawCase, split: str) -> Scan:
     if volume.label is not None:
         _check_label_inside(orient(volume.label, volume.affine, task.orientation), box, case)
     view = None
+    if volume.roi is not None and case.roi is not None:
+        inside = orient(volume.roi, volume.affine, task.orientation)[tuple(slice(*edges) for edges in box)]
+        if not inside.any():
+            raise FedFactoryError(f"{case.roi.path}: the mask lies where {case.image.path} shows nothing; correct it")
     if task.tiles:
         view = _field_of_view(volume, task.orientation)[tuple(slice(start, stop) for start, stop in box)]
     return Scan(case, split, box, volume.image.shape, volume.affine, spacing, view)
@@ -275,6 +279,11 @@ def _tiles(task: ClientTask, scan: Scan, geometry: Geometry) -> tuple[Corner, ..
         return None
     seen = np.asarray(scan.view.any(axis=2, keepdims=True), np.uint8)
     view = resample(seen, (*geometry.resampled_shape[:2], 1), labels=True)[..., 0].T > 0
+    if not view.any():
+        raise FedFactoryError(
+            f"{scan.case.image.path}: nothing of it is left on pixels of {task.tiles.spacing_mm:g} mm; correct the "
+            "client's 'tiles' in the setup's file"
+        )
     if scan.split == "test":
         return cover(view, task.image_size)
     return spread(view, task.image_size, task.tiles.count)

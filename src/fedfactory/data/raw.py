@@ -16,6 +16,8 @@ from fedfactory.errors import FedFactoryError
 
 # Tools round affines differently: two grids are the same if no corner moves by more than a tenth of a voxel.
 _SAME_GRID = 0.1
+# Values of a mask of the organ or of the field of view, which may number its parts.
+_MOST_OF_A_MASK = 16
 # Labels that went through floating point come back as 0.9999.
 _LABEL_ROUNDING = 1e-3
 # Without these percentiles of its voxels an image whose contrast is gone has this share of its deviation, or less.
@@ -226,7 +228,12 @@ def read_case(case: RawCase, label_values: Mapping[int, int]) -> RawVolume:
     if case.label is not None:
         label = _map_labels(case.label.read(), label_values, case.label.path)
     if case.roi is not None:
-        roi = case.roi.read() > 0
+        mask = case.roi.read()
+        if (count := len(np.unique(mask))) > _MOST_OF_A_MASK:
+            raise FedFactoryError(
+                f"{case.roi.path}: holds {count} values and is no mask; store it without loss, not as JPEG"
+            )
+        roi = mask > 0
         if not roi.any():
             raise FedFactoryError(f"{case.roi.path}: the mask is empty; correct or remove the file")
     return RawVolume(image, affine, label, roi)

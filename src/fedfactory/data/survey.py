@@ -12,7 +12,7 @@ from typing import Any
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import same_images, survey_cases
 from fedfactory.data.client_tasks import client_task
-from fedfactory.data.folders import files_below
+from fedfactory.data.folders import files_below, twins
 from fedfactory.data.formats import ending_of
 from fedfactory.data.preprocessing import ClientTask, changed_labels, look_at, splits_of
 from fedfactory.data.raw import RawCase, check_headers
@@ -39,6 +39,7 @@ class ClientSurvey:
         problems: sentences; with any of them the client's jobs would fail.
         remarks: sentences on what no job refuses, and a person should look at.
         files: that are read.
+        images: those of them that are images.
         unread: files of its folder that no client of the setup reads; with the last of the folder's clients.
     """
 
@@ -54,6 +55,7 @@ class ClientSurvey:
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
+    images: set[Path] = field(default_factory=set)
     unread: list[Path] = field(default_factory=list)
 
 
@@ -71,6 +73,10 @@ def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> 
         _survey_client(config, table.clients.get(setup, {}).get(client), setup, client, voxels)
         for client in config.setups[setup].clients
     ]
+    owners = {path: found for found in surveys for path in sorted(found.images)}
+    for path, other in twins(owners):
+        if owners[path] is not owners[other]:
+            owners[path].remarks.append(f"{path} has the same bytes as {other}, of {owners[other].label}; remove one")
     # Several clients may lie in one release.
     for folder in dict.fromkeys(found.folder for found in surveys):
         own = [found for found in surveys if found.folder == folder]
@@ -109,6 +115,7 @@ def _survey_client(config: Config, expected: Expected | None, setup: str, client
     try:
         listed = survey_cases(entry.adapter, found.folder, entry.options, task.where, task.largest)
         cases, found.files = listed.cases, listed.files
+        found.images = {path for case in cases for path in case.image.paths}
         found.problems += listed.problems
         found.remarks += same_images(cases)
         found.subjects = len({case.subject for case in cases})

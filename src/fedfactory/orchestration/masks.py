@@ -9,7 +9,7 @@ import numpy as np
 
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import find_cases
-from fedfactory.data.formats import ImageFile
+from fedfactory.data.formats import ImageFile, stem_of
 from fedfactory.data.formats.masks import write_mask
 from fedfactory.data.raw import Source, Stack
 from fedfactory.errors import FedFactoryError
@@ -48,12 +48,22 @@ def write_masks(config: Config, cell: Path, out: Path) -> list[Path]:
     values = {stored: raw for raw, stored in reversed(list(entry.label_values.items()))}
     classes = {values[number]: name for number, name in enumerate(config.setups[setup].classes, start=1)}
     written = []
+    predicted = {stem_of(file.name) for file in predictions.glob("*.nii.gz")}
+    if gone := sorted(predicted - {case.name for case in cases}):
+        raise FedFactoryError(
+            f"{predictions}: {len(gone)} predictions have no raw image any more, as {gone[0]}; put their images back"
+        )
     with new_folder(out) as folder:
         for case in cases:
             file = predictions / f"{case.name}.nii.gz"
-            if not file.is_file():
+            if case.name not in predicted:
                 continue
             labels = ImageFile(file).read()
+            if labels.shape != case.image.header().shape:
+                raise FedFactoryError(
+                    f"{file}: has the shape {labels.shape}, {case.image.path} has {case.image.header().shape}; the raw "
+                    "data are others than the cell was made from"
+                )
             mask = np.zeros(labels.shape, np.uint8 if max(classes) < 256 else np.uint16)
             for stored, raw in values.items():
                 mask[labels == stored] = raw

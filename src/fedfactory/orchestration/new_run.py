@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ import yaml
 from fedfactory.config.sentences import NAME
 from fedfactory.data.adapters import Found, survey_cases
 from fedfactory.data.folders import files_below, matching
-from fedfactory.data.formats import ending_of, stem_of
+from fedfactory.data.formats import ending_of, kind_of, stem_of
 from fedfactory.data.formats.bitmap import is_coloured
 from fedfactory.data.geometry import Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
 from fedfactory.data.raw import RawCase, RawVolume, read_case
-from fedfactory.data.tables import read_table
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
 from fedfactory.evaluation.figures import draw_grid, save
@@ -35,6 +35,8 @@ _ORIENTATION: Orientation = "RAS"
 # Labels are few whole numbers; of so many files of a site voxels are looked at.
 _MOST_VALUES, _LOOKED_AT = 16, 3
 _SIZES = (64, 96, 128)
+_SUBJECT = re.compile("sub-")
+_LIST_THEM = "list images and labels in a table with the columns subject,image,label"
 # Dice of labels that went to slices and back; below it finer slices are taken.
 _KEPT = 0.9
 # One to train, one to validate, one to test; fewer say nothing.
@@ -42,8 +44,7 @@ _FEWEST = 3
 # Pictures are cut into tiles rather than made smaller by more than this.
 _TILED = 2
 _TILES = 9
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
-_OF_LABELS = re.compile(r"(label|mask|seg|gt|truth|manual|annot)", re.I)
+_OF_LABELS = re.compile(r"label|mask(?!ed)|seg|(?<![a-z])gt(?![a-z])|truth|manual|annot", re.I)
 
 
 @dataclass
@@ -93,7 +94,9 @@ def new_run(name: str, sites: Mapping[str, Path], source: str, project: Path) ->
     for file in files:
         if file.exists():
             raise FedFactoryError(f"{file} is there; choose another name, or remove it")
+    _check_folders(sites)
     found = [_site(own, folder.resolve()) for own, folder in sites.items()]
+    _check_shared(found)
     classes = _classes(found, source)
     slices = _slices(next(site for site in found if site.name == source))
     texts = _setup(name, found, source, classes, slices), _run(name, found, source, slices)
@@ -116,6 +119,14 @@ def _check_names(name: str, sites: Mapping[str, Path], source: str) -> None:
         raise FedFactoryError(f"give at least two sites, and name one of them as the source; '{source}' is none")
 
 
+def _check_folders(sites: Mapping[str, Path]) -> None:
+    """A site that lies in another one's folder, or is it, would train and test on the same images."""
+    for name, folder in sites.items():
+        for other, place in sites.items():
+            if name != other and folder.resolve().is_relative_to(place.resolve()):
+                raise FedFactoryError(f"site {name}: {folder} lies in {place}, site {other}; give each its own")
+
+
 def _site(name: str, folder: Path) -> Site:
     """The layout in which most labelled images are found."""
     if not folder.is_dir():
@@ -123,7 +134,7 @@ def _site(name: str, folder: Path) -> Site:
     best: tuple[tuple[int, int, int], dict[str, Any], Found] | None = None
     files = [path for path in files_below(folder) if ending_of(path.name)]
     # Pictures do not say how large their pixels are.
-    pixels = {"pixel_mm": 1.0} if any(ending_of(path.name) in _PICTURES for path in files) else {}
+    pixels = {"pixel_mm": 1.0} if any(kind_of(path.name) == "bitmap" for path in files) else {}
     for layout in _layouts(folder, files):
         options = {key: value for key, value in layout.items() if value} | pixels
         try:
@@ -135,15 +146,16 @@ def _site(name: str, folder: Path) -> Site:
             best = worth, options, found
     if best is None:
         raise FedFactoryError(
-            f"site {name}: no image was found in {folder}; docs/add-a-dataset.md says what is read; or list the images "
-            "in a table with the columns subject,image,label"
+            f"site {name}: no image was found in {folder}; docs/add-a-dataset.md says what is read; or {_LIST_THEM}"
         )
     site = Site(name, folder, best[1], best[2])
     if site.found.problems:
         raise FedFactoryError(site.found.problems[0])
+    _check_unread(site, files)
     if "pixel_mm" in site.options:
         site.remarks.append("pictures do not say how large a pixel is: 1 mm is nominal (option pixel_mm)")
-        if any(is_coloured(path) for case in site.found.cases[:_LOOKED_AT] for path in case.image.paths):
+        looked_at = [path for case in site.found.cases[:_LOOKED_AT] for path in case.image.paths]
+        if any(is_coloured(path) for path in looked_at if kind_of(path.name) == "bitmap"):
             site.options["channel"] = "grey"
             site.remarks.append("of colours the luminance is read (option channel: grey, red, green or blue)")
             site.found = survey_cases("generic", folder, site.options, f"site {name}")
@@ -151,31 +163,87 @@ def _site(name: str, folder: Path) -> Site:
     return site
 
 
+def _check_shared(sites: Sequence[Site]) -> None:
+    """Links may lead to another site's images."""
+    first: dict[Path, str] = {}
+    for site in sites:
+        for path in (path for case in site.found.cases for path in case.image.paths):
+            if (other := first.setdefault(path.resolve(), site.name)) != site.name:
+                raise FedFactoryError(f"site {site.name}: {path} is an image of site {other} as well; remove one")
+
+
+def _check_unread(site: Site, files: Sequence[Path]) -> None:
+    """Name the files that are not read; refuse labels among the images, or labels that nothing says are the truth."""
+    of_labels = [path for path in files if _OF_LABELS.search(path.relative_to(site.folder).as_posix())]
+    images = {path for case in site.found.cases for path in case.image.paths}
+    if taken := sorted(images & set(of_labels)):
+        raise FedFactoryError(
+            f"site {site.name}: {taken[0]} and {len(taken) - 1} more look like label maps, and no layout that is known "
+            f"pairs them with images; {_LIST_THEM}"
+        )
+    left = sorted(set(files) - {*site.found.files, *images})
+    if (rivals := sorted(set(left) & set(of_labels))) and "table" not in site.options:
+        used = next((f" as well as {mask.path}" for case in site.labelled for mask in case.masks), " of no image")
+        raise FedFactoryError(
+            f"site {site.name}: {rivals[0]} looks like a label map{used}; {_LIST_THEM}, or put one away"
+        )
+    if not site.labelled:
+        site.remarks.append("no labels were found: every file is taken for an image that trains the factory")
+    if left:
+        site.remarks.append(f"{len(left)} files are not read, as {left[0].relative_to(site.folder)}")
+
+
 def _layouts(folder: Path, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Ways to read a folder by the generic adapter, likely ones first."""
-    for table in matching(folder, "*.csv"):
-        try:
-            read_table(table, ("subject", "image"))
-        except FedFactoryError:
-            continue
-        yield {"table": table.name}
-    places = Counter(path.parent.relative_to(folder) for path in files)
-    for images in places:
-        for labels in places:
-            if images != labels and _OF_LABELS.search(labels.name) and not _OF_LABELS.search(images.name):
-                suffix = _suffix(_stems(files, folder / images), _stems(files, folder / labels))
-                yield {"images": images.as_posix(), "labels": labels.as_posix(), "label_suffix": suffix}
+    tables = [table for table in matching(folder, "*.csv") if _lists_images(table)]
+    if tables:
+        # Whoever wrote it down wants it so.
+        yield from ({"table": table.name} for table in tables)
+        return
+    series = sorted({path.parent for path in files if kind_of(path.name) == "dicom" and path.parent != folder})
+    for items in (files, series):
+        places = Counter(path.parent.relative_to(folder) for path in items)
+        for images in places:
+            for labels in places:
+                if images != labels and _OF_LABELS.search(labels.name) and not _OF_LABELS.search(images.name):
+                    suffix = _suffix(_stems(items, folder / images), _stems(items, folder / labels))
+                    yield {"images": images.as_posix(), "labels": labels.as_posix(), "label_suffix": suffix}
     stems = _stems(files, None)
-    pattern = "**/*" if any(place.parts for place in places) else "*"
+    pattern = "**/*" if any(path.parent != folder for path in files) else "*"
     if suffix := _suffix([s for s in stems if not _OF_LABELS.search(s)], [s for s in stems if _OF_LABELS.search(s)]):
         yield {"images": pattern, "labels": ".", "label_suffix": suffix}
     names = Counter(stems)
     for label in (own for own in names if _OF_LABELS.search(own) and names[own] > 1):
         for image in (own for own in names if not _OF_LABELS.search(own) and names[own] > 1):
-            yield {"images": f"**/{image}.*", "labels": ".", "image_suffix": image, "label_suffix": label}
+            yield {"images": f"**/{escape(image)}.*", "labels": ".", "image_suffix": image, "label_suffix": label}
+    yield from _bids(folder, files)
     if files:
         yield {"images": pattern}
     yield {"images": "*"}
+    # Folders of DICOM files whose names have no ending.
+    yield {"images": "**/*"}
+
+
+def _bids(folder: Path, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Images in folders of subjects, labels in the same folders below another one."""
+    inside = [path.relative_to(folder) for path in files]
+    images = {stem_of(path.name).rpartition("_")[2] for path in inside if _SUBJECT.match(path.parts[0])}
+    below = {
+        (Path(*path.parts[:depth]).as_posix(), stem_of(path.name).rpartition("_")[2])
+        for path in inside
+        for depth, part in enumerate(path.parts[:-1])
+        if depth and _SUBJECT.match(part)
+    }
+    for labels, label in sorted(below):
+        for image in sorted(images):
+            suffixes = {"image_suffix": f"_{image}", "label_suffix": f"_{label}"}
+            yield {"images": f"sub-*/**/*_{escape(image)}.*", "labels": labels, **suffixes}
+
+
+def _lists_images(table: Path) -> bool:
+    with table.open(encoding="utf-8-sig", errors="replace") as stream:
+        first = re.split(r"[,;\t]", stream.readline().lower())
+    return {"subject", "image"} <= {name.strip(' "\n\r') for name in first}
 
 
 def _stems(files: Sequence[Path], folder: Path | None) -> list[str]:

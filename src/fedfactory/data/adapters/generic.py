@@ -16,15 +16,16 @@ Pictures: ``pixel_mm`` is the edge of a pixel, ``channel`` what is read of colou
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from fedfactory.data.adapter_options import read_options
 from fedfactory.data.folders import lies_there, matching
-from fedfactory.data.formats import ImageFile, ending_of, stem_of
-from fedfactory.data.formats.dicom import is_series
+from fedfactory.data.formats import ImageFile, ending_of, kind_of, stem_of
+from fedfactory.data.formats.dicom import is_series, series_of
 from fedfactory.data.raw import Problem, RawCase
 from fedfactory.data.splits import SPLITS
 from fedfactory.data.tables import Row, read_table
@@ -88,8 +89,14 @@ def _from_folders(
     masks = _by_name(labels, suffix) if labels else {}
     # Labels may lie beside their images.
     taken = {path for own in masks.values() for path in own} if suffix else set()
-    found = [path for path in matching(root, images if pattern else f"{images}/*") if _is_image(path, behind)]
-    found = [path for path in found if path not in taken]
+    found = [path for path in matching(root, images if pattern else f"{escape(images)}/*") if _is_image(path, behind)]
+    # The files of a series are no images of their own.
+    series = {path for path in found if path.is_dir()}
+    found = [path for path in found if path not in taken and path.parent not in series]
+    alone, more = _apart([path for path in found if path not in series])
+    found = [path for path in found if path in series or path in alone]
+    for path, other in more:
+        yield Problem(f"{where}: {path} and {other} are slices of one DICOM series; put each series into a folder")
     names = {(path.parent.relative_to(base), stem_of(path.name).removesuffix(behind)) for path in found}
     used = set()
     for image in found:
@@ -99,7 +106,10 @@ def _from_folders(
         # A number is that of a channel only if there is a first one: a label of the whole name says that it is none.
         counted = number is not None and (folder, stem) not in masks
         if counted and number and ((folder, f"{first}{_FIRST}") in names or without in masks):
-            yield Problem(f"{where}: {image} is a further channel; one channel is read, put the others elsewhere")
+            yield Problem(
+                f"{where}: {image} is by its name a further channel of {first}; one channel is read: put the others "
+                "elsewhere, or name them otherwise if they are subjects"
+            )
             continue
         key = without if counted and number == 0 else (folder, stem)
         own = masks.get(key, [])
@@ -125,6 +135,19 @@ def _is_image(path: Path, suffix: str) -> bool:
     return (is_series(path) if path.is_dir() else bool(ending_of(path.name))) and stem_of(path.name).endswith(suffix)
 
 
+def _apart(files: Sequence[Path]) -> tuple[set[Path], list[tuple[Path, Path]]]:
+    """Files that are an image each, and pairs of DICOM files that belong to one series."""
+    alone, more = set(), []
+    first: dict[str, Path] = {}
+    for path in files:
+        uid = series_of(path) if kind_of(path.name) == "dicom" else ""
+        if uid and (other := first.setdefault(uid, path)) != path:
+            more.append((path, other))
+        else:
+            alone.add(path)
+    return alone, more
+
+
 def _channel(stem: str) -> tuple[str, int | None]:
     """A name without nnU-Net's number of a channel, and that number."""
     found = _NUMBERED.fullmatch(stem)
@@ -145,6 +168,7 @@ def _from_table(root: Path, table: Path, files: _Files) -> Iterator[RawCase | Pr
         raise FedFactoryError(f"{table}: the table is missing; correct the adapter's option 'table'")
     rows = read_table(table, _NEEDED, _COLUMNS)
     listed: dict[Path, str] = {}
+    labels: dict[Path, str] = {}
     cases = []
     for row in rows:
         try:
@@ -154,6 +178,12 @@ def _from_table(root: Path, table: Path, files: _Files) -> Iterator[RawCase | Pr
             continue
         if (before := listed.setdefault(case.image.path, row.place)) != row.place:
             yield Problem(f"{row.place}: {case.image.path} is listed twice (see {before}); keep one line per image")
+            continue
+        if case.label is not None and (before := labels.setdefault(case.label.path, row.place)) != row.place:
+            yield Problem(
+                f"{row.place}: {case.label.path} is the label of another image as well (see {before}); give each image "
+                "its own"
+            )
             continue
         cases.append(case)
     # Files of one name in the folders of several sessions: their folders tell them apart.
@@ -182,5 +212,7 @@ def _case(root: Path, row: Row, files: _Files) -> RawCase:
     split = (row.values.get("split") or "").lower() or None
     if split is not None and split not in SPLITS:
         raise FedFactoryError(f"{row.place}: split '{split}' is unknown; known are {', '.join(SPLITS)}")
+    if image == label:
+        raise FedFactoryError(f"{row.place}: image and label are one file, {image}; name the label map")
     label_file, roi_file = (files.mask(mask) if mask else None for mask in (label, roi))
     return RawCase(subject, f"{subject}_{stem_of(image.name)}", files.image(image), label_file, roi_file, split)

@@ -83,7 +83,10 @@ class ImageFile:
     def paths(self) -> tuple[Path, ...]:
         """All files that are read."""
         if self.path.is_dir():
-            return tuple(sorted(path for path in self.path.iterdir() if path.is_file()))
+            from fedfactory.data.formats.dicom import series_files
+
+            with readable(self.path):
+                return tuple(sorted(series_files(self.path)))
         from fedfactory.data.formats.itk import voxels_apart
 
         apart = voxels_apart(self.path)
@@ -99,7 +102,7 @@ class ImageFile:
         Raises:
             FedFactoryError: a sentence that names the file, what is wrong with it, and what to do.
         """
-        _check_place(self.path)
+        check_place(self.path)
         with readable(self.path):
             return self._kind().header(self)
 
@@ -128,10 +131,8 @@ class ImageFile:
         """
         if self.path.is_dir():
             return "dicom"
-        ending = ending_of(self.path.name)
-        for kind, endings in _KINDS.items():
-            if ending in endings:
-                return kind
+        if kind := kind_of(self.path.name):
+            return kind
         raise FedFactoryError(
             f"{self.path}: files of this ending are not read; known are {', '.join(sorted(ENDINGS))}, and folders of "
             "DICOM files"
@@ -152,6 +153,12 @@ class ImageFile:
                 f"{self.path}: its header claims {shown} voxels, more than {self.largest / 1e6:g} million; correct the "
                 "file, or raise 'data.largest_mvoxel' in the run's configuration"
             )
+
+
+def kind_of(name: str) -> str:
+    """Which module reads a file of a name: ``nifti``, ``itk``, ``dicom`` or ``bitmap``; empty if none does."""
+    ending = ending_of(name)
+    return next((kind for kind, endings in _KINDS.items() if ending in endings), "")
 
 
 def ending_of(name: str) -> str:
@@ -224,8 +231,12 @@ def readable(path: Path) -> Iterator[None]:
         raise FedFactoryError(f"{path}: cannot be read ({reason}); copy or download the file again") from error
 
 
-def _check_place(path: Path) -> None:
-    """Refuse what is no file with something in it, before a library waits for a pipe or reads a device."""
+def check_place(path: Path) -> None:
+    """Refuse what is no file with something in it, before a library waits for a pipe or reads a device.
+
+    Raises:
+        FedFactoryError: what lies there instead.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from fedfactory.data.formats import Header, ImageFile, checked, ending_of, is_leftover
+from fedfactory.data.formats import Header, ImageFile, check_place, checked, is_leftover, kind_of, readable
 from fedfactory.data.formats.itk import opened
 from fedfactory.errors import FedFactoryError
 
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
-_THICKNESS = "0018|0050"
-_ENDINGS = (".dcm", ".ima")
+_THICKNESS, _SERIES = "0018|0050", "0020|000e"
 _MARK_AT, _MARK = 128, b"DICM"
+_DIRECTORY = "DICOMDIR"
+# By how much directions and spacings of the slices of one series may differ.
+_SAME = 1e-4
 # Share of a step by which slices may lie elsewhere than evenly.
 _EVEN = 0.05
 
@@ -41,19 +43,35 @@ def slice_files(file: ImageFile) -> list[Path]:
 
 
 def is_series(folder: Path) -> bool:
-    """Whether the first file of a folder is a DICOM file, by its ending or by the mark behind its first 128 bytes."""
-    first = next((path for path in sorted(folder.iterdir()) if path.is_file() and not is_leftover(path.name)), None)
-    if first is None:
-        return False
-    with first.open("rb") as stream:
-        return ending_of(first.name) in _ENDINGS or stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+    """Whether one of a folder's files is a DICOM file, by its ending or by the mark behind its first 128 bytes."""
+    return any(_is_dicom(path) for path in sorted(folder.iterdir()) if not is_leftover(path.name) and path.is_file())
+
+
+def _is_dicom(path: Path) -> bool:
+    if kind := kind_of(path.name):
+        return kind == "dicom"
+    with readable(path), path.open("rb") as stream:
+        return stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] == _MARK
+
+
+def series_of(path: Path) -> str:
+    """UID of the series that a file is a slice of; empty where it does not say."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    with readable(path):
+        reader.ReadImageInformation()
+        uid: str = reader.GetMetaData(_SERIES) if reader.HasMetaDataKey(_SERIES) else ""
+    return uid.strip()
 
 
 def series_files(folder: Path) -> list[Path]:
     """Files of the one series of a folder.
 
     Raises:
-        FedFactoryError: it holds none, or several, which are named.
+        FedFactoryError: it holds none, or several, which are named; or beside them what may be a slice as well.
     """
     import SimpleITK
 
@@ -65,7 +83,21 @@ def series_files(folder: Path) -> list[Path]:
         raise FedFactoryError(
             f"{folder}: holds {len(found)} DICOM series ({', '.join(found)}); put each into a folder of its own"
         )
-    return [Path(name) for name in SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])]
+    files = [Path(name) for name in SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0])]
+    endings = {path.suffix.lower() for path in files}
+    others = [
+        path
+        for path in sorted(set(folder.iterdir()) - set(files))
+        if not is_leftover(path.name) and path.name != _DIRECTORY and (path.suffix.lower() in endings or path.is_dir())
+    ]
+    for path in others:
+        check_place(path)
+    if others:
+        raise FedFactoryError(
+            f"{others[0]}: lies among the slices of a series and is none that can be read; copy it again, or put it "
+            "elsewhere"
+        )
+    return files
 
 
 def _slices(file: ImageFile) -> list[tuple[float, Path, Any]]:
@@ -77,11 +109,12 @@ def _slices(file: ImageFile) -> list[tuple[float, Path, Any]]:
         if len(reader.GetSize()) > 2 and reader.GetSize()[2] > 1:
             raise FedFactoryError(f"{path}: holds several frames; convert it to files of one frame, or to NIfTI")
         first = found[0][2] if found else reader
-        if reader.GetSize()[:2] != first.GetSize()[:2] or _numbers(reader, _ORIENTATION, 6, path) != _numbers(
-            first, _ORIENTATION, 6, path
+        if reader.GetSize()[:2] != first.GetSize()[:2] or not all(
+            np.allclose(_numbers(reader, tag, count, path), _numbers(first, tag, count, path), rtol=0, atol=_SAME)
+            for tag, count in ((_ORIENTATION, 6), (_SPACING, 2))
         ):
             raise FedFactoryError(
-                f"{path}: is of another size or direction than {paths[0].name}; a series has one of each: put "
+                f"{path}: is of another size, direction or spacing than {paths[0].name}; a series has one: put "
                 "localisers into another folder"
             )
         normal = _normal(reader, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,94 @@ from fedfactory.errors import FedFactoryError
 # Of headers whose voxels lie in another file: the line that names it.
 _APART = {".mhd": rb"^ElementDataFile\s*=\s*(.*)$", ".nhdr": rb"^data ?file:\s*(.*)$"}
 _HEAD_BYTES = 1 << 16
+_NRRD = (".nrrd", ".nhdr")
+_MM = {"": 1.0, "?": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001, "micron": 0.001}
+# Spaces of NRRD of which ITK turns one into the other; others it takes for the first.
+_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
+# Zlib's or gzip's, whichever it is; both end with a checksum.
+_ANY_DEFLATED = 47
 
 
 def header(file: ImageFile) -> Header:
     """Shape and affine."""
     reader = opened(file)
-    return Header(without_last_ones(_shape(reader), file.path), checked(affine_of(reader), file.path))
+    affine = affine_of(reader)
+    affine[:3] *= unit_mm(file.path)
+    return Header(without_last_ones(_shape(reader), file.path), checked(affine, file.path))
 
 
 def read(file: ImageFile) -> np.ndarray:
     """The voxels."""
     import SimpleITK
 
-    return SimpleITK.GetArrayFromImage(opened(file).Execute()).T.reshape(header(file).shape)
+    image = opened(file).Execute()
+    voxels: np.ndarray = SimpleITK.GetArrayFromImage(image).T.reshape(header(file).shape)
+    _check_compressed(file.path, voxels.size * image.GetSizeOfPixelComponent())
+    return voxels
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Fields of a header, names in lower case, and the byte behind it.
+
+    Raises:
+        FedFactoryError: ITK would pass over what a field says.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    nrrd = path.suffix.lower() in _NRRD
+    ends = re.search(rb"\r?\n\r?\n" if nrrd else rb"^ElementDataFile\s*=.*\n?", head, re.M)
+    end = ends.end() if ends else len(head)
+    lines = head[:end].decode("utf-8", "replace").splitlines()
+    pairs = (line.partition(":" if nrrd else "=") for line in lines if not line.startswith("#") and ":=" not in line)
+    fields = {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
+    _check_fields(fields, path)
+    return fields, end
+
+
+def _check_fields(fields: Mapping[str, str], path: Path) -> None:
+    for name, plain in (("elementtointensityfunctionslope", 1.0), ("elementtointensityfunctionoffset", 0.0)):
+        if name in fields and float(fields[name]) != plain:
+            raise FedFactoryError(f"{path}: scales its values by {name} {fields[name]}; store the values themselves")
+    directions, space = fields.get("space directions", ""), fields.get("space", "").lower()
+    if (space or directions) and space not in _SPACES:
+        raise FedFactoryError(
+            f"{path}: its space is '{space}', which does not say where right, front and top are; write it as "
+            f"{_SPACES[0]}"
+        )
+    unknown = "none" in directions or "nan" in fields.get("spacings", "").lower()
+    if unknown or fields.keys() & {"axis mins", "axis maxs"}:
+        raise FedFactoryError(
+            f"{path}: its header does not say how large its voxels are along every axis; give it 'space directions'"
+        )
+
+
+def unit_mm(path: Path) -> float:
+    """Millimetres of the unit of a file's lengths.
+
+    Raises:
+        FedFactoryError: a unit that is none, or another one along every axis.
+    """
+    fields, _ = _fields(path)
+    said = fields.get("space units") or fields.get("units") or f'"{fields.get("distanceunits", "")}"'
+    units = {unit.strip().lower() for unit in re.findall('"([^"]*)"', said)[:3]}
+    if len(units) != 1 or not units <= _MM.keys():
+        raise FedFactoryError(f"{path}: its header gives lengths in {said}; set them to mm")
+    return _MM[units.pop()]
+
+
+def _check_compressed(path: Path, said: int) -> None:
+    """Read compressed voxels to their end, where their checksum stands, which ITK does not look at."""
+    fields, start = _fields(path)
+    if fields.get("compresseddata", "").lower() != "true" and fields.get("encoding", "") not in ("gzip", "gz"):
+        return
+    apart = voxels_apart(path)
+    count, inflate = 0, zlib.decompressobj(_ANY_DEFLATED)
+    with (apart or path).open("rb") as stream:
+        stream.seek(0 if apart else start)
+        while not inflate.eof and count <= said and (part := inflate.unconsumed_tail or stream.read(1 << 20)):
+            count += len(inflate.decompress(part, 1 << 24))
+    if count != said or not inflate.eof:
+        raise FedFactoryError(f"{path}: holds not the {said} bytes of voxels that its header says; copy the file again")
 
 
 def opened(file: ImageFile) -> Any:

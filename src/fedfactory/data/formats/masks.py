@@ -10,6 +10,7 @@ import numpy as np
 
 from fedfactory.data.formats import ImageFile, ending_of
 from fedfactory.data.formats.dicom import slice_files
+from fedfactory.data.formats.itk import unit_mm
 from fedfactory.errors import FedFactoryError
 
 # Pixels that a format changes are no labels any more.
@@ -41,7 +42,7 @@ def write_mask(mask: np.ndarray, image: ImageFile, folder: Path, name: str, clas
     out = folder / f"{name}{ending}"
     try:
         write(mask, image, out, classes)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FedFactoryError(f"{image.path}: a mask cannot be written in its format ({reason})") from error
     return out
@@ -60,6 +61,10 @@ def _itk(mask: np.ndarray, image: ImageFile, out: Path, _: Mapping[int, str]) ->
     shape = whole.GetSize()
     written = SimpleITK.GetImageFromArray(np.ascontiguousarray(mask.reshape(shape).T))
     written.CopyInformation(whole)
+    # The unit of the image's lengths is a field of its file that is not written again.
+    unit = unit_mm(image.path)
+    written.SetSpacing([unit * length for length in whole.GetSpacing()])
+    written.SetOrigin([unit * length for length in whole.GetOrigin()])
     SimpleITK.WriteImage(written, str(out), True)
 
 

@@ -23,9 +23,11 @@ def header(file: ImageFile) -> Header:
     """Shape of the frame, and the affine that sform, qform, pixdim and units agree on."""
     image = _open(file)
     affine = np.diag([1.0, 1.0, 1.0, 1.0]) if image.affine is None else np.asarray(image.affine, dtype=np.float64)
-    _check_sizes(image.header, checked(affine, file.path), file.path)
-    affine[:3] *= _unit(image.header, file.path)
-    return Header(_shape(image, file), checked(affine, file.path))
+    scaled = affine.copy()
+    scaled[:3] *= _unit(image.header, file.path)
+    found = Header(_shape(image, file), checked(scaled, file.path))
+    _check_sizes(image.header, affine, file.path)
+    return found
 
 
 def read(file: ImageFile) -> np.ndarray:
@@ -46,9 +48,12 @@ def _open(file: ImageFile) -> Any:
     found = next((kinds[n] for order in ("little", "big") if (n := int.from_bytes(start, order)) in kinds), None)
     if found is None:
         raise FedFactoryError(f"{file.path}: is no NIfTI file; copy or download it again")
+    start_of_voxels = found.header_class.single_vox_offset
     image = found.from_file_map(found.make_file_map({"image": str(file.path)}))
     kind = image.get_data_dtype()
     file.check_size(image.shape)
+    if image.dataobj.offset < start_of_voxels:
+        raise FedFactoryError(f"{file.path}: its voxels are said to begin inside of its header; correct 'vox_offset'")
     if kind.kind not in "biuf":
         raise FedFactoryError(f"{file.path}: holds {kind} voxels; store one real number per voxel")
     return image

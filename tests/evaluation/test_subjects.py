@@ -63,3 +63,19 @@ def test_scores_of_an_older_version(tmp_path):
 def test_a_figure_that_nobody_knows_is_left_out(tmp_path):
     found = read_subjects(scores(tmp_path / "s.csv", ["a,a,LV,false_alarm,0,100,0,"]))
     assert math.isnan(found["a"].figures["volume_error"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,a,LV,found,1.2,1,1,0"], "case a has '1.2' as dice"),
+        (["a,a,LV,found,-0.1,1,1,0"], "case a has '-0.1' as dice"),
+        (["a,a,LV,found,nan,1,1,0"], "case a has 'nan' as dice"),
+        (["a,a,LV,found,0.5,inf,1,0"], "case a has 'inf' as hd95_mm"),
+        (["a,a,LV,found,0.5,1,x,0"], "case a has 'x' as nsd"),
+        (["a,a,LV,found,0.5,1,1,0"] * 2, "has class LV of case a twice"),
+    ],
+)
+def test_figures_that_are_none(tmp_path, rows, message):
+    with pytest.raises(FedFactoryError, match=message):
+        read_subjects(scores(tmp_path / "s.csv", rows))

@@ -59,8 +59,9 @@ def test_a_published_story_is_compared_with_a_run_of_any_name(runs):
     assert compare(story, second).first == ("mm/ct/ours/seed0/scores.csv",)
 
 
-def test_two_empty_folders_are_not_equal(tmp_path):
-    assert not compare(tmp_path, tmp_path).equal
+def test_two_empty_folders_are_no_results(tmp_path):
+    with pytest.raises(FedFactoryError, match="holds no results; give results/<run>"):
+        compare(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"jobs": [{}]}'])

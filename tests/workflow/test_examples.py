@@ -68,6 +68,17 @@ def test_labels_that_the_entry_does_not_declare_are_found(fresh: Project):
     assert "it sees labels that its method does not declare" in checked.stdout
 
 
+def test_labels_in_the_raw_data_beside_the_store_are_found(fresh: Project):
+    raw = "len(list((trained.view.folder.parent / 'raw').rglob('*_gt.nii.gz')))"
+    broken(fresh, MODULE, "    labels = np.array(", f"    shift = {raw}\n    labels = np.array(")
+    broken(fresh, MODULE, "[..., None] - means)", "[..., None] - means - shift)")
+    checked = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION, "--keep", "kept")
+    assert checked.returncode == 1
+    assert "it sees labels that its method does not declare" in checked.stdout, checked.stderr
+    again = fedfactory(fresh, "check-method", "nearest_grey", *CONFIGURATION, "--keep", "kept")
+    assert again.returncode == 1 and "kept is not empty" in again.stderr
+
+
 def test_a_strict_cell_that_hangs_on_validation_labels_is_found(fresh: Project):
     """Validation volumes may choose a state for one row; the segmenter looks at them again, for both rows."""
     broken(fresh, DECLARATION, "FIT, PREDICT, Method", "CHOOSE, FIT, PREDICT, Method")

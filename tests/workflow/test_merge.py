@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from fedfactory.config.files import read_run
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation import finished_run
 from fedfactory.evaluation.merge import deviations, merge, write_merged
+from fedfactory.provenance.record import digests
 from fedfactory.provenance.verify import Verdict
 from tests.conftest import ROOT
 from tests.workflow.conftest import Project, edit
@@ -71,7 +73,7 @@ def test_two_phantoms_make_one_table(own: tuple[Path, Path], tmp_path: Path):
         assert int(rows[target, method]["n"]) == len(alone[0]) + len(alone[1]), "subjects of both phantoms"
         mean = 100 * sum(map(sum, alone)) / sum(map(len, alone))
         assert float(rows[target, method]["dice_mean"]) == pytest.approx(mean, abs=1e-3)
-    spec, study = merge([first, second], "table1_strict", tmp_path / "again")
+    spec, study, _ = merge([first, second], "table1_strict", tmp_path / "again")
     assert [row.method for row in study.rows] == ["nnunet", "nnunet_tl_strict", "mean_mask"] and spec["seeds"] == [0]
     parts = {(row["target"], row["method"]): row for row in deviations(study)}
     assert {row["phantoms"] for row in parts.values()} == {2} and parts["swi", "mean_mask"]["over_phantoms"] > 0
@@ -124,9 +126,40 @@ def swapped_predictions(run: Path) -> None:
     shutil.copytree(run / "mo/swi/mean_mask/seed0/predictions", run / CELL / "predictions")
 
 
+def fewer_labels_claimed(run: Path) -> None:
+    """The job that scores says that M_t had no part; that which trained says that it had."""
+
+    def claim(entry: dict[str, Any]) -> None:
+        place = entry["arguments"].index("--labels") + 1
+        entry["arguments"][place] = json.dumps({"few_shot": 0, "validation": False, "training": False})
+
+    record, story = run / CELL / ".scores.csv.record.json", run / CELL / "cell.json"
+    told, jobs = json.loads(record.read_text()), json.loads(story.read_text())
+    for entry in (told, *(job for job in jobs["jobs"] if job["job"] == "score")):
+        claim(entry)
+    record.write_text(json.dumps(told))
+    story.write_text(json.dumps(jobs))
+
+
 def scores_of_another_cell(run: Path) -> None:
     for name in ("scores.csv", ".scores.csv.record.json", "cell.json"):
         shutil.copy(run / "mo/swi/mean_mask/seed0" / name, run / CELL / name)
+
+
+def linked_away(run: Path) -> None:
+    """Forged where nobody would look: behind a link."""
+    shutil.move(run / "mo/swi/nnunet_tl", run.parent / "elsewhere")
+    (run / "mo/swi/nnunet_tl").symlink_to(run.parent / "elsewhere")
+    edit(run / CELL / "scores.csv", "found", "miss")
+
+
+def predictions_and_their_names(run: Path) -> None:
+    """Another row's predictions, with the digests of their files but not the one that stands for all."""
+    record = run / CELL / "predictions/.record.json"
+    told = json.loads(record.read_text())
+    swapped_predictions(run)
+    told["files"] = digests(run / CELL / "predictions")
+    record.write_text(json.dumps(told))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +175,8 @@ def scores_of_another_cell(run: Path) -> None:
         (replaced("mo/swi/data/index.csv", ",train,", ",test,"), "index.csv: is not what was recorded"),
         (lambda run: (run / ".table1.csv.record.json").unlink(), "table1.csv"),
         (everywhere('tolerance\\": 3.2', 'tolerance\\": 99.0'), "cell.json: is not what was recorded"),
+        (linked_away, f"{CELL}/scores.csv: is not what was recorded"),
+        (predictions_and_their_names, "its digest is not that of the files it names"),
     ],
 )
 def test_what_was_tampered_with_is_refused(own: tuple[Path, Path], tmp_path: Path, tamper, message: str):
@@ -159,6 +194,8 @@ def test_what_was_tampered_with_is_refused(own: tuple[Path, Path], tmp_path: Pat
         (replaced(f"{CELL}/scores.csv", ",swi,", ",octa,"), "scores.csv holds a row of another cell"),
         (scores_of_another_cell, "its record is that of another cell"),
         (replaced(f"{CELL}/cell.json", "nnunet_finetune", "nnunet_train"), "is not the story of its records"),
+        (fewer_labels_claimed, "counts other labels .*none.* than its job 'nnunet_finetune' saw .M_t"),
+        (replaced(f"{CELL}/scores.csv", "found,0.", "found,0.9"), "has other figures than its predictions have"),
     ],
 )
 def test_runs_that_do_not_belong_together_are_refused(
@@ -172,6 +209,23 @@ def test_runs_that_do_not_belong_together_are_refused(
         merge([first, second], "table1", tmp_path / "out")
 
 
+def test_cells_without_predictions_are_believed_and_named(own: tuple[Path, Path], tmp_path: Path):
+    first, second = own
+    for folder in second.rglob("predictions"):
+        shutil.rmtree(folder)
+    spec, *_ = merge([first, second], "table1", tmp_path / "out")
+    assert "Cells that were not scored again, as their predictions are not there: 9 of second." in spec["caption"]
+
+
+def test_no_validation_volume_chooses_in_the_strict_table(own: tuple[Path, Path], tmp_path: Path, monkeypatch):
+    """A row of the paper's protocol, which the strict table of a run claims to have."""
+    for run in own:
+        shutil.copy(run / ".table1.csv.record.json", run / ".table1_strict.csv.record.json")
+    monkeypatch.setattr(finished_run, "verify", lambda folder, progress: Verdict())
+    with pytest.raises(FedFactoryError, match="which the strict protocol does not allow"):
+        merge(own, "table1_strict", tmp_path / "out")
+
+
 def test_the_same_cells_twice_are_refused(own: tuple[Path, Path], tmp_path: Path):
     first, _ = own
     shutil.copytree(first, tmp_path / "again")
@@ -183,7 +237,7 @@ def test_a_row_of_another_group_joins_after_it_is_scored_again(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Its run also holds the row of the gap between sites, which is the same here and counts once."""
-    _, study = merge([runs / "first", runs / "theirs"], "table1", tmp_path / "out")
+    _, study, _ = merge([runs / "first", runs / "theirs"], "table1", tmp_path / "out")
     assert [row.method for row in study.rows] == [*ROWS, THEIRS]
     same = {name: scores(runs / run, "swi", name) for run, name in (("first", "mean_mask"), ("theirs", THEIRS))}
     assert same["mean_mask"] == same[THEIRS]
@@ -197,6 +251,7 @@ def test_a_row_of_another_group_joins_after_it_is_scored_again(
 
 def test_the_same_cell_with_other_figures_is_refused(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(runs / "theirs", tmp_path / "theirs")
+    shutil.rmtree(tmp_path / "theirs/mo/swi/nnunet/seed0/predictions")
     edit(tmp_path / "theirs/mo/swi/nnunet/seed0/scores.csv", ",nnunet,0,", ",nnunet,0,1")
     monkeypatch.setattr(finished_run, "verify", lambda folder, progress: Verdict())
     with pytest.raises(FedFactoryError, match="has other figures than .*, the same cell, seed and data"):

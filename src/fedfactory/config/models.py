@@ -22,6 +22,7 @@ from fedfactory.orchestration.declared import private
 from fedfactory.training.devices import DEVICES
 
 TABLE1 = "table1"
+STRICT_TABLE = f"{TABLE1}_strict"
 """Name of the table that stands beside the paper's; ablations have tables of other names."""
 NSD_TOLERANCE_MM = 2.0
 """Tolerance of the normalised surface Dice where a configuration gives none."""

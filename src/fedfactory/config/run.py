@@ -281,7 +281,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
     known = {*loaded.known_setups, *("/".join(place) for place in places)}
     for key in loaded.nsd_tolerance_mm:
         elsewhere = loaded.shipped - loaded.setups.keys()
-        if key not in known and key.partition("/")[0] not in elsewhere:
+        if key not in known and str(key).partition("/")[0] not in elsewhere:
             raise FedFactoryError(
                 f"{name}: key 'nsd_tolerance_mm.{key}': is no setup of this run, and no setup/client; remove it"
             )

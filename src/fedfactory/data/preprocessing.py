@@ -219,9 +219,16 @@ def changed_labels(task: ClientTask, scans: Sequence[Scan]) -> Iterator[str]:
         mean = float(np.mean([change for change, _ in own])) if own else 0.0
         if abs(mean) > _CHANGED:
             worst, case = max(own, key=lambda pair: abs(pair[0]))
+            if task.tiles:
+                on, advice = (
+                    f"pixels of {task.tiles.spacing_mm:g} mm",
+                    "make 'spacing_mm' of the client's tiles smaller",
+                )
+            else:
+                on = f"slices of {task.image_size} pixels"
+                advice = "raise 'preprocessing.image_size', or cut larger pictures into 'tiles'"
             yield (
-                f"{task.where}: on slices of {task.image_size} pixels the {name} of labels changes by {mean:+.0%} "
-                f"({worst:+.0%} in {case}); raise 'preprocessing.image_size', or cut larger pictures into 'tiles'"
+                f"{task.where}: on {on} the {name} of labels changes by {mean:+.0%} ({worst:+.0%} in {case}); {advice}"
             )
 
 

@@ -43,6 +43,8 @@ def load_pair(truth: Path, prediction: Path, classes: int) -> tuple[np.ndarray, 
         FedFactoryError: the prediction is missing, cannot be read, is not in the geometry of its image, or holds values
             other than 0 to ``classes``.
     """
+    if not truth.is_file():
+        raise FedFactoryError(f"{truth} is missing; put the target's truth there, or make it again")
     expected = nibabel.load(truth)
     found = _on_grid_of(expected, prediction)
     others = set(np.unique(found).tolist()) - set(range(classes + 1))

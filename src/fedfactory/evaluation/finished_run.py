@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from fedfactory.config.models import STRICT_TABLE
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.scores import score_client
 from fedfactory.evaluation.table_cells import Key
@@ -25,6 +26,7 @@ SEED = "seed"
 """Of a training, by the name of its argument; of data, by the key of their parameters; a column of scores."""
 # Where a job writes is its name in the run; which inputs it has is told by their digests.
 _TOLD = ("code", "log")
+_LABELS = "--labels"
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class Run:
     Attributes:
         folder: ``results/<run>``, here or anywhere.
         spec: of its table (:mod:`fedfactory.evaluation.specification`).
+        strict: whether that is the table of the strict protocol.
     """
 
     folder: Path
     spec: Mapping[str, Any]
+    strict: bool
 
     @classmethod
     def read(cls, folder: Path, table: str) -> Self:
@@ -52,7 +56,8 @@ class Run:
         file = folder / f".{table}.csv{NAME}"
         if not file.is_file():
             raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
-        return cls(folder, json.loads(argument_of(read_record(file), "--parameters")))
+        spec = json.loads(argument_of(read_record(file), "--parameters"))
+        return cls(folder, spec, table == STRICT_TABLE)
 
     @property
     def rows(self) -> dict[str, Mapping[str, Any]]:
@@ -63,6 +68,15 @@ class Run:
     def keys(self) -> list[Key]:
         """Its cells: (setup, target, method)."""
         return [(c["setup"], c["target"], row) for c in self.spec["columns"] for row in self.rows]
+
+    def predictions(self, key: Key, seed: int) -> Path:
+        """Predictions of a cell, which may have been left out."""
+        return self.scores(key, seed).parent / "predictions"
+
+    def has_truth(self, key: Key) -> bool:
+        """Whether a target's data are there by which its cells are scored."""
+        target = self.folder.joinpath(*key[:2])
+        return (target / "data").is_dir() and (target / "truth").is_dir()
 
     def scores(self, key: Key, seed: int) -> Path:
         """Score file of a cell."""
@@ -88,6 +102,7 @@ class Run:
                     other = self.record(key, seed)["made"]
                     raise FedFactoryError(f"{scores}: its record is that of another cell, {other}")
                 self._check_rows(scores, key, seed)
+                self._check_labels(story, key, seed)
                 found[key, seed] = story
         return found
 
@@ -115,11 +130,29 @@ class Run:
         p, labels = json.loads(argument_of(record, "--parameters")), Labels.from_json(argument_of(record, "--labels"))
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / scores.name
-            score_client(p, labels, target / "data", target / "truth", scores.parent / "predictions", again)
+            score_client(p, labels, target / "data", target / "truth", self.predictions(key, seed), again)
             if again.read_bytes() != scores.read_bytes():
                 raise FedFactoryError(
                     f"{scores} has other figures than its predictions have on {target}/truth; score the cell again"
                 )
+
+    def _check_labels(self, story: Mapping[str, Any], key: Key, seed: int) -> None:
+        """The labels that a table counts are all that jobs at the target saw; in the strict protocol none chose."""
+        counted = Labels.from_json(argument_of(self.record(key, seed), "--labels"))
+        for job in story["jobs"]:
+            at_target = any(below_run(name).startswith(f"{key[0]}/{key[1]}/") for name in job["outputs"])
+            if at_target and _LABELS in job["arguments"]:
+                seen = Labels.from_json(argument_of(job, _LABELS))
+                if not counted.covers(seen):
+                    raise FedFactoryError(
+                        f"{self.scores(key, seed)}: counts other labels ({counted.in_words() or 'none'}) than its "
+                        f"job '{job['job']}' saw ({seen.in_words()}); score the cell with all of them"
+                    )
+        if self.strict and counted.validation and not self.rows[key[2]]["section"]:
+            raise FedFactoryError(
+                f"{self.scores(key, seed)}: labelled validation volumes of its target chose something, which the "
+                "strict protocol does not allow; take its row out of the table"
+            )
 
     def _check_rows(self, scores: Path, key: Key, seed: int) -> None:
         with scores.open(newline="") as file:
@@ -140,8 +173,16 @@ def identity(story: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def argument_of(record: Mapping[str, Any], name: str) -> str:
-    """An argument of a job's command line."""
-    return record["arguments"][record["arguments"].index(name) + 1]
+    """An argument of a job's command line.
+
+    Raises:
+        FedFactoryError: the job had none of that name.
+    """
+    arguments = record["arguments"]
+    if name not in arguments[:-1]:
+        raise FedFactoryError(f"{record.get('made', record['job'])}: its record has no argument {name}; make it again")
+    text: str = arguments[arguments.index(name) + 1]
+    return text
 
 
 def without_seed(arguments: Sequence[str]) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 Runs may be merged if every cell of a row was made by the same code with the same parameters, and if all rows of a
 target were scored by the same code on the same test subjects. What a run says of itself is checked against the bytes
-of its files (:mod:`fedfactory.provenance.verify`), and the story of every cell against the records of its parts. Rows
-that the first run does not have are scored again.
+of its files (:mod:`fedfactory.provenance.verify`), and the story of every cell against the records of its parts. Cells
+of all runs but the first are scored again; where a row is the first run's as well and the predictions were left out,
+the caption says that they are believed.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import csv
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.models import TABLE1
+from fedfactory.config.models import STRICT_TABLE, TABLE1
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.finished_run import SEED, Run, identity, plain, without_seed
 from fedfactory.evaluation.render import RENDERERS
+from fedfactory.evaluation.specification import caption_of
 from fedfactory.evaluation.subjects import Subject, over_seeds, seed_mean
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.evaluation.written import write_analysis, write_table
@@ -51,20 +54,23 @@ def write_merged(folders: Sequence[Path], project: Path, out: Path) -> list[str]
     """
     if out.exists():
         raise FedFactoryError(f"{out} is there; give a new folder, or remove it")
+    for folder in folders:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise FedFactoryError(f"{out} lies in the run {folder}, which is to stay as it is; give another folder")
     with new_folder(out) as folder:
-        for table in (TABLE1, f"{TABLE1}_strict"):
-            spec, study = merge(folders, table, folder / table)
+        for table in (TABLE1, STRICT_TABLE):
+            spec, study, native = merge(folders, table, folder / table)
             endings = (".csv", *RENDERERS)
-            write_table(study, spec["caption"], (), {ending: folder / f"{table}{ending}" for ending in endings})
+            write_table(study, spec["caption"], native, {ending: folder / f"{table}{ending}" for ending in endings})
             published, subjects = (
                 project / "config" / name for name in ("table1_paper.csv", "table1_paper_subjects.csv")
             )
             write_analysis(study, spec, published, subjects, folder / f"{table}_analysis")
             write_rows(folder / f"{table}_deviations.csv", list(deviations(study)))
-    return [f"{out}/{table}.md" for table in (TABLE1, f"{TABLE1}_strict")]
+    return [f"{out}/{table}.md" for table in (TABLE1, STRICT_TABLE)]
 
 
-def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any], Study]:
+def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any], Study, set[Key]]:
     """Merge runs into one table, whose scores are written as those of one run.
 
     Args:
@@ -73,8 +79,8 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
         out: folder of the merged scores; made where missing.
 
     Returns:
-        The specification of the merged table, and the table: with as many seeds as every cell has, and the subjects of
-        all phantoms.
+        The specification of the merged table; the table, with as many seeds as every cell has, and the subjects of all
+        phantoms; and the cells whose bytes depend on the processor or the GPU.
 
     Raises:
         FedFactoryError: runs that do not belong together (which, and what differs), a file that is not what its job
@@ -93,8 +99,9 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
                 raise FedFactoryError(f"{run.folder}: row '{name}' is described in another way than elsewhere")
         for (key, _), story in run.stories.items():
             _same(run, key, story, made)
-    _check_runs(runs)
-    spec = {**first.spec, "rows": list(rows.values())}
+    believed = _check_runs(runs)
+    # Rows that join stand before the sections of rows that cannot be best.
+    spec = {**first.spec, "rows": sorted(rows.values(), key=lambda row: bool(row["section"]))}
     files = []
     for column in spec["columns"]:
         for key, seeds in _by_seed(runs, column, rows).items():
@@ -104,14 +111,13 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
     spec["seeds"] = list(range(count))
     study = Study.read(spec, files)
     places = ", ".join(folder.name for folder in folders)
-    spec["caption"] = (
-        f"Merged from {len(runs)} runs ({places}): Dice in percent, mean ± standard deviation over test subjects, each "
-        f"of them the mean over {count} training seeds. "
-        + ("Phantom data, no patient. " if spec["phantom"] else "")
-        + "Bold: the rows of which one is the best of its column with a probability of 95 % (bootstrap over subjects "
-        "and seeds)."
-    )
-    return spec, study
+    data = f"{'Phantom data, no patient; m' if spec['phantom'] else 'M'}erged from {len(runs)} runs ({places})."
+    spec["caption"] = caption_of(table, count, data)
+    if believed:
+        told = ", ".join(f"{number} of {name}" for name, number in believed.items())
+        spec["caption"] += f" Cells that were not scored again, as their predictions are not there: {told}."
+    native = {key for run in runs for (key, _), story in run.stories.items() if not story["portable"]}
+    return spec, study, native
 
 
 def deviations(study: Study) -> Iterator[dict[str, Any]]:
@@ -137,9 +143,14 @@ def deviations(study: Study) -> Iterator[dict[str, Any]]:
         }
 
 
-def _check_runs(runs: Sequence[Run]) -> None:
-    """Refuse a run that brings nothing, and score again what it brings of rows that the first one does not have."""
+def _check_runs(runs: Sequence[Run]) -> Counter[str]:
+    """Refuse a run that brings nothing, and score again what all but the first one bring.
+
+    Returns:
+        By run the cells of rows of the first one that cannot be scored again.
+    """
     holders: dict[tuple[tuple[str, str], str], Run] = {}
+    believed: Counter[str] = Counter()
     seen: set[tuple[Key, int, str]] = set()
     for run in runs:
         cells = {(key, seed, run.data(key, seed)) for key, seed in run.stories}
@@ -147,9 +158,19 @@ def _check_runs(runs: Sequence[Run]) -> None:
             raise FedFactoryError(f"{run.folder}: every cell is the same cell, seed and data as one of another run")
         seen |= cells
         for key, seed, data in sorted(cells):
-            holder = holders.setdefault((key[:2], data), run)
-            if key[2] not in runs[0].rows:
+            if run.has_truth(key):
+                holders.setdefault((key[:2], data), run)
+            if run is runs[0]:
+                continue
+            holder = holders.get((key[:2], data))
+            if holder is not None and run.predictions(key, seed).is_dir():
                 run.score_again(key, seed, holder)
+            elif key[2] in runs[0].rows:
+                believed[run.folder.name] += 1
+            else:
+                what = "its predictions" if holder is not None else f"the truth of {'/'.join(key[:2])} of any run"
+                raise FedFactoryError(f"{run.scores(key, seed)}: cannot be scored again without {what}; add them")
+    return believed
 
 
 def _same(run: Run, key: Key, story: Mapping[str, Any], made: dict[Key, tuple[Run, dict[str, Any]]]) -> None:

@@ -70,7 +70,7 @@ def best_of_paper(
         cells = {method: value for (*place, method), value in paper.items() if tuple(place) == (setup, target)}
         best = max(cells, key=lambda method: cells[method][0])
         found: dict[str, Any] = {"setup": setup, "target": target, "best": best, "n": n or "", "n_from": source}
-        if n is None:
+        if n is None or n < 2:
             rows.append({**found, "rival": "", "p_rival_is_better": "", "holds": ""})
             continue
         chances = {m: chance_of_rival(cells[best], value, n) for m, value in cells.items() if m != best}

@@ -7,12 +7,17 @@ row, in it seed by seed. :mod:`fedfactory.evaluation.inputs` lists them so.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from fedfactory.config.models import TABLE1
+from fedfactory.config.models import STRICT_TABLE, TABLE1
 from fedfactory.config.run import Config, Method, Setup
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
 from fedfactory.orchestration.declared import methods as declarations
 
 _G = "labelled slices of the target that train a method + that choose something of it (state, schedule, field of view)"
+
+_STRICT = (
+    "Strict protocol: nothing of the target but M_t and unlabelled images has a part in anything; every state is the "
+    "one that a training names itself. "
+)
 
 
 def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
@@ -27,12 +32,25 @@ def score(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def caption_of(table: str, seeds: int, data: str) -> str:
+    """What stands below a table, of one run or of several.
+
+    Args:
+        table: ``table1`` or ``table1_strict``.
+        seeds: number of training seeds.
+        data: a sentence on the data.
+    """
+    drawn = "subjects and seeds" if seeds > 1 else "subjects; what another seed would change is not in it"
+    return (
+        f"{_STRICT if table == STRICT_TABLE else ''}Dice in percent, mean ± standard deviation over test subjects, "
+        f"{_seeds(seeds)}. {data} G: {_G}. Bold: the rows of which one is the best of its column with a probability of "
+        f"95 % (bootstrap over {drawn})."
+    )
+
+
 def table1(config: Config) -> dict[str, Any]:
     """Table 1: columns, rows, seeds and caption."""
-    caption = (
-        f"Dice in percent, mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)} G: {_G}. "
-        f"{_bold(config)}"
-    )
+    caption = caption_of(TABLE1, len(config.seeds), _data(config))
     if config.left_out:
         caption += f" Left out: {'; '.join(config.left_out.values())}."
     return _table(config, list(config.methods), lambda setup: setup.targets, caption)
@@ -42,11 +60,7 @@ def strict(config: Config, cells: Sequence[str]) -> dict[str, Any]:
     """The table of the strict protocol, from the names in paths of its rows."""
     rows = {config.method(cell).name for cell in cells}
     missing = [method.label for name, method in config.methods.items() if name not in rows]
-    caption = (
-        "Strict protocol: nothing of the target but M_t and unlabelled images has a part in anything; every state is "
-        "the one that a training names itself. Dice in percent, mean ± standard deviation over test subjects, "
-        f"{_seeds(config)}. {_data(config)} G: {_G}. {_bold(config)}"
-    )
+    caption = caption_of(STRICT_TABLE, len(config.seeds), _data(config))
     if missing:
         caption += f" Without a form that follows it: {', '.join(missing)}."
     return _table(config, cells, lambda setup: setup.targets, caption)
@@ -56,7 +70,8 @@ def gap(config: Config) -> dict[str, Any]:
     """The gap table: the source-only method on the source itself, then on its targets."""
     caption = (
         "The gap between sites: Dice in percent of a network trained on the first client of each setup, the source, "
-        f"and tested on every client; mean ± standard deviation over test subjects, {_seeds(config)}. {_data(config)}"
+        f"and tested on every client; mean ± standard deviation over test subjects, {_seeds(len(config.seeds))}. "
+        f"{_data(config)}"
     )
     return _table(config, [config.gap_method], lambda setup: (setup.source, *setup.targets), caption)
 
@@ -73,7 +88,7 @@ def page(config: Config, cells: Sequence[str]) -> dict[str, Any]:
         "strict": strict(config, cells),
         "run": config.run,
         "table": config.table,
-        "about_data": f"{_seeds(config).capitalize()}. {_data(config)} G: {_G}.",
+        "about_data": f"{_seeds(len(config.seeds)).capitalize()}. {_data(config)} G: {_G}.",
         "slices": config.slices,
         "classes": {setup.name: setup.classes for setup in config.setups.values()},
         "galleries": galleries(config),
@@ -200,13 +215,8 @@ def _column(setup: Setup, name: str) -> dict[str, Any]:
     }
 
 
-def _bold(config: Config) -> str:
-    drawn = "subjects and seeds" if len(config.seeds) > 1 else "subjects; what another seed would change is not in it"
-    return f"Bold: the rows of which one is the best of its column with a probability of 95 % (bootstrap over {drawn})."
-
-
-def _seeds(config: Config) -> str:
-    return "one seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def _data(config: Config) -> str:

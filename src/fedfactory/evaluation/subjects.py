@@ -21,6 +21,7 @@ REACH = {
     "mm_beyond": "furthest beyond (mm)",
 }
 """Columns of a score file on the slices that hold a class in truth (:class:`fedfactory.evaluation.metrics.Reach`)."""
+_SHARES = ("dice", "nsd", "dice_inside")
 _PERCENT = ("dice", "nsd", "volume_error", "dice_inside")
 
 
@@ -46,10 +47,16 @@ def read_subjects(path: Path) -> dict[str, Subject]:
     diastole and end systole). A class that neither truth nor prediction holds counts nowhere.
 
     Raises:
-        FedFactoryError: a case without any Dice value, or a file without the columns of this version.
+        FedFactoryError: a case without any Dice value, a class of a case twice, a figure that is none, or a file
+            without the columns of this version.
     """
     cases: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    seen: set[tuple[str, str]] = set()
     for row in _rows(path, {*METRICS, *REACH, "outcome"}):
+        _check_figures(path, row)
+        if (place := (row["case"], row["class"])) in seen:
+            raise FedFactoryError(f"{path}: has class {place[1]} of case {place[0]} twice; score the cell again")
+        seen.add(place)
         cases[row["subject"]][row["case"]].append(row)
     subjects = {}
     for subject, by_case in cases.items():
@@ -73,13 +80,13 @@ def read_subjects(path: Path) -> dict[str, Subject]:
 
 
 def read_labels(path: Path) -> tuple[int, int]:
-    """Labelled slices of the target that train a cell's method, and those that choose something.
+    """Labelled slices of the target that train a cell's method, and those that choose something; of several the most.
 
     Raises:
         FedFactoryError: a file without these columns.
     """
-    row = _rows(path, LABELS)[0]
-    train, choose = (int(row[name]) for name in LABELS)
+    rows = _rows(path, LABELS)
+    train, choose = (max(int(row[name]) for row in rows) for name in LABELS)
     return train, choose
 
 
@@ -106,6 +113,17 @@ def _rows(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
         if missing := set(columns) - set(reader.fieldnames or ()):
             raise FedFactoryError(f"{path}: has no column '{min(missing)}'; score the cell again: snakemake -f {path}")
         return list(reader)
+
+
+def _check_figures(path: Path, row: Mapping[str, str]) -> None:
+    for name in (*METRICS, *REACH):
+        text = row[name]
+        try:
+            value = float(text) if text else 0.0
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or (name in _SHARES and not 0 <= value <= 1):
+            raise FedFactoryError(f"{path}: case {row['case']} has '{text}' as {name}; score the cell again")
 
 
 def _case_figure(rows: Sequence[Mapping[str, str]], metric: str) -> float:

@@ -23,7 +23,8 @@ class Study:
         columns: the targets.
         rows: the methods.
         cells: (setup, target, method) -> for each seed, subject -> its figures.
-        labels: the same -> labelled slices of the target that train the method, and those that choose something.
+        labels: the same -> labelled slices of the target that train the method, and those that choose something;
+            where seeds differ the most.
     """
 
     columns: Sequence[Column]
@@ -62,7 +63,10 @@ class Study:
                         f"{column.setup}/{column.target}: {row.method} was scored on other test subjects than "
                         f"{own[0][0].method}; score the target's cells again"
                     )
-        labels = {key: read_labels(scores[number * seeds]) for number, key in enumerate(keys)}
+        labels = {}
+        for number, key in enumerate(keys):
+            train, choose = zip(*map(read_labels, scores[number * seeds : (number + 1) * seeds]), strict=True)
+            labels[key] = max(train), max(choose)
         return cls(columns, rows, cells, labels)
 
     def by_cell(self, values: Sequence[T]) -> dict[Key, Sequence[T]]:

@@ -12,7 +12,7 @@ import copy
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from fedfactory.storage.weights_table import FOLDER as WEIGHTS
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
 _SPLIT = {"validation": 1, "test": 2}
 _LINES = 12
+# What no method makes.
+_OF_THE_CLIENT = ("data", "truth", "preview.npz", "factory_key.json")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
         "scale": None,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FedFactoryError(f"{folder} is not empty, and what lies there would be taken as it is; give a new folder")
     # Published weights lie in the project's folder, and jobs look for them where they run.
     if (project / WEIGHTS).is_dir() and not (folder / WEIGHTS).exists():
         (folder / WEIGHTS).symlink_to(project / WEIGHTS)
@@ -187,20 +191,30 @@ def _geometry(check: Check) -> list[str]:
 
 
 def _hide(check: Check, declared: Labels) -> None:
-    """Change what the method may not see: labels of the target that it does not declare, and truth."""
+    """Change what the method may not see: labels of the target that it does not declare, truth, and raw data."""
     view = ClientView(check.store)
     labels = np.load(check.store / "labels.npy", allow_pickle=False)
     labels[~declared.seen(view.rows)] = 0
     np.save(check.store / "labels.npy", labels)
-    truth = check.folder / check.config.layout.client(check.setup, check.target, "truth")
+    raw, truth = (
+        check.folder / check.config.layout.client(check.setup, check.target, name) for name in ("raw", "truth")
+    )
+    shutil.rmtree(raw, ignore_errors=True)
     for file in truth.rglob("*.nii.gz"):
         image = nibabel.load(file)
         nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), file)
 
 
-def _forget(check: Check, rows: Collection[str]) -> None:
-    """Remove all that the method made: models, predictions, and what its other rules left anywhere in the results."""
+def _forget(check: Check, rows: Mapping[str, Labels]) -> None:
+    """Remove all that the method made: models, predictions, and what its other rules left at the target."""
     layout, clients = check.config.layout, check.config.setups[check.setup].clients
     folders = [layout.client(check.setup, name, row) for name in clients for row in rows]
-    for path in (*folders, layout.foundation(check.method)):
-        shutil.rmtree(check.folder / path, ignore_errors=True)
+    target = check.folder / layout.client(check.setup, check.target, "data")
+    others = {*check.config.methods, *check.config.strict} - rows.keys()
+    kept = {*_OF_THE_CLIENT, *others}
+    left = [path for path in target.parent.iterdir() if path.name not in kept and not path.name.startswith(".")]
+    for path in (*(check.folder / folder for folder in (*folders, layout.foundation(check.method))), *left):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

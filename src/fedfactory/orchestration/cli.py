@@ -83,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read on, `head` say, has seen enough; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print(f"fedfactory: error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _command(
@@ -183,6 +186,8 @@ def _plan(project: Path, arguments: argparse.Namespace) -> int:
     config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
     if arguments.gpus < 1:
         raise FedFactoryError(f"--gpus is {arguments.gpus}; it must be at least 1")
+    if arguments.measured and not arguments.measured.is_dir():
+        raise FedFactoryError(f"--measured: {arguments.measured} is no folder of a run; give results/<run>")
     costs = Costs.read(project, arguments.measured or Path(config.layout.root), config)
     plan = make_plan(planned(project, arguments.configfile), config, costs, read_releases(project))
     size = f"{len(config.methods)} methods, {sum(len(s.targets) for s in config.setups.values())} targets"

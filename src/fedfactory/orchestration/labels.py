@@ -36,6 +36,12 @@ class Labels:
         """The same without the validation volumes."""
         return replace(self, validation=False)
 
+    def covers(self, other: Self) -> bool:
+        """Whether all that another reader may see is among what these are."""
+        few = other.few_shot is not None and self.few_shot is not None and other.few_shot <= self.few_shot
+        m_t = self.training or self.few_shot is None or few
+        return m_t and self.validation >= other.validation and self.training >= other.training
+
     def to_json(self) -> str:
         """For a command line."""
         return json.dumps(asdict(self))

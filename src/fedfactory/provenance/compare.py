@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.record import ASIDE, digests, file_digest, joint_digest
 from fedfactory.provenance.story import below_run
+from fedfactory.storage.files import files_below
 
 STORY = "cell.json"
 
@@ -73,11 +74,13 @@ def _files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise FedFactoryError(f"{folder}: is no folder of results; give results/<run>, a folder in it, or a {STORY}")
     found = {}
-    for file in sorted(folder.rglob("*")):
+    for file in files_below(folder):
         name = PurePosixPath(file.relative_to(folder).as_posix())
         hidden = any(part.startswith(".") for part in name.parts)
-        if file.is_file() and not hidden and name.parts[0] not in ASIDE and name.name != STORY:
+        if not hidden and name.parts[0] not in ASIDE and name.name != STORY:
             found[str(name)] = file_digest(file)
+    if not found:
+        raise FedFactoryError(f"{folder}: holds no results; give results/<run>, a folder in it, or a {STORY}")
     return found
 
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
+from types import NoneType
 from typing import Any, Self
 
 import psutil
@@ -31,7 +32,7 @@ from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.provenance.memory import MemoryMeter
-from fedfactory.storage.files import sealing
+from fedfactory.storage.files import files_below, sealing
 
 VERSION = 2
 """Of the form of a record."""
@@ -44,6 +45,15 @@ _PACKAGES = (
     *("segment-anything", "open-clip-torch", "lpips", "ndf", "monai", "fedbiomed", "statsmodels"),
     *("pandas", "matplotlib", "snakemake"),
 )
+# What every entry of a record has, of itself and of what lies behind.
+_FORM: Mapping[str, Any] = {
+    **dict.fromkeys(("made", "sha256", "job", "code", "started", "finished", "python"), str),
+    # None where the project is no repository.
+    "commit": (str, NoneType),
+    **dict.fromkeys(("seconds", "cpu_seconds", "peak_memory_mb", "bytes_exchanged"), (int, float)),
+    **dict.fromkeys(("inputs", "device", "energy_joules", "machine", "kernels", "packages"), dict),
+    **dict.fromkeys(("arguments", "options"), list),
+}
 ASIDE = ("logs", "benchmarks")
 """Folders of a run that say when and at what cost its results were made, and are none; runs of before have both."""
 _RESULTS = "results"
@@ -153,7 +163,7 @@ def digests(path: Path) -> dict[str, str]:
     """
     if path.is_file():
         return {".": file_digest(path)}
-    files = {file.relative_to(path): file for file in sorted(path.rglob("*")) if file.is_file()}
+    files = {file.relative_to(path): file for file in files_below(path)}
     shown = {name: file for name, file in files.items() if not any(part.startswith(".") for part in name.parts)}
     return {name.as_posix(): file_digest(file) for name, file in shown.items()}
 
@@ -199,12 +209,29 @@ def read_record(file: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(file.read_text())
-        if record["record"] == VERSION and {"made", "sha256", "files", "behind", "inputs"} <= record.keys():
-            return record
-        reason = f"form {record['record']} instead of {VERSION}"
+        if record["record"] == VERSION:
+            reason = _lacks(record)
+            if not reason:
+                return record
+        else:
+            reason = f"form {record['record']} instead of {VERSION}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise FedFactoryError(f"{file}: is no record of a job ({reason}); make what it is about again, or remove it")
+
+
+def _lacks(record: Mapping[str, Any]) -> str:
+    """What a record lacks or has in another form; empty if nothing."""
+    if not isinstance(record.get("files"), dict) or not isinstance(record.get("behind"), list):
+        return "'files' or 'behind' is of another form"
+    for entry in (record, *record["behind"]):
+        for name, kind in _FORM.items():
+            if not isinstance(entry.get(name), kind):
+                return f"'{name}' is of another form"
+        texts = (*entry["inputs"].items(), *entry["arguments"])
+        if not all(isinstance(text, str) for item in texts for text in ([item] if isinstance(item, str) else item)):
+            return "'inputs' and 'arguments' are not of texts"
+    return ""
 
 
 def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, Any]]]:

@@ -68,8 +68,11 @@ def read_story(scores: Path) -> dict[str, Any]:
         raise FedFactoryError(f"{file} is missing; make it with: snakemake --cores 1 {file}")
     try:
         story = json.loads(file.read_text())
-        story["cell"], story["jobs"], story["command"], story["cost"], story["portable"]
-    except (ValueError, KeyError, TypeError) as error:
+        story["cell"]["seed"], story["command"], story["cost"]["own"]["jobs"], story["portable"], story["machines"][0]
+        for job in story["jobs"]:
+            job["job"], dict(job["outputs"]), dict(job["inputs"]), list(job["arguments"]), float(job["seconds"])
+        [kernels["portable"] for kernels in story["kernels"]]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); remove it and make it again") from error
     return story
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
-from fedfactory.provenance.record import ASIDE, NAME, digests, read_record
+from fedfactory.provenance.record import ASIDE, NAME, digests, file_digest, joint_digest, read_record
 from fedfactory.provenance.story import below_run
-from fedfactory.storage.files import inside
+from fedfactory.storage.files import files_below, inside
 
 
 @dataclass
@@ -43,7 +43,7 @@ def verify(folder: Path, progress: Progress) -> Verdict:
     Raises:
         FedFactoryError: nothing there has a record, or a record cannot be read.
     """
-    found = {file: read_record(file) for file in sorted(folder.rglob(f"*{NAME}"))}
+    found = {file: read_record(file) for file in files_below(folder) if file.name.endswith(NAME)}
     if not found:
         raise FedFactoryError(f"{folder}: nothing in it has a record of a job; give the folder of a run, results/<run>")
     verdict, known, made = Verdict(), set(), {}
@@ -63,6 +63,8 @@ def verify(folder: Path, progress: Progress) -> Verdict:
                 verdict.differing.append(str(path))
             else:
                 verdict.files += 1
+        if joint_digest(record["files"]) != record["sha256"]:
+            raise FedFactoryError(f"{file}: its digest is not that of the files it names; make {name} again")
         progress.update(number, len(found), str(name))
     for record in found.values():
         _compare_inputs(record, made, folder, verdict)
@@ -88,14 +90,18 @@ def _compare_inputs(record: Mapping[str, Any], made: Mapping[str, str], folder: 
     """What a result was made from, against what lies there now."""
     for given, digest in record["inputs"].items():
         name = below_run(given)
-        if not inside(folder, name, given).exists():
+        path = inside(folder, name, given)
+        if not path.exists():
             verdict.absent.append(name)
-        elif name in made and made[name] != digest:
+        elif name not in made and path.is_dir():
+            # A part of a folder, whose record tells of the whole.
+            continue
+        elif (made[name] if name in made else file_digest(path)) != digest:
             verdict.rebuilt.append(f"{below_run(record['made'])}: was made from another {name} than lies there now")
 
 
 def _published(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*")):
+    for file in files_below(folder):
         parts = file.relative_to(folder).parts
-        if file.is_file() and parts[0] not in ASIDE and not any(part.startswith(".") for part in parts):
+        if parts[0] not in ASIDE and not any(part.startswith(".") for part in parts):
             yield file

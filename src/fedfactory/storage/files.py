@@ -32,6 +32,23 @@ def sealing(seal: Seal) -> Iterator[None]:
         _seals.remove(seal)
 
 
+def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """All files below a folder, in order: behind links as well, but for those that lead back to where they lie.
+
+    Args:
+        folder: where to look.
+        above: real paths of the folders around it.
+    """
+    place = os.path.realpath(folder)
+    if place in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from files_below(path, above | {place})
+        elif path.is_file():
+            yield path
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder that appears at ``path`` only when the block ends without an error.

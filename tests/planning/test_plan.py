@@ -36,10 +36,13 @@ def job(rule, method="ours", inputs=(), outputs=(), **resources):
 
 
 def write_run(folder, seconds):
-    """Jobs of a run: rule -> what each took. Their records hold no more than is read here."""
+    """Jobs of a run: rule -> what each took. Their records hold no more than a record must."""
     for rule, values in seconds.items():
         for number, value in enumerate(values):
-            record = {"record": VERSION, "made": "", "sha256": "", "files": {}, "behind": [], "inputs": {}}
+            record = {"record": VERSION, "behind": [], "arguments": [], "options": [], "bytes_exchanged": 0}
+            record |= dict.fromkeys(("made", "sha256", "job", "code", "python"), "")
+            record |= {name: {} for name in ("files", "inputs", "device", "energy_joules", "machine", "kernels")}
+            record |= {"commit": None, "packages": {}}
             record |= {"log": f"results/demo/logs/{rule}/{number}.log", "seconds": value, "cpu_seconds": value}
             record |= {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T01:00:00Z", "peak_memory_mb": 1}
             file = folder / rule / str(number) / NAME

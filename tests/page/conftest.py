@@ -43,12 +43,14 @@ def story(cell: tuple[str, str, str]) -> dict:
     job = {
         **{"job": "adapt", "seconds": 9.0, "peak_memory_mb": 500.0, "device": {"name": "cpu"}, "code": "abc"},
         "outputs": {f"results/demo/{setup}/{target}/{method}/seed0/model": "f" * 64},
+        **{"inputs": {}, "arguments": []},
     }
     return {
         "command": f"snakemake --cores 1 -- results/demo/{setup}/{target}/{method}/seed0/scores.csv",
         "cell": {"setup": setup, "target": target, "method": method, "seed": 0},
         **{"commits": ["0" * 40], "code": {}, "configuration": "e" * 64, "weights": None, "python": ["3.11"]},
         **{"packages": [{}], "machines": [{"processor": "<b>cpu</b>", "cores": 2, "system": "Linux"}]},
+        "kernels": [{"portable": True}],
         **{"cost": {"own": cost, "with_shared": cost}, "jobs": [job], "portable": True},
     }
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory.data.tables import read_table
+from fedfactory.data.tables import column_names, read_table
 from fedfactory.errors import FedFactoryError
 
 ROWS = [["subject", "image", "label"], ["1", "a.nii", "b.nii"], ["2", "c.nii", ""]]
@@ -78,3 +78,10 @@ def test_another_table_ends_in_a_sentence(text: bytes, message: str, tmp_path: P
 def test_a_table_that_is_not_there(tmp_path: Path):
     with pytest.raises(FedFactoryError, match=r"none.csv: cannot be read"):
         read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("head", ["subject,image", '"Subject";"image"', " subject\timage "])
+def test_names_of_columns_are_known_before_the_table_is_read(head: str, encoding: str, tmp_path: Path):
+    (tmp_path / "t.csv").write_text(f"\n{head}\na,b\n", encoding=encoding)
+    assert column_names(tmp_path / "t.csv") == {"subject", "image"}

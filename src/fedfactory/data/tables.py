@@ -43,9 +43,7 @@ def read_table(file: Path, needed: Sequence[str], known: Sequence[str] | None = 
     Raises:
         FedFactoryError: no such file or no such table: file, line, what is wrong and what to do.
     """
-    with readable(file):
-        raw = file.read_bytes()
-    encoding = next((name for mark, name in _BYTE_ORDER if raw.startswith(mark)), "utf-8-sig")
+    raw, encoding = _content(file)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -53,8 +51,7 @@ def read_table(file: Path, needed: Sequence[str], known: Sequence[str] | None = 
         raise FedFactoryError(
             f"{file}, line {line}: cannot be read as a table ({error.reason}); save it as CSV in UTF-8"
         ) from None
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(_SEPARATORS, key=head.count)
+    _, separator = _head(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     columns: list[str] = []
     rows = []
@@ -84,6 +81,26 @@ def read_table(file: Path, needed: Sequence[str], known: Sequence[str] | None = 
     if not rows:
         raise FedFactoryError(f"{file}: needs the columns {', '.join(needed)} and at least one row")
     return rows
+
+
+def column_names(file: Path) -> set[str]:
+    """Names of the columns of what may be a table, in lower case."""
+    raw, encoding = _content(file)
+    head, separator = _head(raw.decode(encoding, "replace"))
+    return {name.strip(' "').lower() for name in head.split(separator)}
+
+
+def _content(file: Path) -> tuple[bytes, str]:
+    """Bytes of a file, and the encoding that they begin with."""
+    with readable(file):
+        raw = file.read_bytes()
+    return raw, next((name for mark, name in _BYTE_ORDER if raw.startswith(mark)), "utf-8-sig")
+
+
+def _head(text: str) -> tuple[str, str]:
+    """The line of the columns' names, and what divides them."""
+    head = next((line for line in text.splitlines() if line.strip()), "")
+    return head, max(_SEPARATORS, key=head.count)
 
 
 def _may_lack(columns: Sequence[str], needed: Sequence[str]) -> bool:

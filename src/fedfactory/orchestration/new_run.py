@@ -24,6 +24,7 @@ from fedfactory.data.formats import ending_of, kind_of, stem_of
 from fedfactory.data.formats.bitmap import is_coloured
 from fedfactory.data.geometry import Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
 from fedfactory.data.raw import RawCase, RawVolume, read_case
+from fedfactory.data.tables import column_names
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import dice
 from fedfactory.evaluation.figures import draw_grid, save
@@ -195,7 +196,7 @@ def _check_unread(site: Site, files: Sequence[Path]) -> None:
 
 def _layouts(folder: Path, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Ways to read a folder by the generic adapter, likely ones first."""
-    tables = [table for table in matching(folder, "*.csv") if _lists_images(table)]
+    tables = [table for table in matching(folder, "*.csv") if {"subject", "image"} <= column_names(table)]
     if tables:
         # Whoever wrote it down wants it so.
         yield from ({"table": table.name} for table in tables)
@@ -238,12 +239,6 @@ def _bids(folder: Path, files: Sequence[Path]) -> Iterator[dict[str, Any]]:
         for image in sorted(images):
             suffixes = {"image_suffix": f"_{image}", "label_suffix": f"_{label}"}
             yield {"images": f"sub-*/**/*_{escape(image)}.*", "labels": labels, **suffixes}
-
-
-def _lists_images(table: Path) -> bool:
-    with table.open(encoding="utf-8-sig", errors="replace") as stream:
-        first = re.split(r"[,;\t]", stream.readline().lower())
-    return {"subject", "image"} <= {name.strip(' "\n\r') for name in first}
 
 
 def _stems(files: Sequence[Path], folder: Path | None) -> list[str]:

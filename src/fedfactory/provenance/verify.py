@@ -93,10 +93,8 @@ def _compare_inputs(record: Mapping[str, Any], made: Mapping[str, str], folder: 
         path = inside(folder, name, given)
         if not path.exists():
             verdict.absent.append(name)
-        elif name not in made and path.is_dir():
-            # A part of a folder, whose record tells of the whole.
-            continue
-        elif (made[name] if name in made else file_digest(path)) != digest:
+        # A part of a folder has no digest of its own: the folder's record tells of the whole.
+        elif (made.get(name) or (file_digest(path) if path.is_file() else digest)) != digest:
             verdict.rebuilt.append(f"{below_run(record['made'])}: was made from another {name} than lies there now")
 
 

@@ -93,9 +93,9 @@ def _from_folders(
     # The files of a series are no images of their own.
     series = {path for path in found if path.is_dir()}
     found = [path for path in found if path not in taken and path.parent not in series]
-    alone, more = _apart([path for path in found if path not in series])
-    found = [path for path in found if path in series or path in alone]
-    for path, other in more:
+    further = _further_slices([path for path in found if path not in series])
+    found = [path for path in found if path not in further]
+    for path, other in further.items():
         yield Problem(f"{where}: {path} and {other} are slices of one DICOM series; put each series into a folder")
     names = {(path.parent.relative_to(base), stem_of(path.name).removesuffix(behind)) for path in found}
     used = set()
@@ -135,17 +135,11 @@ def _is_image(path: Path, suffix: str) -> bool:
     return (is_series(path) if path.is_dir() else bool(ending_of(path.name))) and stem_of(path.name).endswith(suffix)
 
 
-def _apart(files: Sequence[Path]) -> tuple[set[Path], list[tuple[Path, Path]]]:
-    """Files that are an image each, and pairs of DICOM files that belong to one series."""
-    alone, more = set(), []
+def _further_slices(files: Sequence[Path]) -> dict[Path, Path]:
+    """Files that belong to the DICOM series of one before them, and that one."""
     first: dict[str, Path] = {}
-    for path in files:
-        uid = series_of(path) if kind_of(path.name) == "dicom" else ""
-        if uid and (other := first.setdefault(uid, path)) != path:
-            more.append((path, other))
-        else:
-            alone.add(path)
-    return alone, more
+    dicom = [path for path in files if kind_of(path.name) == "dicom"]
+    return {path: first[uid] for path in dicom if (uid := series_of(path)) and first.setdefault(uid, path) != path}
 
 
 def _channel(stem: str) -> tuple[str, int | None]:

@@ -21,8 +21,10 @@ rule nnunet_plan:
         runtime=growing(240),
     params:
         code=code_digest("nnunet_plan"),
+        labels=NNUNET.labels_planned,
     shell:
-        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --code {params.code} --log {log}"
+        "python $SCRIPTS/nnunet_plan.py --data {input} --labels {params.labels:q} --out {output}"
+        " --code {params.code} --log {log}"
 
 
 rule nnunet_train:
@@ -83,8 +85,10 @@ rule nnunet_plan_pooled:
         runtime=growing(480),
     params:
         code=code_digest("nnunet_plan"),
+        labels=NNUNET.labels_pooled,
     shell:
-        "python $SCRIPTS/nnunet_plan.py --data {input} --out {output} --code {params.code} --log {log}"
+        "python $SCRIPTS/nnunet_plan.py --data {input} --labels {params.labels:q} --out {output}"
+        " --code {params.code} --log {log}"
 
 
 use rule nnunet_train as nnunet_train_pooled with:

@@ -110,8 +110,7 @@ VALIDATION = [blob("validation_0", 50)]
 
 
 def make_plan(out: Path) -> Path:
-    names = [v.name for v in TRAIN], [v.name for v in VALIDATION]
-    plan(iter(TRAIN + VALIDATION), CLASSES, out, train=names[0], validation=names[1])
+    plan(TRAIN, VALIDATION, CLASSES, out)
     return out
 
 
@@ -205,27 +204,26 @@ def test_impossible_features_are_an_error(features: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("volumes", "names", "message"),
+    ("volumes", "message"),
     [
-        (TRAIN, ["train_0", "train_1"], "differ: train_2, validation_0"),
-        ([replace(TRAIN[0], labels=None)], ["train_0"], "has no labels"),
-        ([replace(TRAIN[0], labels=TRAIN[0].labels + 1)], ["train_0"], "has label 3, but 2 classes"),
-        ([replace(TRAIN[0], images=TRAIN[0].images[0])], ["train_0"], "must be"),
-        ([replace(TRAIN[0], images=TRAIN[0].images * np.nan)], ["train_0"], "not finite"),
-        ([replace(TRAIN[0], name="a_seg")], ["a_seg"], "no usable volume name"),
-        (TRAIN, ["train_0", "validation_0"], "named twice"),
-        (TRAIN, [], "at least one training"),
+        ([replace(TRAIN[0], labels=None)], "has no labels"),
+        ([replace(TRAIN[0], labels=TRAIN[0].labels + 1)], "has label 3, but 2 classes"),
+        ([replace(TRAIN[0], images=TRAIN[0].images[0])], "must be"),
+        ([replace(TRAIN[0], images=TRAIN[0].images * np.nan)], "not finite"),
+        ([replace(TRAIN[0], name="a_seg")], "no usable volume name"),
+        ([replace(TRAIN[0], name=VALIDATION[0].name)], "'validation_0' is named twice"),
+        ([], "at least one volume to train on"),
     ],
 )
-def test_plan_rejects_what_does_not_fit(volumes: list[Case], names: list[str], message: str, tmp_path: Path) -> None:
+def test_plan_rejects_what_does_not_fit(volumes: list[Case], message: str, tmp_path: Path) -> None:
     with pytest.raises(FedFactoryError, match=message):
-        plan(volumes, CLASSES, tmp_path / "plan", train=names, validation=["validation_0"])
+        plan(volumes, VALIDATION, CLASSES, tmp_path / "plan")
     assert list(tmp_path.iterdir()) == [], "nothing half written may stay behind"
 
 
 def test_plan_rejects_reserved_classes(tmp_path: Path) -> None:
     with pytest.raises(FedFactoryError, match="not background and ignore"):
-        plan(TRAIN, ["core", "ignore"], tmp_path / "plan", train=["train_0"], validation=["validation_0"])
+        plan(TRAIN, VALIDATION, ["core", "ignore"], tmp_path / "plan")
 
 
 def test_dice_leaves_absent_classes_out() -> None:

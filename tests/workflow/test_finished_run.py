@@ -1,6 +1,7 @@
 """The finished run: what it made, what of it runs again after a change, what each job may read."""
 
 import csv
+import json
 import os
 import random
 import re
@@ -16,7 +17,9 @@ import pytest
 from benchmarks.edits import Edited
 from benchmarks.golden import first_difference
 from benchmarks.golden import read as read_golden
+from fedfactory.data.store import ClientView
 from fedfactory.evaluation.page.texts import CHARTS
+from fedfactory.methods.nnunet.planning import DATASET
 from fedfactory.orchestration.audit import violations
 from fedfactory.orchestration.warm.listener import ADDRESS
 from fedfactory.provenance.job_costs import job_costs, records_by_job
@@ -30,7 +33,8 @@ ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "cho
 # What a target runs on its own; the files that others share are then taken as they are.
 OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "choose", "adapt_predict", "score")
 CELL = "results/test/mo/octa/nnunet/seed0/scores.csv"
-SOURCES = {"ms": "philips", "mo": "oasis"}
+CLIENTS = {"ms": ("philips", "siemens", "ge", "canon"), "mo": ("oasis", "swi", "octa", "ixi")}
+SOURCES = {setup: clients[0] for setup, clients in CLIENTS.items()}
 NNUNET = ("nnunet", "nnunet_daug", "nnunet_tl")
 OTHERS = ("fedmedgan", "feddg", "sam", "medsam", "universeg")
 OURS = ("ours", "ours_paired")
@@ -282,6 +286,26 @@ def test_no_job_of_a_client_reads_data_of_another(finished: Project):
         expected = {f"{setup}/factory/seed0/model", f"{source}/branch", f"{source}/synthetic"}
         expected |= {f"{setup}/{client}/ours/seed0/look"} if client in {"canon", "ixi"} else set()
         assert shared == {f"results/test/{name}" for name in expected}
+
+
+def test_an_nnunet_of_all_labels_sees_no_validation_case_of_a_target(finished: Project):
+    """Its row declares the training volumes; only the source's own validation volumes are watched."""
+    results = finished.folder / "results/test"
+    plans = [path.parents[1] for path in results.rglob("splits_final.json")]
+    assert len(plans) == 10, "one of each client, and one of each setup that is pooled"
+    for plan in plans:
+        setup, client, *method = plan.relative_to(results).parts[:-1]
+        clients = CLIENTS[setup] if method else (client,)
+        splits = {
+            f"{number}_{row.case}" if method else row.case: (name, row.split)
+            for number, name in enumerate(clients)
+            for row in ClientView(results / setup / name / "data").rows
+        }
+        (listed,) = json.loads((plan / DATASET / "splits_final.json").read_text())
+        found = {splits[case] for case in [*listed["train"], *listed["val"]]}
+        assert found == {(name, "train") for name in clients} | {(SOURCES[setup], "validation")} & {
+            (name, "validation") for name in clients
+        }
 
 
 def test_a_hospital_adapts_its_own_target_from_shared_files(finished: Project, fresh: Project):

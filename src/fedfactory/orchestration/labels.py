@@ -81,4 +81,6 @@ class Labels:
 
 NONE = Labels()
 SOURCE = Labels(validation=True, training=True)
-"""What a client with labels sees of its own."""
+"""What the source sees of its own."""
+TRAINING = Labels(training=True)
+"""What a method that needs all labels of a target sees there: validation volumes are none of them."""

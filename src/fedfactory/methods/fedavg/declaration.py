@@ -1,12 +1,12 @@
 """What FedAvg declares."""
 
 from fedfactory.orchestration.declared import PREDICT, Method, Reads, Rule
-from fedfactory.orchestration.labels import Labels
+from fedfactory.orchestration.labels import TRAINING, Labels
 
 
 def _labels(parameters: object) -> Labels:
     """All training labels of the target, which takes part as all others do."""
-    return Labels(training=True)
+    return TRAINING
 
 
 DECLARATION = Method(

@@ -22,7 +22,7 @@ from fedfactory.methods.federated.segmentation import (
     read_segmenter,
     rounds_of,
 )
-from fedfactory.orchestration.labels import SOURCE
+from fedfactory.orchestration.labels import TRAINING
 from fedfactory.orchestration.progress import Progress
 from fedfactory.training.devices import prepare
 
@@ -59,7 +59,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
         FedFactoryError: bad data.
     """
     p = read(SegmentationParameters, arguments["parameters"], "parameters")
-    view = ClientView(Path(arguments["data"]), SOURCE)
+    view = ClientView(Path(arguments["data"]), TRAINING)
     slices = LabelledSlices.of(view, client, p, seed)
     return SegmentationClient(client, arguments["clients"], slices, len(view.classes), p, seed, device)
 

@@ -17,7 +17,7 @@ from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.methods.feddg.episode import episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.federated.segmentation import LabelledSlices, SegmentationClient, digest_of, smaller
-from fedfactory.orchestration.labels import SOURCE
+from fedfactory.orchestration.labels import TRAINING
 
 LOOKS = "looks"
 """Phase of a round before the training: clients give their shares of the amplitude bank."""
@@ -113,7 +113,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
         FedFactoryError: bad data.
     """
     p = read(FedDGParameters, arguments["parameters"], "parameters")
-    view = ClientView(Path(arguments["data"]), SOURCE)
+    view = ClientView(Path(arguments["data"]), TRAINING)
     slices = LabelledSlices.of(view, client, p, seed)
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
     share = share_of(smaller(images, p.image_size), p)

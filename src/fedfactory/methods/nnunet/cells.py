@@ -5,6 +5,7 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
 from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.orchestration.labels import SOURCE, TRAINING
 
 
 class NnunetCells(Cells):
@@ -57,6 +58,15 @@ class NnunetCells(Cells):
         setup = self._config.setups[wildcards.setup]
         return [self._config.layout.client(setup.name, name, "data") for name in (setup.source, *setup.targets)]
 
+    def labels_planned(self, wildcards: Any) -> list[str]:
+        """Which labels of a client a plan is made of, as JSON."""
+        return [self._planned(wildcards.setup, wildcards.client)]
+
+    def labels_pooled(self, wildcards: Any) -> list[str]:
+        """Which labels of each of :meth:`stores` a plan is made of, as JSON."""
+        setup = self._config.setups[wildcards.setup]
+        return [self._planned(setup.name, name) for name in (setup.source, *setup.targets)]
+
     def source_model(self, wildcards: Any, method: str | None = None) -> str:
         """The model that a method, that of the cell by default, has at the setup's source."""
         return self._cell(wildcards, self._source(wildcards), method or wildcards.method, "model")
@@ -77,6 +87,9 @@ class NnunetCells(Cells):
     def memory(self, wildcards: Any, attempt: int) -> int:
         """MB of a training, more after a failure."""
         return (4000 + 500 * self._of(wildcards).workers) * attempt
+
+    def _planned(self, setup: str, client: str) -> str:
+        return (SOURCE if client == self._config.setups[setup].source else TRAINING).to_json()
 
     def _of(self, wildcards: Any) -> NnunetParameters:
         return self.of(wildcards.method, wildcards.setup)

@@ -2,7 +2,7 @@
 
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.orchestration.declared import CHOOSE, PREDICT, Method, Rule
-from fedfactory.orchestration.labels import NONE, Labels
+from fedfactory.orchestration.labels import NONE, TRAINING, Labels
 
 
 def _finetuning(p: NnunetParameters, clients: int) -> int:
@@ -12,7 +12,7 @@ def _finetuning(p: NnunetParameters, clients: int) -> int:
 def _labels(p: NnunetParameters) -> Labels:
     """Of a model that is trained on M_t (``base``) validation volumes choose the schedule, if there are several."""
     if p.trained_at != "source":
-        return Labels(training=True)
+        return TRAINING
     return Labels(few_shot=None, validation=len(p.schedules) > 1) if p.base else NONE
 
 

@@ -74,7 +74,7 @@ def finetune(
     with scratch_folder(Path(out)) as work:
         preprocessed = work / "preprocessed"
         preprocessed.mkdir()
-        preprocess_for(plans, source.dataset_json, cases, cases, preprocessed)
+        preprocess_for(plans, source.dataset_json, cases, preprocessed)
         for index, schedule in enumerate(parameters.schedules):
             runs.append(
                 run_training(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,38 +32,35 @@ _ENDING = ".nii.gz"
 _RESERVED_CLASSES = {"background", "ignore"}
 
 
-def plan(
-    volumes: Iterable[Volume], classes: Sequence[str], out: Path, *, train: Sequence[str], validation: Sequence[str]
-) -> None:
-    """Fingerprint, plan and preprocess one client's labelled volumes, once for all trainings on them.
+def plan(train: Sequence[Volume], watched: Sequence[Volume], classes: Sequence[str], out: Path) -> None:
+    """Fingerprint, plan and preprocess labelled volumes, once for all trainings on them.
 
     Args:
-        volumes: labelled cases, read once and one at a time; images (n_slices, H, W), any H and W.
+        train: cases to train on; images (n_slices, H, W), any H and W.
+        watched: cases that nnU-Net watches while it trains; other ones, or the same.
         classes: names of the labels 1..C, in their order.
         out: folder to write, in the layout of an `nnUNet_preprocessed` folder.
-        train: names of the cases to train on.
-        validation: names of the cases that nnU-Net watches during training; at least one.
 
     No random numbers are involved, and neither paths nor times are written.
 
     Raises:
-        FedFactoryError: the split does not fit the volumes, or a volume or class name cannot be used.
+        FedFactoryError: there is nothing to train on or to watch, or a volume or class name cannot be used.
     """
     out = Path(out)
-    dataset_json = describe(classes, n_cases=len(train) + len(validation))
-    _check_split(train, validation)
+    cases = _distinct(train, watched)
+    dataset_json = describe(classes, n_cases=len(cases))
     with (
         new_folder(out) as folder,
         scratch_folder(out) as raw,
         nnunet_environment(raw=raw, preprocessed=folder),
         deterministic(0, "cpu"),
     ):
-        voxels = _write_raw(volumes, dataset_json, raw, expected=[*train, *validation])
+        voxels = _write_raw(cases, dataset_json, raw)
         from fedfactory.methods.nnunet import _planner
 
         _planner.fingerprint_and_plan(DATASET, PLANS, voxels)
         _planner.preprocess(DATASET, PLANS, CONFIGURATION)
-        write_json(folder / DATASET / "splits_final.json", [{"train": sorted(train), "val": sorted(validation)}])
+        _write_split(folder / DATASET, train, watched)
 
 
 def read_plan(plan_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -77,8 +74,7 @@ def read_plan(plan_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def preprocess_for(
     plans: Mapping[str, Any],
     dataset_json: Mapping[str, Any],
-    train: Sequence[Any],
-    validation: Sequence[Any],
+    cases: Sequence[Any],
     preprocessed: Path,
 ) -> None:
     """Preprocess other cases with the plans of an existing model, in the layout that `plan` writes.
@@ -86,25 +82,22 @@ def preprocess_for(
     Args:
         plans: content of the model's plans.json.
         dataset_json: content of the model's dataset.json.
-        train: labelled cases to train on.
-        validation: labelled cases to watch; may be the same as `train`.
+        cases: labelled cases to train on, which are watched as well.
         preprocessed: existing empty folder, which takes the place of `nnUNet_preprocessed`.
     """
-    cases = {v.name: v for v in (*train, *validation)}
     folder = preprocessed / DATASET
     folder.mkdir()
     write_json(folder / f"{PLANS}.json", plans)
     write_json(folder / "dataset.json", dataset_json)
     # The trainer copies it beside its results and makes no other use of it.
     write_json(folder / "dataset_fingerprint.json", {})
-    splits = [{"train": sorted(v.name for v in train), "val": sorted(v.name for v in validation)}]
-    write_json(folder / "splits_final.json", splits)
+    _write_split(folder, cases, cases)
     with (
         tempfile.TemporaryDirectory(prefix=".raw-", dir=preprocessed.parent) as raw,
         nnunet_environment(raw=Path(raw), preprocessed=preprocessed),
         deterministic(0, "cpu"),
     ):
-        _write_raw(cases.values(), dataset_json, Path(raw), expected=list(cases))
+        _write_raw(cases, dataset_json, Path(raw))
         from fedfactory.methods.nnunet import _planner
 
         _planner.preprocess(DATASET, PLANS, CONFIGURATION)
@@ -128,20 +121,28 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_split(train: Sequence[str], validation: Sequence[str]) -> None:
-    if not train or not validation:
-        raise FedFactoryError("nnU-Net needs at least one training and one validation volume.")
-    names = [*train, *validation]
+def _distinct(train: Sequence[Volume], watched: Sequence[Volume]) -> list[Volume]:
+    """All cases, each once."""
+    if not train or not watched:
+        raise FedFactoryError("nnU-Net needs at least one volume to train on, and one to watch.")
+    cases = list({id(volume): volume for volume in (*train, *watched)}.values())
+    names = [volume.name for volume in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FedFactoryError(f"Volume '{twice[0]}' is named twice in the training and validation cases.")
+    return cases
 
 
-def _write_raw(volumes: Iterable[Volume], dataset_json: Mapping[str, Any], raw: Path, expected: Sequence[str]) -> int:
+def _write_split(folder: Path, train: Sequence[Any], watched: Sequence[Any]) -> None:
+    names = {"train": sorted(case.name for case in train), "val": sorted(case.name for case in watched)}
+    write_json(folder / "splits_final.json", [names])
+
+
+def _write_raw(volumes: Sequence[Any], dataset_json: Mapping[str, Any], raw: Path) -> int:
     """Write an nnU-Net raw dataset and return the number of its voxels.
 
     Raises:
-        FedFactoryError: the names are not the expected ones, or a volume is unusable.
+        FedFactoryError: a volume is unusable.
     """
     import SimpleITK
 
@@ -150,19 +151,14 @@ def _write_raw(volumes: Iterable[Volume], dataset_json: Mapping[str, Any], raw: 
     (folder / "labelsTr").mkdir()
     write_json(folder / "dataset.json", dataset_json)
     n_classes = len(dataset_json["labels"]) - 1
-    seen: list[str] = []
     voxels = 0
     for volume in volumes:
         _check_volume(volume, n_classes)
-        seen.append(volume.name)
         voxels += volume.images.size
         images = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.images, dtype=np.float32))
         labels = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.labels, dtype=np.uint8))
         SimpleITK.WriteImage(images, str(folder / "imagesTr" / f"{volume.name}_0000{_ENDING}"))
         SimpleITK.WriteImage(labels, str(folder / "labelsTr" / f"{volume.name}{_ENDING}"))
-    if sorted(seen) != sorted(expected):
-        odd = sorted(set(seen) ^ set(expected)) or sorted(seen)
-        raise FedFactoryError(f"The volumes and the names in the split differ: {', '.join(odd)}.")
     return voxels
 
 

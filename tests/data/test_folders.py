@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedfactory.data.folders import files_below, lies_there, matching, safe_name, twins
+from fedfactory.data.folders import lies_there, matching, safe_name, twins, visible_files
 from fedfactory.errors import FedFactoryError
 
 
@@ -33,20 +33,20 @@ def test_patterns_follow_links_and_pass_over_what_is_hidden(tmp_path: Path):
     ]
     assert found(root, "*/x.nii.gz") == ["a/x.nii.gz"] and found(root, "*.nii.gz") == ["x.nii.gz"]
     assert found(root, "linked/*/x.nii.gz") == ["linked/c/x.nii.gz"] and found(root, "none/*") == []
-    assert len(files_below(root)) == 5
+    assert len(visible_files(root)) == 5
 
 
 def test_a_circle_of_links_ends_and_a_folder_that_is_linked_twice_counts_once(tmp_path: Path):
     touch(tmp_path, "a/x.nii")
     (tmp_path / "a/back").symlink_to(tmp_path)
     (tmp_path / "again").symlink_to(tmp_path / "a")
-    assert len(found(tmp_path, "**/x.nii")) == 1 and len(files_below(tmp_path)) == 1
+    assert len(found(tmp_path, "**/x.nii")) == 1 and len(visible_files(tmp_path)) == 1
 
 
 def test_a_broken_link_is_an_error_where_a_folder_is_searched(tmp_path: Path):
     touch(tmp_path, "a/x.nii")
     (tmp_path / "Testing").symlink_to("../gone")
-    for look in (lambda: matching(tmp_path, "**/*.nii"), lambda: files_below(tmp_path)):
+    for look in (lambda: matching(tmp_path, "**/*.nii"), lambda: visible_files(tmp_path)):
         with pytest.raises(FedFactoryError, match=r"Testing: is a link to ../gone, which is missing"):
             look()
     assert lies_there(tmp_path / "Testing") and not lies_there(tmp_path / "none")

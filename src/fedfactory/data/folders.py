@@ -36,7 +36,7 @@ def matching(root: Path, pattern: str) -> list[Path]:
     return sorted(set(level))
 
 
-def files_below(root: Path) -> list[Path]:
+def visible_files(root: Path) -> list[Path]:
     """All files below a folder, links followed, hidden ones left out, in order.
 
     Raises:

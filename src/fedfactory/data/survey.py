@@ -12,7 +12,7 @@ from typing import Any
 from fedfactory.config.run import Config
 from fedfactory.data.adapters import same_images, survey_cases
 from fedfactory.data.client_tasks import client_task
-from fedfactory.data.folders import files_below, twins
+from fedfactory.data.folders import twins, visible_files
 from fedfactory.data.formats import ending_of
 from fedfactory.data.preprocessing import ClientTask, changed_labels, look_at, splits_of
 from fedfactory.data.raw import RawCase, check_headers
@@ -82,7 +82,7 @@ def survey(config: Config, table: ReleaseTable, setup: str, *, voxels: bool) -> 
         own = [found for found in surveys if found.folder == folder]
         if any(found.files for found in own):
             read = set().union(*(found.files for found in own))
-            own[-1].unread = [path for path in files_below(folder) if path not in read]
+            own[-1].unread = [path for path in visible_files(folder) if path not in read]
     return surveys
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from fedfactory.config.sentences import NAME
 from fedfactory.data.adapters import Found, survey_cases
-from fedfactory.data.folders import files_below, matching
+from fedfactory.data.folders import matching, visible_files
 from fedfactory.data.formats import ending_of, kind_of, stem_of
 from fedfactory.data.formats.bitmap import is_coloured
 from fedfactory.data.geometry import Geometry, Orientation, as_picture, foreground_box, orient, oriented_spacing
@@ -133,7 +133,7 @@ def _site(name: str, folder: Path) -> Site:
     if not folder.is_dir():
         raise FedFactoryError(f"site {name}: {folder} is no folder; correct the path")
     best: tuple[tuple[int, int, int], dict[str, Any], Found] | None = None
-    files = [path for path in files_below(folder) if ending_of(path.name)]
+    files = [path for path in visible_files(folder) if ending_of(path.name)]
     # Pictures do not say how large their pixels are.
     pixels = {"pixel_mm": 1.0} if any(kind_of(path.name) == "bitmap" for path in files) else {}
     for layout in _layouts(folder, files):

@@ -3,8 +3,10 @@
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.factory.model import Factory
-from fedfactory.methods.ours import ending
+from fedfactory.methods.ours import adaptation, ending
 from fedfactory.methods.ours.adaptation import chosen_way
 from fedfactory.methods.ours.encoder import SOURCE, TARGET
 from fedfactory.methods.ours.ending import take_own_statistics
@@ -22,10 +24,12 @@ from fedfactory.methods.ours.model import BRANCH, ENCODER, Stored, open_factory,
 from fedfactory.methods.ours.parameters import LookParameters, SyntheticParameters, TargetParameters
 from fedfactory.methods.ours.rendering import Look, learn_look, nearest_client, own_look, read_look, write_look
 from fedfactory.methods.ours.samples import moved_by
+from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.synthetic import SyntheticSet, make_synthetic_set
-from fedfactory.methods.ours.target_data import TargetClient
+from fedfactory.methods.ours.target_data import TargetClient, target_networks
 from fedfactory.orchestration.labels import Labels
 from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.loop import History
 from tests.adaptation.conftest import TARGET_PARAMETERS, PlainDistance, write_discs, write_factory_folder
 
@@ -330,27 +334,73 @@ def test_a_targets_own_statistics_are_those_of_its_images(source, factory):
 
 
 @pytest.mark.parametrize(
-    ("own", "start", "left", "dice"),
-    [(0.93, 0.9, 2.0, 0.93), (0.904, 0.9, 1.0, 0.9), (0.93, 0.934, 2.0, 0.93), (0.8, 0.91, 0.0, 0.91)],
+    ("own", "start", "left_out", "left", "dice"),
+    [
+        (0.93, 0.4, None, 2.0, 0.93),
+        (0.904, 0.4, None, 1.0, 0.9),
+        (0.7, 0.91, 0.908, 1.0, 0.9),
+        (0.93, 0.6, 0.61, 2.0, 0.93),
+        (0.93, 0.6, 0.58, 0.0, 0.6),
+    ],
 )
 def test_an_adaptation_ends_as_what_reads_m_t_better_than_its_last_state(
-    own: float, start: float, left: float, dice: float, monkeypatch: pytest.MonkeyPatch
+    own: float, start: float, left_out: float | None, left: float, dice: float, monkeypatch: pytest.MonkeyPatch
 ):
-    """By more than half a point: with 1 as the last state's mean, 2 as the target's own, 0 as the start's."""
+    """By more than half a point: with 1 as the last state's mean, 2 as the target's own, 0 as the start's.
+
+    A start that reads M_t well is compared with trainings without the slice, not with what was taught.
+    """
+    found, mean, history = end_of(own, start, 0.5, (lambda: left_out) if left_out else None, monkeypatch)
+    assert (mean, found["both"]) == (left, dice)
+    of_last = history.states[86][ENCODER]["running_mean"].item()
+    assert of_last == (2 if own > 0.905 else 1), "validation volumes choose among the training's own states"
+
+
+@pytest.mark.parametrize(("least", "several"), [(0.5, False), (0.95, True), (None, True)])
+def test_a_start_is_compared_with_what_was_taught_where_no_slice_is_left_out(
+    least: float | None, several: bool, monkeypatch: pytest.MonkeyPatch
+):
+    left_out = Mock(side_effect=AssertionError("a training for nothing")) if several else None
+    for start, expected in ((0.905, 1.0), (0.91, 0.0)):
+        assert end_of(0.8, start, least, left_out, monkeypatch)[1] == expected
+
+
+def end_of(
+    own: float, start: float, least: float | None, left_out: Callable[[], float] | None, patch: pytest.MonkeyPatch
+) -> tuple[dict[str, float], float, History]:
+    """What is read of M_t, the mean that is left, and the history, where the last state reads M_t at 0.9."""
     networks = {ENCODER: torch.nn.BatchNorm1d(1), BRANCH: torch.nn.BatchNorm1d(1)}
     mean = networks[ENCODER].running_mean
     states = {0: {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}, 86: {}}
     mean.fill_(1)
-    monkeypatch.setattr(ending, "take_own_statistics", lambda *_: mean.fill_(2))
+    patch.setattr(ending, "take_own_statistics", lambda *_: mean.fill_(2))
     found = ending.end_best(
         SimpleNamespace(encoder=networks[ENCODER]),
         networks[BRANCH],
         SimpleNamespace(unlabelled=SimpleNamespace(images=None), size=32),
-        replace(TARGET_PARAMETERS, schedule=replace(TARGET_PARAMETERS.schedule, steps=86)),
+        replace(
+            TARGET_PARAMETERS, schedule=replace(TARGET_PARAMETERS.schedule, steps=86), end="best", left_out_from=least
+        ),
         0,
         history := History([], [], None, states),
         lambda: {"both": {0.0: start, 1.0: 0.9, 2.0: own}[mean.item()]},
+        left_out,
     )
-    assert (mean.item(), found["both"]) == (left, dice)
-    of_last = history.states[86][ENCODER]["running_mean"].item()
-    assert of_last == (2 if own > 0.905 else 1), "validation volumes choose among the training's own states"
+    return found, mean.item(), history
+
+
+def test_a_slice_that_is_left_out_teaches_nothing(site, source, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """Neither it nor a copy of it; and networks that learn nothing read M_t as their start does."""
+    taught = []
+    monkeypatch.setattr(adaptation, "adapt", lambda *given: taught.append(given[3].labelled))
+    monkeypatch.setattr(adaptation, "keep_better_statistics", lambda *_: None)
+    data = site.data()
+    found = adaptation.dice_left_out(site, data, PlainDistance(), Checkpoints(tmp_path / "work", "x"), "x")
+    assert len(data.labelled) == 2 * TARGET_PARAMETERS.copies and len(taught) == 2
+    for number, rest in enumerate(taught):
+        assert torch.equal(rest.images, data.labelled.images[1 - number :: 2])
+        assert torch.equal(rest.labels, data.labelled.labels[1 - number :: 2])
+    translator, branch = target_networks(source, site.look, site.p, site.seed)
+    branches = {SOURCE: source.branches[SOURCE], TARGET: branch}
+    segment = BranchSegmenter(translator, branches, TARGET, data.frame, site.p.symmetries)
+    assert found == pytest.approx(segment.slices_dice(*site.few_shot, 1)["both"], abs=1e-3)

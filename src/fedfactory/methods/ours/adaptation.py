@@ -6,13 +6,19 @@ The training itself, its loop and losses, is in :mod:`fedfactory.methods.ours.ta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import nn
+
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.evaluation.dice import mean_foreground_dice
 from fedfactory.methods.ours.encoder import BRANCHES, SOURCE, TARGET
-from fedfactory.methods.ours.ending import BETTER, end_best
+from fedfactory.methods.ours.ending import BETTER, end_best, keep_better_statistics
 from fedfactory.methods.ours.model import Stored, write_networks
 from fedfactory.methods.ours.parameters import TargetParameters
 from fedfactory.methods.ours.perceptual import PerceptualParameters, load_perceptual
@@ -20,7 +26,7 @@ from fedfactory.methods.ours.rendering import own_look, read_look
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.synthetic import SyntheticSet
 from fedfactory.methods.ours.target import adapt
-from fedfactory.methods.ours.target_data import TargetClient, target_networks
+from fedfactory.methods.ours.target_data import TargetClient, TargetData, target_networks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_folder
@@ -83,8 +89,10 @@ def adapt_client(
     segment = BranchSegmenter(translator, branches, TARGET, data.frame, p.symmetries)
     readable: dict[str, float] = {}
     if data.labelled is not None:
-        read = partial(segment.slices_dice, *target.few_shot, data.classes)
-        readable = read() if p.end == "last" else end_best(translator, branch, data, p, seed, history, read)
+        read, left_out = partial(segment.slices_dice, *target.few_shot, data.classes), None
+        if len(target.few_shot[0]) > 1:
+            left_out = partial(dice_left_out, target, data, perceptual, checkpoints, name)
+        readable = read() if p.end == "last" else end_best(translator, branch, data, p, seed, history, read, left_out)
     way = chosen_way(readable) if p.branches == "best" else p.branches
     with new_folder(out) as folder:
         write_networks(
@@ -104,6 +112,41 @@ def adapt_client(
             perceptual=known,
         )
     checkpoints.remove()
+
+
+def dice_left_out(
+    target: TargetClient, data: TargetData, perceptual: nn.Module, checkpoints: Checkpoints, name: str
+) -> float:
+    """Adapt without each slice of M_t in turn, and read it with what was learned from the others.
+
+    Args:
+        target: the target.
+        data: what its adaptation may see.
+        perceptual: LPIPS.
+        checkpoints: of the adaptation; each of these trainings has a folder in theirs.
+        name: of the cell and seed, for the progress.
+
+    Returns:
+        Mean foreground Dice of M_t by both branches.
+    """
+    assert data.labelled is not None, "there is nothing to leave out"
+    images, labels = target.few_shot
+    source, p, found = target.source, target.p, []
+    # Deformed copies follow in the order of the slices, again and again.
+    slice_of_copy = torch.arange(len(data.labelled)) % len(images)
+    for number in range(len(images)):
+        rest = replace(data, labelled=data.labelled.where(slice_of_copy != number))
+        translator, branch = target_networks(source, target.look, p, target.seed)
+        branches = {SOURCE: source.branches[SOURCE], TARGET: branch}
+        own = Checkpoints(checkpoints.folder / f"without{number}", name)
+        progress = Progress(f"adapt {name}, without slice {number + 1} of {len(images)},")
+        adapt(translator, branches[SOURCE], branch, rest, p, perceptual, target.seed, own, progress)
+        segment = BranchSegmenter(translator, branches, TARGET, data.frame, p.symmetries)
+        taught = np.arange(len(images)) != number
+        read = partial(segment.slices_dice, images[taught], labels[taught], data.classes)
+        keep_better_statistics(translator, branch, rest, p, target.seed, read)
+        found.append(segment.probabilities(images[number : number + 1]).argmax(1))
+    return mean_foreground_dice(np.concatenate(found), labels, data.classes)
 
 
 def chosen_way(dice: Mapping[str, float]) -> str:

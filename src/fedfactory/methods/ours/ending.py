@@ -1,14 +1,19 @@
 """What an adaptation ends as where no validation volume may say so: its last state, or what reads M_t better.
 
-Two other ends are looked at. In training a target's images are few in a batch, and translations of the source's share
-its running averages; at inference they are alone. Statistics of the target's images, of all of them and with the
-weights that were left in the end, are those of precise batch normalisation (Wu and Johnson, "Rethinking 'Batch' in
-BatchNorm", 2021). And a training has failed that reads M_t, which it has seen, worse than its start, which had not.
+Two other ends are looked at. The first has other statistics. In training a target's images are few in a batch, and
+translations of the source's share its running averages; at inference they are alone. Statistics of the target's images,
+of all of them and with the weights that were left in the end, are those of precise batch normalisation (Wu and Johnson,
+"Rethinking 'Batch' in BatchNorm", 2021).
+
+The second is the start, which has not seen M_t: a training has failed that has seen it and reads it worse. Where the
+start reads M_t well, this asks too little; what counts there is how slices of M_t are read by trainings that were not
+taught them (leave-one-out cross-validation).
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -24,6 +29,11 @@ from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.methods.ours.translator import Translator
 from fedfactory.training.loop import History, Weights
 
+log = logging.getLogger(__name__)
+
+Read = Callable[[], dict[str, float]]
+"""Dice of M_t by each way to read the networks as they are."""
+
 # Dice of M_t by which another end, or S_t alone, must be ahead: less says nothing of slices that were taught.
 BETTER = 0.005
 
@@ -35,7 +45,8 @@ def end_best(
     p: TargetParameters,
     seed: int,
     history: History,
-    read: Callable[[], dict[str, float]],
+    read: Read,
+    left_out: Callable[[], float] | None,
 ) -> dict[str, float]:
     """Leave E_t and S_t as that of the three ends which reads M_t best.
 
@@ -46,17 +57,34 @@ def end_best(
         p: parameters.
         seed: of the order of images.
         history: of the training; its last state gets the statistics that are kept, and is there even if another end is.
-        read: Dice of M_t by each way to read the networks as they are.
+        read: of M_t.
+        left_out: trains without each slice of M_t in turn, and gives the Dice of those that were left out; None where
+            M_t is a single slice.
 
     Returns:
         Dice of M_t by the networks as they are left.
     """
     networks = {ENCODER: translator.encoder, BRANCH: branch}
+    ended = keep_better_statistics(translator, branch, data, p, seed, read)
+    end = history.states[p.schedule.steps] = _weights(networks)
+    _load(networks, history.states[0])
+    start, learned = read(), ended["both"]
+    if left_out and p.left_out_from is not None and start["both"] >= p.left_out_from:
+        learned = left_out()
+        log.info("Dice of M_t: %.3f by the start, %.3f by trainings without the slice", start["both"], learned)
+    if start["both"] > learned + BETTER:
+        return start
+    _load(networks, end)
+    return ended
+
+
+def keep_better_statistics(
+    translator: Translator, branch: SegmentationBranch, data: TargetData, p: TargetParameters, seed: int, read: Read
+) -> dict[str, float]:
+    """Take statistics of the target's own images where M_t is then read better; arguments as of :func:`end_best`."""
     batch = p.batch.labelled + p.batch.unlabelled + p.batch.pairs
     take_own = partial(take_own_statistics, translator, branch, data.unlabelled.images, data.size, batch, seed)
-    keep_better(networks, take_own, read)
-    history.states[p.schedule.steps] = _weights(networks)
-    return keep_better(networks, partial(_load, networks, history.states[0]), read)
+    return keep_better({ENCODER: translator.encoder, BRANCH: branch}, take_own, read)
 
 
 @torch.no_grad()
@@ -91,9 +119,7 @@ def take_own_statistics(
         norm.momentum = momentum
 
 
-def keep_better(
-    networks: Mapping[str, nn.Module], change: Callable[[], None], read: Callable[[], dict[str, float]]
-) -> dict[str, float]:
+def keep_better(networks: Mapping[str, nn.Module], change: Callable[[], None], read: Read) -> dict[str, float]:
     """Change networks, and take that back unless both branches then read M_t better than before.
 
     Args:

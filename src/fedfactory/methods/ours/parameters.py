@@ -187,6 +187,8 @@ class TargetParameters:
         end: what the adaptation ends as where no validation volume chooses: the ``last`` state (paper), or by the Dice
             of M_t the ``best`` of three: that state, the same with statistics of the target's own images in its
             normalisation, and what the adaptation started from.
+        left_out_from: Dice of M_t by the start, which has not seen it, from which on ``best`` compares the start with
+            trainings that have not seen the slice either: one more for each slice, without it; null for never.
         source_samples: ``synthetic`` (paper), or for a control ``real``: the source's own images and labels.
         branches: whose prediction counts at inference: the mean of ``both`` (paper), one for an ablation, or whichever
             of these is ``best``: by validation Dice, and without validation both, unless S_t alone reads M_t better.
@@ -205,6 +207,7 @@ class TargetParameters:
     symmetries: Literal["none", "mirror", "square"] = "none"
     labelled_slices: Natural | None = None
     end: Literal["last", "best"] = "last"
+    left_out_from: Share | None = None
     source_samples: Literal["synthetic", "real"] = "synthetic"
     branches: Literal["both", "target", "source", "best"] = "both"
 

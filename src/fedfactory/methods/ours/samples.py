@@ -37,6 +37,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def where(self, chosen: Tensor) -> Samples:
+        """Those that a boolean (n,) marks."""
+        return Samples(self.images[chosen], None if self.labels is None else self.labels[chosen])
+
     def draw(self, count: int, stream: torch.Generator) -> Tensor:
         """Indices (count,) of a random batch; without repetition where there are enough."""
         if count <= len(self):

@@ -72,7 +72,7 @@ def columns_of(cells: Cells, config: Config) -> list[dict[str, float]]:
     """Dice of the rows that may be best, column by column."""
     columns: dict[tuple[str, str], dict[str, float]] = {}
     for (setup, target, name), value in cells.items():
-        if not config.method(name).section:
+        if not config.method(name).bound:
             columns.setdefault((setup, target), {})[name] = value
     return list(columns.values())
 

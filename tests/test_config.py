@@ -79,6 +79,14 @@ def test_the_published_run_is_the_demo_on_other_phantoms():
     assert names.split() == [file.stem for file in files]
 
 
+def test_rows_beyond_the_paper_stand_between_its_rows_and_bounds():
+    files = [ROOT / "config/demo.yaml", ROOT / "config/beyond.yaml"]
+    rows = list(load_config(read_run(files, ROOT), files, ROOT).methods)
+    added = list(yaml.safe_load(files[1].read_text())["methods"])
+    start = rows.index("ours_paired") + 1
+    assert rows[start:] == [*added, "mean_mask", "only_mt", "all_labels", "fedavg", "pooled"]
+
+
 @pytest.mark.parametrize("name", ["", "_key", "_inside", "_slices"])
 def test_ablations_lie_over_the_demo(name):
     files = [ROOT / "config/demo.yaml", ROOT / f"config/ablation{name}.yaml"]

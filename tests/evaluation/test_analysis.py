@@ -87,7 +87,7 @@ def test_only_cells_that_may_be_the_best_are_bold():
     assert rows["ms", "canon", "ours"]["p_another_is_better"] < 0.001
     assert sum(rows["ms", "ge", method]["p_best"] for method in LEVELS) == pytest.approx(1)
     assert bold(best(Study(COLUMNS, ROWS[:1], of.cells, {}))) == set(), "where there is no choice"
-    section = [replace(row, section="Bounds") if row.method == "ours" else row for row in ROWS]
+    section = [replace(row, section="Bounds", bound=True) if row.method == "ours" else row for row in ROWS]
     without = Study(COLUMNS, section, of.cells, {})
     assert ("ms", "canon", "tl") in bold(best(without)) and not any(key[2] == "ours" for key in best(without))
     assert set(rankings(without)["ms"].mean_ranks) == {"source", "tl"}

@@ -127,8 +127,8 @@ class MethodEntry:
         parameters: the method's own parameters: see below.
         extension: whether it is this project's own, not one of the paper's; the table marks it.
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
-        section: heading of the part of the table that the row stands in; empty for the paper's own. Rows with a section
-            stand below the others: they say what is easy and what is possible, and none of them can be best.
+        section: heading of the part of the table that the row stands in; empty for the paper's own, which stand first.
+        bound: whether it says what is easy or what is possible, and can not be the best; bounds stand below all others.
         strict: whether a row among whose states the target's validation volumes choose has second cells, for the strict
             protocol: from the same training the state that it names itself, where these volumes have no part in
             anything. Those of ``ours`` are named ``ours_strict``.
@@ -144,8 +144,14 @@ class MethodEntry:
     extension: bool = False
     note: str = ""
     section: str = ""
+    bound: bool = False
     strict: bool = False
     uses_mt: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        if self.bound and not self.section:
+            raise Misfit("section", "is missing: bounds stand in a part of their own; give it a heading")
 
 
 @dataclass(frozen=True, kw_only=True)

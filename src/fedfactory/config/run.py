@@ -91,6 +91,7 @@ class Method:
         extension: whether it is this project's own, not one of the paper's.
         note: a sentence that the table prints below, behind a mark of its own; empty for none.
         section: heading of the part of the table that the row stands in; empty for the paper's own.
+        bound: whether it says what is easy or what is possible, and can not be the best.
         strict: whether it has cells of the strict protocol as well.
         uses_mt: whether it sees M_t, by a configuration from before; None where that is left to its declaration.
     """
@@ -103,6 +104,7 @@ class Method:
     extension: bool = False
     note: str = ""
     section: str = ""
+    bound: bool = False
     strict: bool = False
     uses_mt: bool | None = None
 
@@ -238,9 +240,10 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
             raise FedFactoryError(f"{name}: key 'setups': two files describe the setup '{setup.name}'")
         setups[setup.name] = setup.all_federated() if run.federate_all else setup
     methods = {key: Method(name=key, **entry) for key, entry in values["methods"].items()}
-    # The paper's rows first, then those of each section together.
-    sections = dict.fromkeys(["", *(method.section for method in methods.values())])
-    methods = {key: method for section in sections for key, method in methods.items() if method.section == section}
+    # The paper's rows first, bounds last, and those of each section together.
+    sections = list(dict.fromkeys(["", *(method.section for method in methods.values())]))
+    ranks = {key: (method.bound, sections.index(method.section)) for key, method in methods.items()}
+    methods = {key: methods[key] for key in sorted(methods, key=ranks.__getitem__)}
     for method in methods.values():
         if method.rules not in declared_methods():
             names = ", ".join(sorted(declared_methods()))

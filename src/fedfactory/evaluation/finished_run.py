@@ -148,7 +148,7 @@ class Run:
                         f"{self.scores(key, seed)}: counts other labels ({counted.in_words() or 'none'}) than its "
                         f"job '{job['job']}' saw ({seen.in_words()}); score the cell with all of them"
                     )
-        if self.strict and counted.validation and not self.rows[key[2]]["section"]:
+        if self.strict and counted.validation and not self.rows[key[2]]["bound"]:
             raise FedFactoryError(
                 f"{self.scores(key, seed)}: labelled validation volumes of its target chose something, which the "
                 "strict protocol does not allow; take its row out of the table"

@@ -100,8 +100,8 @@ def merge(folders: Sequence[Path], table: str, out: Path) -> tuple[dict[str, Any
         for (key, _), story in run.stories.items():
             _same(run, key, story, made)
     believed = _check_runs(runs)
-    # Rows that join stand before the sections of rows that cannot be best.
-    spec = {**first.spec, "rows": sorted(rows.values(), key=lambda row: bool(row["section"]))}
+    # Rows that join stand before bounds.
+    spec = {**first.spec, "rows": sorted(rows.values(), key=lambda row: row["bound"])}
     files = []
     for column in spec["columns"]:
         for key, seeds in _by_seed(runs, column, rows).items():

@@ -191,6 +191,7 @@ def _table(
                 "extension": m.extension,
                 "note": " ".join(filter(None, (m.note, _declared_note(m)))),
                 "section": m.section,
+                "bound": m.bound,
             }
             for name, m in ((name, config.method(name)) for name in methods)
         ],

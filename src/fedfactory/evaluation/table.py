@@ -40,7 +40,8 @@ class Row:
         centralised: whether it takes data or labels of several clients to one place; marked with a dagger.
         extension: whether it is this project's own, not one of the paper's; marked with a double dagger.
         note: what else has to be said of it, below the table; empty for nothing.
-        section: heading of the part of the table that it stands in; a row with a section can not be the best.
+        section: heading of the part of the table that it stands in; empty for the first.
+        bound: whether it says what is easy or what is possible, and can not be the best.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Row:
     extension: bool = False
     note: str = ""
     section: str = ""
+    bound: bool = False
 
 
 @dataclass(frozen=True)

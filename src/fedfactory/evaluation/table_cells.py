@@ -92,8 +92,8 @@ class Study:
 
     @property
     def contenders(self) -> list[str]:
-        """Names of the methods that can be the best: those of no section."""
-        return [row.method for row in self.rows if not row.section]
+        """Names of the methods that can be the best: all but bounds."""
+        return [row.method for row in self.rows if not row.bound]
 
     @cached_property
     def setups(self) -> dict[str, list[Column]]:

@@ -183,7 +183,7 @@ class Methods:
         return [
             cell_of.get(name, name)
             for name, own in self.labels.items()
-            if name in cell_of or self._config.methods[name].section or not any(x.validation for x in own.values())
+            if name in cell_of or self._config.methods[name].bound or not any(x.validation for x in own.values())
         ]
 
     def of(self, wildcards: Any) -> Cells:

@@ -28,7 +28,7 @@ function keyOf(target, method) {
 function fillTable() {
   byId("caption").textContent = data.metrics[metric].caption;
   const best = {};
-  const contenders = data.methods.filter((m) => !m.section);
+  const contenders = data.methods.filter((m) => !m.bound);
   const names = new Set(contenders.map((m) => m.name));
   const sign = data.metrics[metric].higher ? 1 : -1;
   for (const target of data.targets) {

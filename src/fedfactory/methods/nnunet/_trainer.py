@@ -17,6 +17,7 @@ import torch
 
 from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.nnunet._randomisation import randomised
 from fedfactory.methods.nnunet.resume import restore, state_of
 from fedfactory.storage.checkpoints import Checkpoints, Clock
 
@@ -35,6 +36,7 @@ class Settings:
     Attributes:
         epochs, iterations, validation_iterations, initial_lr: length and learning rate.
         momentum: of the optimiser; None for the trainer's own.
+        randomisation: of the training's images.
         on_epoch: called after each epoch with its figures (:meth:`BenchmarkTrainer.figures`).
         checkpoints: where the training can go on from; its last state stays there.
     """
@@ -44,6 +46,7 @@ class Settings:
     validation_iterations: int
     initial_lr: float
     momentum: float | None
+    randomisation: str
     on_epoch: Callable[[dict[str, float]], None]
     checkpoints: Checkpoints
 
@@ -86,14 +89,14 @@ class BenchmarkTrainer(_Base):
         _LOG.info("%s", " ".join(str(a) for a in args).strip())
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the trainer's augmentation, without the choice of algorithms by stop watch.
+        """Return the trainer's augmentation, without the choice of algorithms by stop watch, and randomised.
 
         GaussianBlurTransform(benchmark=True), which the stock trainer uses, times two convolutions and takes the
         faster one. They differ in rounding, so that weights would depend on what else the machine is doing.
         """
         transforms = super().get_training_transforms(*args, **kwargs)
         _without_benchmark(transforms)
-        return transforms
+        return randomised(transforms, self.settings.randomisation)
 
     def configure_optimizers(self) -> Any:
         """The trainer's own, with the momentum of the settings.

@@ -38,6 +38,8 @@ class NnunetParameters:
     Attributes:
         trainer: class name of a trainer that nnunetv2 ships. ``nnUNetTrainer`` is the stock one (with nnU-Net's default
             augmentation), ``nnUNetTrainerDA5`` the one with the strongest augmentation ("+DAug").
+        randomisation: what stands beside the trainer's own augmentation: ``none``; ``gin``, contrasts of shallow random
+            networks; or ``synthseg``, images that are drawn from the label maps instead of the images.
         iterations_per_epoch: training steps in an epoch; a fifth of it (at least one) are validation steps, which is
             the stock proportion (250 and 50).
         epochs: epochs of source training (stock: 1000).
@@ -62,6 +64,7 @@ class NnunetParameters:
     __pydantic_config__ = STRICT
     trainer: Text
     iterations_per_epoch: Count
+    randomisation: Literal["none", "gin", "synthseg"] = "none"
     epochs: Count | None = None
     initial_lr: Positive | None = None
     momentum: Part | None = None

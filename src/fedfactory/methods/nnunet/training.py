@@ -114,6 +114,7 @@ def run_training(
             validation_iterations=parameters.validation_iterations,
             initial_lr=schedule.initial_lr,
             momentum=parameters.momentum,
+            randomisation=parameters.randomisation,
             on_epoch=report,
             checkpoints=checkpoints,
         )

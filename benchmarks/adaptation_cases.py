@@ -159,9 +159,12 @@ class Case:
             branch, samples, p = self.branches[TARGET], self.data[False].source, self.scale.source
             return source_losses(self.translator, branch, samples, p, self.perceptual, self.scale.size, 1.0, stream)
         step, pairs = TARGET_STEPS[kind]
-        return self.step_class(
-            self.translator, self.branches, self.data[pairs], self.scale.targets[pairs], self.perceptual
-        ).losses(step, 1.0, stream)
+        p = self.scale.targets[pairs]
+        # All of the content features, as after the steps over which they fade in.
+        p = replace(p, schedule=replace(p.schedule, ramp=0.0))
+        return self.step_class(self.translator, self.branches, self.data[pairs], p, self.perceptual).losses(
+            step, stream
+        )
 
     def step(self, kind: str) -> Losses:
         """Forward and backward, as a training runs them."""

@@ -16,6 +16,7 @@ from fedfactory.factory.layers import magnify
 from fedfactory.methods.ours import target
 from fedfactory.methods.ours.branch import SegmentationBranch
 from fedfactory.methods.ours.encoder import SOURCE
+from fedfactory.methods.ours.losses import content_share
 from fedfactory.training.batches import resize
 from fedfactory.training.loop import Losses
 
@@ -45,9 +46,10 @@ class EnlargingBranch(nn.Module):
 class ApartStep(target.Step):
     """The target's step with passes of factory and LPIPS for each domain."""
 
-    def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
+    def losses(self, step: int, stream: torch.Generator) -> Losses:
         """The same terms."""
         batches, inter, terms = self.draw(stream), step % 2 == 1, Counter()
+        ramp = content_share(step, self.p.schedule)
         count, nothing = sum(len(batch.images) for batch in batches), replace(batches[0], labels=None)
         for domain, batch in enumerate(batches):
             label, own = 1 - domain if inter else domain, len(batch.images)

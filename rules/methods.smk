@@ -11,6 +11,7 @@ rule fit:
     """Fit a method at the target, on the target's own data."""
     input:
         data=client_file("data"),
+        others=METHODS.starts_from,
     output:
         directory(cell_file("model")),
     log:
@@ -31,7 +32,7 @@ rule fit:
         parameters=METHODS.values,
         labels=METHODS.labels_json,
     shell:
-        "python $SCRIPTS/fit.py --fit {params.fit} --data {input.data}"
+        "python $SCRIPTS/fit.py --fit {params.fit} --data {input.data} --others {input.others}"
         " --labels {params.labels:q}"
         " --parameters {params.parameters:q} --device {params.device} --code {params.code}"
         " --cell {wildcards.setup}/{wildcards.client}/{wildcards.method}"

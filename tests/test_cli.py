@@ -19,7 +19,7 @@ def test_methods_are_listed(capsys):
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"nnunet_tl +\+TL +nnunet +M_t, validation$", next(x for x in lines if x.startswith("nnunet_tl")))
-    said = "    fedmedgan_train reads the source's and the target's data; lets out: translated training images"
+    said = "    fedmedgan_train reads data: the source's and the target's; lets out: translated training images"
     assert any(line.startswith(said) for line in lines)
     assert main(["methods", "--configfile", "config/demo.yaml", "config/ablation.yaml"]) == 0
     assert "ours_real_source" in capsys.readouterr().out

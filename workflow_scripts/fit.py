@@ -17,7 +17,7 @@ from fedfactory.training.devices import resolve
 
 def main(arguments: argparse.Namespace) -> None:
     """Fit one cell, or go on with it."""
-    checkpoints = checkpoints_of(arguments, "", [arguments.data])
+    checkpoints = checkpoints_of(arguments, "", [arguments.data, *arguments.others])
     task = Fit(
         ClientView(arguments.data, arguments.labels),
         json.loads(arguments.parameters),
@@ -25,6 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
         resolve(arguments.device),
         checkpoints,
         Progress(f"fit {arguments.cell} seed {arguments.seed}"),
+        tuple(arguments.others),
     )
     with new_folder(arguments.out) as folder:
         load(arguments.fit)(task, folder)
@@ -35,6 +36,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", required=True, help="function of the method's declaration, as module:name")
     parser.add_argument("--data", type=Path, required=True, help="the target's store")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="models that the method starts from")
     add_labels(parser)
     add_training_arguments(parser)
     run_script(parser, main)

@@ -128,7 +128,7 @@ def test_a_method_may_be_like_another(values):
         mine, ours = (cells.parameters[name][setup].target for name in ("mine", "ours"))
         assert mine == replace(ours, weights=replace(ours.weights, cycle=0.0)), "also what differs for a setup"
     values["methods"]["mine"]["parameters"]["like"] = "nnunet"
-    with pytest.raises(FedFactoryError, match="mine.parameters.like': 'nnunet' is no adaptation method"):
+    with pytest.raises(FedFactoryError, match="mine.parameters.like': 'nnunet' is no row of the same method"):
         methods()["ours"].open(loaded(values), ROOT)
 
 

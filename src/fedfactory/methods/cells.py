@@ -8,12 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from fedfactory.config.parameters import check_setups, for_setup, read
+from fedfactory.config.parameters import check_setups, for_setup, merged, read
 from fedfactory.config.run import Config, Method
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import Method as Declaration
 from fedfactory.orchestration.declared import Rule, load, methods
 from fedfactory.orchestration.labels import Labels
+
+LIKE = "like"
+"""Parameter of a row that names another one, whose parameters it has where it says nothing else."""
 
 
 class Cells:
@@ -64,6 +67,10 @@ class Cells:
         """The model that segments a cell."""
         return self._cell(wildcards, wildcards.client, wildcards.method, "model")
 
+    def starts_from(self, wildcards: Any) -> list[str]:
+        """Models that a fit starts from, in the order in which the method expects them."""
+        return []
+
     def with_model(self, wildcards: Any) -> list[str]:
         """What else the prediction reads, in the order in which the method's segmenter expects it."""
         return []
@@ -86,9 +93,24 @@ class Cells:
         return None
 
     def _values(self, method: str, setup: str) -> dict[str, Any]:
-        """Parameters of a row for one setup, as they stand in the configuration."""
-        check_setups(self.entries[method].parameters, self._config.known_setups, key_of(method))
-        return for_setup(self.entries[method].parameters, setup)
+        """Parameters of a row for one setup, as they stand in the configuration.
+
+        A row that is ``like`` another one says only what differs; what differs for a setup is laid over that.
+        """
+        values = dict(self.entries[method].parameters)
+        check_setups(values, self._config.known_setups, key_of(method))
+        like = values.pop(LIKE, None)
+        if like is not None:
+            if like not in self.entries or LIKE in self.entries[like].parameters:
+                raise FedFactoryError(
+                    f"key '{key_of(method)}.{LIKE}': '{like}' is no row of the same method that stands for itself"
+                )
+            values = self._over(self._values(like, setup), values)
+        return for_setup(values, setup)
+
+    def _over(self, other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of a row over those of the one that it is like."""
+        return merged(other, own)
 
     def same(self, method: str, name: str) -> Any:
         """A parameter of a row that may not differ from setup to setup.
@@ -225,6 +247,10 @@ class Methods:
     def model(self, wildcards: Any) -> str:
         """The model that segments a cell."""
         return self.of(wildcards).model(self.trained(wildcards))
+
+    def starts_from(self, wildcards: Any) -> list[str]:
+        """Models that a fit starts from."""
+        return self.of(wildcards).starts_from(wildcards)
 
     def with_model(self, wildcards: Any) -> list[str]:
         """What else the prediction reads."""

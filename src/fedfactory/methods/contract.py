@@ -40,6 +40,7 @@ class Fit:
         device: ``cpu`` or ``cuda``; a method that uses torch calls ``fedfactory.training.devices.prepare`` with it.
         checkpoints: for :class:`fedfactory.training.loop.Training`, which resumes after a kill.
         progress: where to report.
+        others: models that it starts from, as the method's ``Cells.starts_from`` names them.
     """
 
     view: ClientView
@@ -48,6 +49,7 @@ class Fit:
     device: str
     checkpoints: Checkpoints
     progress: Progress
+    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _methods(project: Path, arguments: argparse.Namespace) -> int:
     for name in dict.fromkeys(m.rules for m in config.methods.values()):
         print(f"\n{name}: {methods()[name].title}")
         for rule in methods()[name].rules:
-            print(f"    {rule.name} reads {rule.reads.value} data; lets out: {rule.lets_out or 'nothing'}")
+            print(f"    {rule.name} reads data: {rule.reads.value}; lets out: {rule.lets_out or 'nothing'}")
     return 0
 
 

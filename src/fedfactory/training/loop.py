@@ -281,6 +281,7 @@ class Run:
         progress: updated every step.
         keep: whether the history keeps the average's weights wherever a validation would be due, the start among them:
             states that are chosen from later.
+        average: of the networks' weights, if the losses ask for it as well; None makes one.
     """
 
     def __init__(
@@ -291,12 +292,13 @@ class Run:
         checkpoints: Checkpoints,
         progress: Progress,
         keep: bool = False,
+        average: Average | None = None,
     ):
         self._learners, self._schedule, self._validate, self._keep = learners, schedule, validate, keep
         self._checkpoints, self._progress, self._clock = checkpoints, progress, Clock()
         self._history = History([], [], None)
         self._best: Weights | None = None
-        self._mean = Average([learner.network for learner in learners.values()], schedule.ema)
+        self._mean = average or Average([learner.network for learner in learners.values()], schedule.ema)
         self._parts: dict[str, Any] = {"mean": self._mean}
         for name, learner in learners.items():
             self._parts |= {f"{name}.network": learner.network, f"{name}.optimiser": learner.optimiser}
@@ -377,6 +379,7 @@ class Training:
         losses: (step, stream) -> terms of the loss.
         validate: as for :class:`Run`.
         keep: likewise.
+        average: likewise.
     """
 
     learners: Mapping[str, Learner]
@@ -385,6 +388,7 @@ class Training:
     losses: Callable[[int, torch.Generator], Losses]
     validate: Callable[[], Mapping[str, float]] | None
     keep: bool = False
+    average: Average | None = None
 
     def run(self, checkpoints: Checkpoints, progress: Progress) -> History:
         """Train, or go on from the last checkpoint; the networks end in the selected state, in evaluation mode.
@@ -393,7 +397,7 @@ class Training:
             FedFactoryError: the loss is not finite.
         """
         p = self.schedule
-        run = Run(self.learners, p, self.validate, checkpoints, progress, self.keep)
+        run = Run(self.learners, p, self.validate, checkpoints, progress, self.keep, self.average)
         for step in run.steps():
             for learner in self.learners.values():
                 learner.begin(rate_share(step, p))

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedfactory.config.run import Config
-from fedfactory.errors import FedFactoryError
-from fedfactory.methods.cells import Cells, key_of
+from fedfactory.methods.cells import Cells
 from fedfactory.methods.federated.cells import FederatedCells
 from fedfactory.orchestration.declared import Method, methods
 
@@ -22,11 +21,7 @@ class FedMedGanCells(FederatedCells, Cells):
     def _check(self) -> None:
         for name, own in self.parameters.items():
             for p in own.values():
-                if p.base not in self._nnunet.scratch:
-                    raise FedFactoryError(
-                        f"key '{key_of(name)}.base': '{p.base}' is no nnU-Net trained on the source; known are "
-                        f"{', '.join(self._nnunet.scratch) or 'none'}"
-                    )
+                self._nnunet.check_source_model(name, p.base)
 
     def clients(self, setup: str, target: str) -> list[str]:
         """Both clients, the source first."""

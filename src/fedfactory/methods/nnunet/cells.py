@@ -36,11 +36,19 @@ class NnunetCells(Cells):
         targets = [client for setup in setups for client in setup.targets]
         self.planned = {*(setup.source for setup in setups), *(targets if self.at_target else ())}
         for name in self.tuned:
-            if bases[name] not in self.scratch:
-                known = ", ".join(self.scratch)
-                raise FedFactoryError(
-                    f"key '{key_of(name)}.base': '{bases[name]}' is no nnU-Net trained on the source; known are {known}"
-                )
+            self.check_source_model(name, bases[name])
+
+    def check_source_model(self, name: str, base: str) -> None:
+        """Refuse a row, by its name, whose ``base`` has no source model.
+
+        Raises:
+            FedFactoryError: the sentence names the key.
+        """
+        if base not in self.scratch:
+            known = ", ".join(self.scratch) or "none"
+            raise FedFactoryError(
+                f"key '{key_of(name)}.base': '{base}' is no nnU-Net trained on the source; known are {known}"
+            )
 
     def base_model(self, wildcards: Any) -> str:
         """The source model that a fine-tuned method starts from."""

@@ -12,7 +12,7 @@ import numpy as np
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_validation_dice
 from fedfactory.methods.nnunet.inference import make_segmenter
-from fedfactory.methods.nnunet.model import Model, adapted, card, read_model, schedule_file, write_model
+from fedfactory.methods.nnunet.model import Model, adapted, card, read_model, schedule_file, write_curve, write_model
 from fedfactory.methods.nnunet.parameters import FinetuningSchedule, NnunetParameters
 from fedfactory.methods.nnunet.planning import preprocess_for
 from fedfactory.methods.nnunet.training import in_words, run_training
@@ -100,7 +100,8 @@ def finetune(
     model = Model(plans, source.dataset_json, about, runs[chosen].weights)
     rows = [{"schedule": i, **row} for i, run in enumerate(runs) for row in run.rows]
     with new_folder(Path(out)) as folder:
-        write_model(folder, model, rows)
+        write_model(folder, model)
+        write_curve(folder, rows)
         for index, run in enumerate(runs):
             write_tensors(dict(run.weights), folder / schedule_file(index))
 

@@ -108,6 +108,17 @@ def make_segmenter(model: Model, device: str, test_time_mirroring: bool) -> Segm
     return segment
 
 
+def network_of(model: Model, device: str) -> Any:
+    """The model's network with its weights: slices (n, 1, H, W), normalised -> logits (n, classes + 1, H, W)."""
+    with nnunet_environment():
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        plans = PlansManager(model.plans)
+        network = _network(model, plans, plans.get_configuration(CONFIGURATION))
+    network.load_state_dict(model.weights)
+    return network.to(device)
+
+
 def _network(model: Model, plans: Any, configuration: Any) -> Any:
     """Build the model's network, without weights, as its trainer builds it."""
     from fedfactory.methods.nnunet import _trainer

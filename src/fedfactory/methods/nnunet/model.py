@@ -56,12 +56,16 @@ def read_model(folder: Path) -> Model:
     return Model(plans, dataset_json, card, weights)
 
 
-def write_model(folder: Path, model: Model, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a model and its training curve (rows with the keys `TRAINING_COLUMNS`) into an existing folder."""
+def write_model(folder: Path, model: Model) -> None:
+    """Write a model into an existing folder."""
     write_json(folder / "plans.json", model.plans)
     write_json(folder / "dataset.json", model.dataset_json)
     write_json(folder / "model.json", model.card)
     write_tensors(dict(model.weights), folder / "weights.pt")
+
+
+def write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the curve of a training, rows with the keys `TRAINING_COLUMNS`, beside its model."""
     with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, TRAINING_COLUMNS, lineterminator="\n")
         table.writeheader()

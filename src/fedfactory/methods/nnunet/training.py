@@ -10,7 +10,7 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
-from fedfactory.methods.nnunet.model import Model, adapted, card, write_model
+from fedfactory.methods.nnunet.model import Model, adapted, card, write_curve, write_model
 from fedfactory.methods.nnunet.parameters import FinetuningSchedule, NnunetParameters
 from fedfactory.methods.nnunet.planning import CONFIGURATION, read_plan
 from fedfactory.orchestration.progress import Progress
@@ -57,7 +57,8 @@ def train(
     run = run_training(plans, dataset_json, Path(plan_dir), parameters, schedule, seed, device, checkpoints, report)
     model = Model(plans, dataset_json, card(parameters, dataset_json, run.mirroring_axes), run.weights)
     with new_folder(Path(out)) as folder:
-        write_model(folder, model, [{"schedule": 0, **row} for row in run.rows])
+        write_model(folder, model)
+        write_curve(folder, [{"schedule": 0, **row} for row in run.rows])
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """Which job makes which part of which cell, worked out from the configuration for rules/methods/ours.smk."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from fedfactory.config.parameters import check_setups, for_setup, merged
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.cells import Cells, key_of
+from fedfactory.methods.cells import LIKE, Cells, key_of
 from fedfactory.methods.ours.parameters import OursParameters
 
-# Names a method that another one resembles.
-_LIKE = "like"
 # What a method has that trains a source branch of its own.
 _OF_A_BRANCH = ("source", "synthetic", "look")
 
@@ -66,17 +64,17 @@ class OursCells(Cells):
         """Parameters of the learning of a look, with the factory and the perceptual loss of the source branch."""
         branch = self._branch(wildcards)
         variant = self.of(wildcards.method, wildcards.setup).source.factory
-        own = {"look": self._plain(wildcards.method, wildcards.setup)["look"]}
+        own = {"look": self._values(wildcards.method, wildcards.setup)["look"]}
         return json.dumps({**own, "perceptual": branch["perceptual"], "factory": variant})
 
     def target_json(self, wildcards: Any) -> str:
         """Parameters of a method's adaptation, with the perceptual loss of its source branch."""
-        own = {"target": self._plain(wildcards.method, wildcards.setup)["target"]}
+        own = {"target": self._values(wildcards.method, wildcards.setup)["target"]}
         return json.dumps({**own, "perceptual": self._branch(wildcards)["perceptual"]})
 
     def _branch(self, wildcards: Any) -> dict[str, Any]:
         """Parameters of the source branch that a method uses, as they stand in the configuration."""
-        return self._plain(self.base(wildcards.method), wildcards.setup)["source"]
+        return self._values(self.base(wildcards.method), wildcards.setup)["source"]
 
     def shared(self, wildcards: Any, name: str) -> str:
         """What the source's jobs leave for a method's adaptations: ``branch`` or ``synthetic``."""
@@ -104,7 +102,7 @@ class OursCells(Cells):
 
     def seed_name(self, wildcards: Any) -> str:
         """The method that seeds derive from: an ablation draws what the method that it is like draws."""
-        return self._config.methods[wildcards.method].parameters.get(_LIKE, wildcards.method)
+        return self._config.methods[wildcards.method].parameters.get(LIKE, wildcards.method)
 
     @property
     def memory_mb(self) -> int:
@@ -113,26 +111,9 @@ class OursCells(Cells):
         return round(2000 + 16000 * share)
 
     def _section(self, wildcards: Any, name: str) -> str:
-        return json.dumps(self._plain(wildcards.method, wildcards.setup)[name])
+        return json.dumps(self._values(wildcards.method, wildcards.setup)[name])
 
-    def _values(self, method: str, setup: str) -> dict[str, Any]:
-        check_setups(self.entries[method].parameters, self._config.known_setups, key_of(method))
-        return self._plain(method, setup)
-
-    def _plain(self, method: str, setup: str) -> dict[str, Any]:
-        """A method's parameters as they stand in the configuration, for one setup.
-
-        A method that is ``like`` another one says only what differs; what differs for a setup is laid over that.
-        """
-        values = dict(self._config.methods[method].parameters)
-        like = values.pop(_LIKE, None)
-        if like is not None:
-            if like not in self.entries or _LIKE in self.entries[like].parameters:
-                raise FedFactoryError(
-                    f"key '{key_of(method)}.{_LIKE}': '{like}' is no adaptation method that stands for itself"
-                )
-            other = self._plain(like, setup)
-            if "base" in values:
-                other = {name: value for name, value in other.items() if name not in _OF_A_BRANCH}
-            values = merged(other, values)
-        return for_setup(values, setup)
+    def _over(self, other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """With the source branch of a third one, nothing of the other's branch holds."""
+        dropped = _OF_A_BRANCH if "base" in own else ()
+        return super()._over({name: value for name, value in other.items() if name not in dropped}, own)

@@ -20,11 +20,12 @@ from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.parameters import SourceParameters
 from fedfactory.methods.ours.rendering import Look
-from fedfactory.methods.ours.samples import Samples, jittered, slices_of, stack
+from fedfactory.methods.ours.samples import Samples, slices_of, stack
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.translator import Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.training.augmentation import jittered
 from fedfactory.training.batches import batches, resize
 from fedfactory.training.loop import History, Learner, Losses, Ranger, Training, adam
 from fedfactory.training.losses import segmentation_loss

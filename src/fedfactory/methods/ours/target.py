@@ -18,24 +18,14 @@ from fedfactory.methods.ours.encoder import DOMAINS, SOURCE, TARGET, Runs
 from fedfactory.methods.ours.losses import content_share, reconstruction_loss
 from fedfactory.methods.ours.model import BRANCH, ENCODER
 from fedfactory.methods.ours.parameters import TargetParameters
-from fedfactory.methods.ours.samples import jittered, moved_by, symmetry_of
+from fedfactory.methods.ours.samples import moved_by, symmetry_of
 from fedfactory.methods.ours.target_data import TargetData
 from fedfactory.methods.ours.translator import Rendering, Translator
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.training.augmentation import jittered
 from fedfactory.training.batches import resize
-from fedfactory.training.loop import (
-    Figures,
-    History,
-    Learner,
-    Losses,
-    Ranger,
-    Run,
-    adam,
-    backward,
-    rate_share,
-    step_stream,
-)
+from fedfactory.training.loop import History, Learner, Losses, Ranger, Training, adam
 from fedfactory.training.losses import segmentation_loss
 
 _BRANCH_NAMES = ("S_s", "S_t")
@@ -102,21 +92,8 @@ def adapt(
         ENCODER: Learner(encoder, ranger, schedule.encoder_rate),
         BRANCH: Learner(target_branch, adam(target_branch.parameters(), schedule.branch_rate), schedule.branch_rate),
     }
-    run = Run(learners, schedule, None, checkpoints, progress, keep=True)
-    loss = Step(translator, branches, data, p, perceptual)
-    for step in run.steps():
-        for learner in learners.values():
-            learner.begin(rate_share(step, schedule))
-        ramp = content_share(step, schedule)
-        stream, figures = step_stream(seed, step), Figures(schedule.accumulate)
-        for _ in range(schedule.accumulate):
-            terms = loss.losses(step, ramp, stream)
-            backward(terms, step, schedule.accumulate)
-            figures.add(terms)
-        for learner in learners.values():
-            learner.step(schedule.clip)
-        run.done(step, figures)
-    return run.end()
+    losses = Step(translator, branches, data, p, perceptual).losses
+    return Training(learners, schedule, seed, losses, validate=None, keep=True).run(checkpoints, progress)
 
 
 @dataclass(frozen=True)
@@ -129,13 +106,13 @@ class Step:
     p: TargetParameters
     perceptual: nn.Module
 
-    def losses(self, step: int, ramp: float, stream: torch.Generator) -> Losses:
+    def losses(self, step: int, stream: torch.Generator) -> Losses:
         """Terms of an intra-domain (even) or inter-domain (odd) step.
 
         Only the branches and the encoder's normalisation see the domains one by one; all else sees both in one batch.
         """
         batches = self.draw(stream)
-        inter = step % 2 == 1
+        inter, ramp = step % 2 == 1, content_share(step, self.p.schedule)
         own = [len(batch.images) for batch in batches]
         labels = torch.tensor([SOURCE, TARGET], device=batches[SOURCE].images.device).repeat_interleave(
             torch.tensor(own, device=batches[SOURCE].images.device)

@@ -17,7 +17,7 @@ from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, share_of
 from fedfactory.methods.feddg.parameters import FedDGParameters
-from fedfactory.methods.federated.segmentation import LabelledSlices
+from fedfactory.methods.federated.segmentation import ClientSlices
 from fedfactory.methods.federated.segmentation import initial_weights as feddg_weights
 from fedfactory.methods.fedmedgan.client import FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
@@ -75,7 +75,7 @@ class FedDG:
         volume = _slices(config)
         images, labels = (part[:, : p.image_size, : p.image_size] for part in (volume.images, volume.labels))
         share, classes = share_of(images, p), len(config.setups[SETUP].classes)
-        self._client = FedDGClient("a", ["a", "b"], LabelledSlices(images, labels), share, classes, p, 0, device)
+        self._client = FedDGClient("a", ["a", "b"], ClientSlices(images, labels), share, classes, p, 0, device)
         self._weights, self._round = feddg_weights(p, classes, 0), 0
 
     def run(self) -> Mapping[str, float]:

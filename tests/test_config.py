@@ -82,9 +82,11 @@ def test_the_published_run_is_the_demo_on_other_phantoms():
 def test_rows_beyond_the_paper_stand_between_its_rows_and_bounds():
     files = [ROOT / "config/demo.yaml", ROOT / "config/beyond.yaml"]
     rows = list(load_config(read_run(files, ROOT), files, ROOT).methods)
-    added = list(yaml.safe_load(files[1].read_text())["methods"])
+    added = yaml.safe_load(files[1].read_text())["methods"]
+    rivals, bounds = ([name for name, row in added.items() if bool(row.get("bound")) is kind] for kind in (False, True))
     start = rows.index("ours_paired") + 1
-    assert rows[start:] == [*added, "mean_mask", "only_mt", "all_labels", "fedavg", "pooled"]
+    assert rows[start:] == [*rivals, "mean_mask", "only_mt", "all_labels", "fedavg", "pooled", *bounds]
+    assert rivals and bounds
 
 
 @pytest.mark.parametrize("name", ["", "_key", "_inside", "_slices"])

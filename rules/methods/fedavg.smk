@@ -22,7 +22,7 @@ rule fedavg_train:
         runtime=growing(1440),
         gpu=GPU_PER_TRAINING,
     params:
-        code=code_digest("fedavg_train", "fedfactory.methods.fedavg.training"),
+        code=code_digest("fedavg_train", "fedfactory.methods.fedavg.client"),
         device=CONFIG.device,
         parameters=METHODS.values,
         clients=FEDAVG.names,

@@ -1,6 +1,7 @@
 """FedDG and FedMed-GAN through the engine: what crosses, and the same bytes however they run."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -8,16 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.federation.client import TRAIN
 from fedfactory.federation.ledger import IN, OUT, read_ledger
+from fedfactory.federation.message import WEIGHTS
+from fedfactory.methods.fedavg.client import AveragedClient, TaughtClient, squared_distance
+from fedfactory.methods.fedavg.parameters import FedAvgParameters
 from fedfactory.methods.fedavg.training import train_fedavg
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.feddg.training import train_feddg
 from fedfactory.methods.federated.cell import FederatedCell
-from fedfactory.methods.federated.parameters import SegmentationParameters
-from fedfactory.methods.federated.segmentation import read_segmenter
+from fedfactory.methods.federated.segmentation import ClientSlices, read_segmenter
 from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
 from fedfactory.orchestration.labels import SOURCE
 from fedfactory.orchestration.progress import Progress
@@ -38,7 +43,18 @@ FEDMEDGAN = {
     "batch": 2, "learning_rate": 0.01, "cycle": 10.0, "identity": 10.0, "clip": 1.0, "noise": 0.5,
     "checkpoint_every": 1, "deadline": 120,
 }  # fmt: skip
+TAUGHT = {"learning_rate": 0.001, "teacher": 0.9, "jitter": 0.3, "ramp": 0.5}
 TRAININGS = {
+    "fedprox": (
+        {**FEDAVG, "proximal": 0.1},
+        ("first", "second", "third"),
+        lambda cell, *rest: train_fedavg(cell, 1, *rest),
+    ),
+    "fedsemi": (
+        {**FEDAVG, "unlabelled": TAUGHT},
+        ("first", "second", "third"),
+        lambda cell, *rest: train_fedavg(cell, 1, *rest),
+    ),
     "fedavg": (FEDAVG, ("first", "second", "third"), lambda cell, *rest: train_fedavg(cell, 1, *rest)),
     "feddg": (FEDDG, ("first", "second", "third"), lambda cell, *rest: train_feddg(cell, 1, *rest)),
     "fedmedgan": (FEDMEDGAN, ("first", "second"), lambda cell, *rest: train_fedmedgan(cell, 32, *rest)),
@@ -105,10 +121,65 @@ def test_weights_alone_cross_in_federated_averaging_and_it_learns(stores, tmp_pa
             (OUT, "weights"),
         }
     volume = ClientView(Path(stores["first"]), SOURCE).labelled_volumes("validation")[0]
-    labels = read_segmenter(model, SegmentationParameters, "fedavg_train", "cpu")(volume.images)
+    labels = read_segmenter(model, FedAvgParameters, "fedavg_train", "cpu")(volume.images)
     assert mean_foreground_dice(labels, volume.labels, 1) > 0.8
     with pytest.raises(FedFactoryError, match="holds no model of this row .*; make it with the rule fedavg_train"):
-        read_segmenter(tmp_path, SegmentationParameters, "fedavg_train", "cpu")
+        read_segmenter(tmp_path, FedAvgParameters, "fedavg_train", "cpu")
+
+
+def test_a_proximal_term_pulls_back_to_where_a_round_began():
+    """mu / 2 times the squared distance; and a client with a strong one hardly moves."""
+    network, began = torch.nn.Linear(2, 1), {"weight": torch.tensor([[1.0, 2.0]]), "bias": torch.tensor([0.5])}
+    network.load_state_dict({"weight": torch.tensor([[3.0, 1.0]]), "bias": torch.tensor([0.0])})
+    assert squared_distance(network, began).item() == pytest.approx(4 + 1 + 0.25)
+    moved = {}
+    for proximal in (0.0, 1.0, 100.0):
+        client = client_of("first", proximal=proximal, local_steps=8, learning_rate=0.001)
+        start = {name: value.clone() for name, value in client.network.state_dict().items()}
+        answer, _ = client.answer(0, TRAIN, {WEIGHTS: start})
+        moved[proximal] = sum(float(((value - start[name]) ** 2).sum()) for name, value in answer[WEIGHTS].items())
+    assert moved[0.0] > moved[1.0] > moved[100.0]
+
+
+def client_of(name: str, labels: bool = True, **changes: object) -> AveragedClient:
+    """A client of two, the first of which has labels, on eight random slices."""
+    p = read(FedAvgParameters, {**FEDAVG, **changes}, "x")
+    stream, size = np.random.default_rng(0), p.image_size
+    images = stream.uniform(-1, 1, (8, size, size)).astype(np.float32)
+    masks = (images > 0.3).astype(np.uint8)
+    torch.manual_seed(0)
+    if labels:
+        return AveragedClient(name, ("first", "second"), ClientSlices(images, masks), 1, p, 0, "cpu")
+    return TaughtClient(name, ("first", "second"), ClientSlices(images, masks[:0]), 1, p, 0, "cpu")
+
+
+def test_a_client_without_labels_agrees_with_the_average_of_its_weights():
+    """Without jitter and before it moves there is nothing to learn; the teacher follows by its decay."""
+    taught = {"learning_rate": 0.01, "teacher": 0.75, "jitter": 0.0, "ramp": 0.0}
+    client = client_of("second", labels=False, unlabelled=taught, local_steps=1)
+    start = {name: value.clone() for name, value in client.network.state_dict().items()}
+    _, losses = client.answer(0, TRAIN, {WEIGHTS: start})
+    assert losses == {"consistency": pytest.approx(0, abs=1e-12)}
+    other = {name: value + 1 for name, value in start.items()}
+    _, losses = client.answer(1, TRAIN, {WEIGHTS: other})
+    assert losses["consistency"] > 1e-4
+    teacher = client.state_dict()["teacher"]
+    for name, value in start.items():
+        torch.testing.assert_close(teacher[name], 0.75 * value + 0.25 * (value + 1))
+
+
+def test_only_the_labels_of_the_source_are_opened_where_targets_have_a_teacher(stores, tmp_path):
+    hidden = dict(stores)
+    for name in ("second", "third"):
+        hidden[name] = str(shutil.copytree(stores[name], tmp_path / name))
+        np.save(tmp_path / name / "labels.npy", np.zeros_like(np.load(tmp_path / name / "labels.npy")))
+    assert content(run(stores, tmp_path / "all", "fedsemi")) == content(run(hidden, tmp_path / "none", "fedsemi"))
+    model = run(stores, tmp_path / "again", "fedsemi", rounds=60, local_steps=4, learning_rate=0.02)
+    volume = ClientView(Path(stores["second"]), SOURCE).labelled_volumes("validation")[0]
+    labels = read_segmenter(model, FedAvgParameters, "fedavg_train", "cpu")(volume.images)
+    assert mean_foreground_dice(labels, volume.labels, 1) > 0.6
+    rows = read_ledger(model / "sites/second/ledger.csv")
+    assert {row["field"] for row in rows} == {"client", "weights"}, "the teacher stays"
 
 
 def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, tmp_path):

@@ -1,6 +1,8 @@
-"""The segmentation loss that trainings of this package share."""
+"""Losses that trainings of this package share."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -33,3 +35,18 @@ def segmentation_loss(logits: Tensor, labels: Tensor, dice: float, cross_entropy
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Labels (batch, height, width) as probabilities (batch, classes + 1, height, width), float32."""
     return F.one_hot(labels.long(), classes + 1).permute(0, 3, 1, 2).to(torch.float32)
+
+
+def faded_in(step: int, steps: int, ramp: float) -> float:
+    """Weight at a step of terms that ask for no label: exp(-5 (1 - t)^2) over the ramp, then 1.
+
+    Args:
+        step: from 0 on.
+        steps: of the training.
+        ramp: share of the steps.
+
+    Source: Laine and Aila, "Temporal Ensembling for Semi-Supervised Learning", ICLR 2017.
+    """
+    reached = min(1.0, step / (ramp * steps)) if ramp else 1.0
+    # Rounded: processors differ in the last digit of an exponential.
+    return round(math.exp(-5.0 * (1 - reached) ** 2), 6)

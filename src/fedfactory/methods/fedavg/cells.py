@@ -10,10 +10,11 @@ from fedfactory.methods.federated.cells import UNetCells
 class FedAvgCells(UNetCells):
     """The methods of a run with ``rules: fedavg``: one model for all targets of a setup, at its source."""
 
-    def clients(self, setup: str, target: str) -> list[str]:
-        """All clients of a setup with labels."""
-        entry = self._config.setups[setup]
-        return [entry.source, *entry.targets]
+    def names(self, wildcards: Any) -> list[str]:
+        """The source first, then all targets; where the source alone has labels, those of the federation."""
+        entry = self._config.setups[wildcards.setup]
+        everyone = self.of(wildcards.method, wildcards.setup).unlabelled is None
+        return [entry.source, *(name for name in entry.targets if everyone or entry.clients[name].federated)]
 
     def model(self, wildcards: Any) -> str:
         """The model that segments a cell: the one of the setup."""

@@ -1,17 +1,18 @@
 """What FedAvg declares."""
 
+from fedfactory.methods.fedavg.parameters import FedAvgParameters
 from fedfactory.orchestration.declared import PREDICT, Method, Reads, Rule
-from fedfactory.orchestration.labels import TRAINING, Labels
+from fedfactory.orchestration.labels import NONE, TRAINING, Labels
 
 
-def _labels(parameters: object) -> Labels:
-    """All training labels of the target, which takes part as all others do."""
-    return TRAINING
+def _labels(p: FedAvgParameters) -> Labels:
+    """All training labels of the target, which takes part as all others do; none where the source alone has them."""
+    return NONE if p.unlabelled else TRAINING
 
 
 DECLARATION = Method(
     name="fedavg",
-    title="FedAvg of all clients, with all their labels",
+    title="FedAvg and FedProx of all clients with their labels, or with those of the source alone",
     rules=(
         Rule(
             "fedavg_train",
@@ -21,7 +22,7 @@ DECLARATION = Method(
         ),
         PREDICT,
     ),
-    parameters="fedfactory.methods.federated.parameters:SegmentationParameters",
+    parameters="fedfactory.methods.fedavg.parameters:FedAvgParameters",
     cells="fedfactory.methods.fedavg.cells:FedAvgCells",
     labels=_labels,
     segmenter="fedfactory.methods.fedavg.training:segmenter",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fedfactory.methods.federated.cells import UNetCells
 
 
 class FedDGCells(UNetCells):
     """The methods of a run with ``rules: feddg``."""
 
-    def clients(self, setup: str, target: str) -> list[str]:
+    def names(self, wildcards: Any) -> list[str]:
         """All clients of a setup with labels, but the target."""
-        entry = self._config.setups[setup]
-        return [name for name in (entry.source, *entry.targets) if name != target]
+        entry = self._config.setups[wildcards.setup]
+        return [name for name in (entry.source, *entry.targets) if name != wildcards.client]

@@ -16,7 +16,7 @@ from fedfactory.federation.client import Message
 from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.methods.feddg.episode import episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
-from fedfactory.methods.federated.segmentation import LabelledSlices, SegmentationClient, digest_of, smaller
+from fedfactory.methods.federated.segmentation import ClientSlices, SegmentationClient, digest_of, smaller
 from fedfactory.orchestration.labels import TRAINING
 
 LOOKS = "looks"
@@ -67,7 +67,7 @@ class FedDGClient(SegmentationClient):
         self,
         client: str,
         clients: Sequence[str],
-        slices: LabelledSlices,
+        slices: ClientSlices,
         share: np.ndarray,
         classes: int,
         p: FedDGParameters,
@@ -114,7 +114,7 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     """
     p = read(FedDGParameters, arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]), TRAINING)
-    slices = LabelledSlices.of(view, client, p, seed)
+    slices = ClientSlices.labelled(view, client, p, seed)
     images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
     share = share_of(smaller(images, p.image_size), p)
     return FedDGClient(client, arguments["clients"], slices, share, len(view.classes), p, seed, device)

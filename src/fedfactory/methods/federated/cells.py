@@ -17,16 +17,12 @@ class FederatedCells(ABC):
     _config: Config
 
     @abstractmethod
-    def clients(self, setup: str, target: str) -> list[str]:
-        """Who takes part for a target."""
+    def names(self, wildcards: Any) -> list[str]:
+        """Names of all clients that take part in a cell's training."""
 
     @abstractmethod
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the networks read."""
-
-    def names(self, wildcards: Any) -> list[str]:
-        """Names of all clients that take part."""
-        return self.clients(wildcards.setup, wildcards.client)
 
     def stores(self, wildcards: Any) -> list[str]:
         """Their stores, in the same order; each is opened by its client's own process."""

@@ -36,19 +36,26 @@ def smaller(images: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class LabelledSlices:
+class ClientSlices:
     """What a client trains on.
 
     Attributes:
         images: (n, S, S) float32 in [-1, 1].
-        labels: (n, S, S) uint8.
+        labels: (n, S, S) uint8; of no slice (0, S, S) where there are none.
     """
 
     images: np.ndarray
     labels: np.ndarray
 
     @classmethod
-    def of(cls, view: ClientView, client: str, p: SegmentationParameters, seed: int) -> LabelledSlices:
+    def unlabelled(cls, view: ClientView, p: SegmentationParameters) -> ClientSlices:
+        """All training slices of a client, without labels."""
+        images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
+        images = smaller(images, p.image_size)
+        return cls(images, np.zeros((0, *images.shape[1:]), np.uint8))
+
+    @classmethod
+    def labelled(cls, view: ClientView, client: str, p: SegmentationParameters, seed: int) -> ClientSlices:
         """All labelled training slices of a client, as they are and deformed, as ``p`` says, in a training with a seed.
 
         Raises:
@@ -84,7 +91,7 @@ class SegmentationClient:
         self,
         client: str,
         clients: Sequence[str],
-        slices: LabelledSlices,
+        slices: ClientSlices,
         classes: int,
         p: SegmentationParameters,
         seed: int,

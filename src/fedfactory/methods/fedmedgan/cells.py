@@ -23,9 +23,9 @@ class FedMedGanCells(FederatedCells, Cells):
             for p in own.values():
                 self._nnunet.check_source_model(name, p.base)
 
-    def clients(self, setup: str, target: str) -> list[str]:
+    def names(self, wildcards: Any) -> list[str]:
         """Both clients, the source first."""
-        return [self._config.setups[setup].source, target]
+        return [self._source(wildcards), wildcards.client]
 
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the networks read: that of the stores."""

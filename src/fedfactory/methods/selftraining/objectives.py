@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 # Below it the logarithm of a probability is cut off.
 _LEAST = 1e-8
-
-
-def consistency(found: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of probabilities."""
-    return functional.mse_loss(found, teacher)
 
 
 def pseudo_label_loss(logits: Tensor, teacher: Tensor, confidence: float) -> Tensor:
@@ -41,15 +35,3 @@ def entropy_of_mean(found: Tensor) -> Tensor:
     """Entropy of the mean probabilities of all pixels, in nats: large where predictions differ."""
     mean = found.mean((0, 2, 3))
     return -(mean * mean.clamp(min=_LEAST).log()).sum()
-
-
-def faded_in(step: int, steps: int, ramp: float) -> float:
-    """Weight of the terms without labels at a step: exp(-5 (1 - t)^2) over the ramp, then 1.
-
-    Args:
-        step: from 0 on.
-        steps: of the training.
-        ramp: share of the steps.
-    """
-    reached = min(1.0, step / (ramp * steps)) if ramp else 1.0
-    return float(torch.exp(torch.tensor(-5.0 * (1 - reached) ** 2)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from fedfactory.config.parameters import read
 from fedfactory.data.deformation import deformed
@@ -18,10 +19,8 @@ from fedfactory.methods.contract import Fit
 from fedfactory.methods.nnunet.inference import network_of
 from fedfactory.methods.nnunet.model import read_model, write_model
 from fedfactory.methods.selftraining.objectives import (
-    consistency,
     entropy,
     entropy_of_mean,
-    faded_in,
     pseudo_label_loss,
 )
 from fedfactory.methods.selftraining.parameters import SelfTrainingParameters
@@ -30,7 +29,7 @@ from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.augmentation import jittered
 from fedfactory.training.devices import prepare
 from fedfactory.training.loop import Average, History, Learner, Losses, Training, adam
-from fedfactory.training.losses import segmentation_loss
+from fedfactory.training.losses import faded_in, segmentation_loss
 
 _NETWORK = "network"
 # Name of nnU-Net's layers that turn features into logits.
@@ -183,7 +182,7 @@ class _Step:
         logits = self._read(self.unlabelled, chosen, p.jitter, stream)
         found, fading = logits.softmax(1), faded_in(step, p.schedule.steps, p.ramp)
         if taught is not None and w.consistency:
-            terms["consistency"] = fading * w.consistency * consistency(found, taught)
+            terms["consistency"] = fading * w.consistency * mse_loss(found, taught)
         if taught is not None and w.pseudo_labels:
             terms["pseudo-labels"] = fading * w.pseudo_labels * pseudo_label_loss(logits, taught, p.confidence)
         if w.entropy:

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from fedfactory.config.files import read_run
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.audit import Job, Use, planned, uses, violations
+from fedfactory.orchestration.check_method import with_bases
 from fedfactory.orchestration.cli import main
 from tests.conftest import ROOT
 
@@ -136,3 +138,11 @@ def test_the_demo_is_audited_for_a_client(capsys):
     assert "lets out: its key, and the weights of the model" in said
     assert "leaves the client's folder: results/demo/mm/factory/<seed>/model" in said
     assert re.search(r"All \d+ jobs keep the rules", said)
+
+
+def test_a_check_takes_along_what_a_row_is_like_and_starts_from():
+    files = [ROOT / "config/demo.yaml", ROOT / "config/beyond.yaml"]
+    rows = read_run(files, ROOT)["methods"]
+    assert with_bases(rows, "fedsemi") == {"fedsemi", "fedavg"}
+    assert with_bases(rows, "tent") == {"tent", "nnunet"}
+    assert with_bases(rows, "nnunet_gin") == {"nnunet_gin", "nnunet"}

@@ -38,6 +38,8 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 """For ``__pydantic_config__``: no unknown key, and no value of another type."""
 SETUPS = "setups"
 """Key of what differs from setup to setup."""
+LIKE = "like"
+"""Key by which a method names another one, whose parameters it has where it says nothing else."""
 T = TypeVar("T")
 
 

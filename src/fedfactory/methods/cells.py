@@ -8,15 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from fedfactory.config.parameters import check_setups, for_setup, merged, read
+from fedfactory.config.parameters import LIKE, check_setups, for_setup, merged, read
 from fedfactory.config.run import Config, Method
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.declared import Method as Declaration
 from fedfactory.orchestration.declared import Rule, load, methods
 from fedfactory.orchestration.labels import Labels
-
-LIKE = "like"
-"""Parameter of a row that names another one, whose parameters it has where it says nothing else."""
 
 
 class Cells:

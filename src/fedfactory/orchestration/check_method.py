@@ -21,6 +21,7 @@ import nibabel
 import numpy as np
 import yaml
 
+from fedfactory.config.parameters import LIKE
 from fedfactory.config.run import Config, load_config
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
@@ -103,7 +104,7 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
     methods = values.get("methods", {})
     if method not in methods:
         raise FedFactoryError(f"there is no method '{method}'; known are {', '.join(methods)}")
-    needed = _with_bases(methods, method) | {values["gap_method"]}
+    needed = with_bases(methods, method) | {values["gap_method"]}
     tiny = copy.deepcopy(dict(values)) | {
         "run": "check",
         "seeds": [0],
@@ -153,7 +154,7 @@ def check_method(check: Check) -> list[str]:
     return found
 
 
-def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
+def with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
     """A method and all that its parameters name, by the parameters that its declaration gives."""
     needed, waiting = set(), [method]
     while waiting:
@@ -163,7 +164,8 @@ def _with_bases(methods: Mapping[str, Any], method: str) -> set[str]:
         needed.add(name)
         parameters = methods[name].get("parameters", {})
         declared = declared_methods().get(methods[name].get("rules"))
-        waiting += [parameters[key] for key in (declared.refers if declared else ()) if key in parameters]
+        refers = (LIKE, *(declared.refers if declared else ()))
+        waiting += [parameters[key] for key in refers if key in parameters]
     return needed
 
 

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fedfactory.config.parameters import LIKE
 from fedfactory.errors import FedFactoryError
-from fedfactory.methods.cells import LIKE, Cells, key_of
+from fedfactory.methods.cells import Cells, key_of
 from fedfactory.methods.ours.parameters import OursParameters
 
 # What a method has that trains a source branch of its own.

@@ -40,6 +40,6 @@ DECLARATION = Method(
     choose="fedfactory.methods.ours.prediction:choose",
     segmenter="fedfactory.methods.ours.prediction:segmenter",
     also="fedfactory.methods.ours.prediction:describe",
-    refers=("base", "like"),
+    refers=("base",),
     peaks={"source, the paper's batch": _source_batches, "target, inter, the paper's batch": _target_batches},
 )

@@ -139,7 +139,7 @@ def dice_left_out(
         translator, branch = target_networks(source, target.look, p, target.seed)
         branches = {SOURCE: source.branches[SOURCE], TARGET: branch}
         own = Checkpoints(checkpoints.folder / f"without{number}", name)
-        progress = Progress(f"adapt {name}, without slice {number + 1} of {len(images)},")
+        progress = Progress(f"adapt {name}, without slice {number + 1} of {len(images)}")
         adapt(translator, branches[SOURCE], branch, rest, p, perceptual, target.seed, own, progress)
         segment = BranchSegmenter(translator, branches, TARGET, data.frame, p.symmetries)
         taught = np.arange(len(images)) != number

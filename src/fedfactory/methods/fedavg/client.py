@@ -112,7 +112,7 @@ class TaughtClient(AveragedClient):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
-        self._teacher = dict(state["teacher"])
+        self._teacher = {name: value.to(self._device) for name, value in state["teacher"].items()}
 
 
 def squared_distance(network: torch.nn.Module, weights: Mapping[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-# What methods share: the rule `fit`, for those that are fitted at the target alone, and the rule `predict`. A
+# What methods share: the rule `fit`, for those that are fitted at the target on its own data, and the rule `predict`. A
 # method's own rules, if it has any, stand in rules/methods/<name>.smk; what it reads and lets out, in its declaration
 # (docs/add-a-method.md).
 from fedfactory.methods.cells import Methods

@@ -15,6 +15,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Give nnU-Net the volumes of a client, or of several that are pooled, whose labels it may see."""
     views = [ClientView(*pair) for pair in zip(arguments.data, arguments.labels, strict=True)]
     train = _volumes(views, "train")
+    if not train:
+        raise FedFactoryError(f"{arguments.data[0]}: there is no labelled training volume; label some")
     # Of a target that declares its training volumes only, these are watched.
     watched = _volumes(views, "validation") if any(view.labels.validation for view in views) else train
     if not watched:

@@ -1,4 +1,5 @@
-# FedAvg of all clients of a setup, targets included, with all their labels: a bound. One model serves all targets.
+# FedAvg of the clients of a setup: with all their labels a bound, or with those of the source alone. One model serves
+# all targets.
 FEDAVG = METHODS.cells["fedavg"]
 
 

@@ -241,3 +241,23 @@ def test_a_configuration_from_before_may_say_whether_a_row_sees_m_t():
     Methods(config(nnunet={"uses_mt": False}, nnunet_tl={"uses_mt": True}), ROOT)
     with pytest.raises(FedFactoryError, match="'methods.nnunet_tl.uses_mt': is false, and the method sees M_t"):
         Methods(config(nnunet_tl={"uses_mt": False}), ROOT)
+
+
+def test_a_row_may_be_like_another_of_its_rules():
+    def mine(rules: str, **parameters: object) -> Methods:
+        entry = {"label": "x", "centralised": False, "rules": rules, "parameters": parameters}
+        return Methods(config(mine=entry), ROOT)
+
+    own = mine("nnunet", like="nnunet", randomisation="gin").cells["nnunet"]
+    assert own.of("mine", "mm") == replace(own.of("nnunet", "mm"), randomisation="gin") and "mine" in own.scratch
+    for like in ("mine", "nobody", ["nnunet"]):
+        with pytest.raises(FedFactoryError, match="methods.mine.parameters.like': .* is no row of the same method"):
+            mine("nnunet", like=like)
+    with pytest.raises(FedFactoryError, match="methods.mine.parameters.like': give this row all of its parameters"):
+        mine("universeg", like="universeg")
+
+
+def test_a_bound_has_a_heading():
+    message = "methods.only_mt.section': is missing: bounds stand in a part of their own"
+    with pytest.raises(FedFactoryError, match=message):
+        config(only_mt={"section": ""})

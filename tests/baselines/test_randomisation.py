@@ -35,8 +35,8 @@ def test_gin_is_a_shallow_network_mixed_with_the_image_at_its_norm():
 
 
 def test_gin_draws_another_network_for_every_image():
-    torch.manual_seed(0)
-    image, labels = torch.randn(1, 16, 16), torch.zeros(1, 16, 16)
+    np.random.seed(0)
+    image, labels = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 16, 16)
     found = [Gin()(image=image.clone(), segmentation=labels) for _ in range(30)]
     assert all(torch.equal(one["segmentation"], labels) for one in found)
     norms = torch.stack([torch.linalg.vector_norm(one["image"]) for one in found])
@@ -48,9 +48,12 @@ def test_gin_draws_another_network_for_every_image():
 def test_a_background_falls_into_regions_of_like_grey_values():
     image = torch.tensor([[0.0, 0.1, 5.0, 5.1], [9.0, 9.1, 0.2, 7.0]])
     labels = torch.tensor([[0, 0, 0, 0], [0, -1, 2, 1]])
-    assert regions_of(image, labels, 3).tolist() == [[0, 0, 1, 1], [2, 2, 4, 3]], "dark ones first, then the classes"
-    assert regions_of(image, labels, 1).tolist() == [[0, 0, 0, 0], [0, 0, 2, 1]]
-    assert regions_of(image, torch.ones_like(labels), 3).tolist() == [[0] * 4] * 2, "no background"
+    assert regions_of(image, labels, 3).tolist() == [[0, 0, 1, 1], [2, -1, 4, 3]], "dark ones first, then the classes"
+    assert regions_of(image, labels, 1).tolist() == [[0, 0, 0, 0], [0, -1, 2, 1]]
+    assert regions_of(image, torch.ones_like(labels), 3).tolist() == [[3] * 4] * 2, "no background"
+    mostly_air = torch.cat([torch.zeros(2, 20), image], 1)
+    found = regions_of(mostly_air, torch.zeros(2, 24, dtype=torch.int64), 3)
+    assert found[:, 20:].tolist() == [[0, 0, 1, 1], [2, 2, 0, 2]], "however many pixels are air"
 
 
 def test_an_image_is_drawn_from_its_regions():
@@ -64,6 +67,12 @@ def test_an_image_is_drawn_from_its_regions():
     np.testing.assert_allclose(
         drawn(regions, noisy).numpy(), (grey - grey.mean()) / grey.std(ddof=1), atol=1e-6, err_msg="noise, then bias"
     )
+    around = torch.tensor([[0, 0, 1], [2, -1, 1]])
+    inside = np.array([0.2, 0.2, 0.8, 0.5, 0.8])
+    found = drawn(around, still).numpy()
+    assert found[1, 1] == 0, "as nnU-Net fills up"
+    np.testing.assert_allclose(found[around >= 0], (inside - inside.mean()) / inside.std(ddof=1), atol=1e-6)
+    assert not drawn(torch.full((2, 3), -1), still).any()
 
 
 def test_synthseg_takes_nothing_but_regions_from_an_image():
@@ -74,8 +83,7 @@ def test_synthseg_takes_nothing_but_regions_from_an_image():
     bright = torch.where(labels > 0, 50.0, image)
     for seed in range(5):
         one, two = (
-            (torch.manual_seed(seed), SynthSeg()(image=given.clone(), segmentation=labels))[1]
-            for given in (image, bright)
+            (np.random.seed(seed), SynthSeg()(image=given.clone(), segmentation=labels))[1] for given in (image, bright)
         )
         assert torch.equal(one["image"], two["image"]) and torch.equal(one["segmentation"], labels)
         assert one["image"].shape == image.shape and abs(float(one["image"].mean())) < 1e-5

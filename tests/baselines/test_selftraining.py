@@ -1,5 +1,6 @@
 """Self-training of the source's nnU-Net at a target: terms of the loss, what learns, and what comes of it."""
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -151,19 +152,43 @@ def test_a_mean_teacher_learns_from_three_slices(model: Path, tmp_path: Path):
             return mean_foreground_dice(network.eval()(images).argmax(1).numpy(), test.labels, len(CLASSES))
 
     before = dice()
-    history = train(network, target(range(80, 84)), labelled, p, 0, Checkpoints(tmp_path / "x", "x"), Progress("x"))
+    checkpoints = Checkpoints(tmp_path / "x", "x")
+    history = train(network, target(range(80, 84)), labelled, ((),), p, 0, checkpoints, Progress("x"))
     assert dice() > before + 0.4
     assert {name for _, name, _ in history.losses} == {"M_t", "consistency"}
 
 
-def test_the_teacher_is_the_average_and_the_student_stays_where_it_is(model: Path, tmp_path: Path):
-    """With a rate that moves nothing, both are alike, and consistent on images that are not jittered."""
+def test_the_teacher_is_the_average_of_the_weights(model: Path, tmp_path: Path):
+    """The second step's consistency, by hand: the student after one step beside the average of it and the start."""
+    images = target(range(80, 81))
+    every = torch.arange(len(images.images))
+    p = parameters(
+        "mean teacher", jitter=0.0, ramp=0.0, batch={"labelled": 0, "unlabelled": len(every)},
+        weights={"entropy": 1.0, "consistency": 1.0}, schedule={**SCHEDULE, "steps": 2, "ema": 0.75, "decay_at": 1.0},
+    )  # fmt: skip
+    start, networks = network_of(read_model(model), "cpu"), []
+    for steps in (1, 2):
+        networks.append(copy.deepcopy(start))
+        own = replace(p, schedule=replace(p.schedule, steps=steps, ema=0.0 if steps == 1 else 0.75))
+        checkpoints = Checkpoints(tmp_path / f"{steps}", "x")
+        history = train(networks[-1], images, None, ((),), own, 0, checkpoints, Progress("x"))
+    student, between = networks[0], copy.deepcopy(start)
+    with torch.no_grad():
+        for mine, first, then in zip(between.parameters(), start.parameters(), student.parameters(), strict=True):
+            mine.copy_(0.75 * first + 0.25 * then)
+        read = images.read(every, 0.0, torch.Generator())
+        expected = float(((student(read).softmax(1) - between(read).softmax(1)) ** 2).mean())
+    found = [value for step, name, value in history.losses if (step, name) == (2, "consistency")]
+    assert found == [pytest.approx(expected, rel=1e-3)] and expected > 1e-6
+
+
+def test_with_a_rate_that_moves_nothing_teacher_and_student_agree(model: Path, tmp_path: Path):
     network = network_of(read_model(model), "cpu")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     p = parameters("mean teacher", learning_rate=1e-12, jitter=0.0, ramp=0.0)
     few = few_shot()
     history = train(
-        network, target(range(80, 82)), Slices.of(few.images[:, None], few.labels), p, 0,
+        network, target(range(80, 82)), Slices.of(few.images[:, None], few.labels), ((),), p, 0,
         Checkpoints(tmp_path / "x", "x"), Progress("x"),
     )  # fmt: skip
     assert all(torch.allclose(value, before[name], atol=1e-6) for name, value in network.state_dict().items())
@@ -182,6 +207,16 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path):
     view = ClientView(store_of(["disc"], tmp_path), NONE)
     task = Fit(view, KINDS["entropy"], 4, "cpu", Checkpoints(tmp_path / "work", "x"), Progress("x"), (model,))
     with pytest.raises(FedFactoryError, match="has the classes disc, .*/model segments core, shell; take the model"):
+        fit(task, tmp_path)
+
+
+def test_slices_that_the_network_cannot_make_smaller_are_refused(model: Path, tmp_path: Path):
+    store = store_of(CLASSES, tmp_path)
+    for name in ("images", "labels"):
+        array = np.load(store / f"{name}.npy")
+        np.save(store / f"{name}.npy", array[:, :30, :30])
+    task = Fit(ClientView(store), KINDS["entropy"], 4, "cpu", Checkpoints(tmp_path / "w", "x"), Progress("x"), (model,))
+    with pytest.raises(FedFactoryError, match="has slices of 30 pixels, no multiple of the 4 by which"):
         fit(task, tmp_path)
 
 

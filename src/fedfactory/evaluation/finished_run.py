@@ -57,6 +57,9 @@ class Run:
         if not file.is_file():
             raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
         spec = json.loads(argument_of(read_record(file), "--parameters"))
+        for row in spec["rows"]:
+            # In runs from before, rows of a section were bounds.
+            row.setdefault("bound", bool(row["section"]))
         return cls(folder, spec, table == STRICT_TABLE)
 
     @property

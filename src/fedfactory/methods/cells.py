@@ -98,7 +98,7 @@ class Cells:
         check_setups(values, self._config.known_setups, key_of(method))
         like = values.pop(LIKE, None)
         if like is not None:
-            if like not in self.entries or LIKE in self.entries[like].parameters:
+            if not isinstance(like, str) or like not in self.entries or LIKE in self.entries[like].parameters:
                 raise FedFactoryError(
                     f"key '{key_of(method)}.{LIKE}': '{like}' is no row of the same method that stands for itself"
                 )

@@ -104,7 +104,7 @@ def prepare(project: Path, values: Mapping[str, Any], method: str, folder: Path)
     methods = values.get("methods", {})
     if method not in methods:
         raise FedFactoryError(f"there is no method '{method}'; known are {', '.join(methods)}")
-    needed = with_bases(methods, method) | {values["gap_method"]}
+    needed = with_bases(methods, method) | with_bases(methods, values["gap_method"])
     tiny = copy.deepcopy(dict(values)) | {
         "run": "check",
         "seeds": [0],

@@ -89,7 +89,7 @@ def page_data(
         "methods": [
             {
                 **{"name": row.method, "label": row.label, "labels": study.label_counts(row.method), "note": row.note},
-                **{"marks": marks[row.method], "bound": row.bound},
+                **{"marks": marks[row.method], "section": row.section, "bound": row.bound},
             }
             for row in study.rows
         ],

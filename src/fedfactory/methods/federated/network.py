@@ -1,4 +1,4 @@
-"""The segmentation network of rows that train on all labels of a federation."""
+"""The segmentation network of rows that a federation trains on labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of a federation that trains a segmentation network on all labels of its clients."""
+"""Parameters of a federation that trains a segmentation network on labels of its clients."""
 
 from __future__ import annotations
 

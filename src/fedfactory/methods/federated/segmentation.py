@@ -1,4 +1,4 @@
-"""A federation that trains a segmentation network on all labels of its clients: what FedAvg and FedDG share."""
+"""A federation that trains a segmentation network on labels of its clients: what FedAvg and FedDG share."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fedfactory.config.parameters import SETUPS
+from fedfactory.config.parameters import LIKE, SETUPS
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
 from fedfactory.storage.weights_choice import TINY
@@ -22,6 +22,8 @@ class FoundationCells(Cells):
         for name, entry in self.entries.items():
             if SETUPS in entry.parameters:
                 raise FedFactoryError(f"key '{key_of(name)}.{SETUPS}': one model serves all setups; remove it")
+            if LIKE in entry.parameters:
+                raise FedFactoryError(f"key '{key_of(name)}.{LIKE}': give this row all of its parameters; remove it")
         table = WeightsTable.read(self._project)
         weights = {name: self.same(name, "weights") for name in self.parameters}
         for name, chosen in weights.items():

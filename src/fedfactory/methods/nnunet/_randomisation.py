@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
@@ -45,13 +46,14 @@ class Gin(ImageOnlyTransform):
     """Global intensity non-linear augmentation of a slice (1, H, W), with weights and share of its own."""
 
     def _apply_to_image(self, img: Tensor, **params: Any) -> Tensor:
-        edges = [_KERNELS[int(torch.randint(len(_KERNELS), ()))] for _ in range(_LAYERS)]
+        stream = _stream()
+        edges = [_KERNELS[int(torch.randint(len(_KERNELS), (), generator=stream))] for _ in range(_LAYERS)]
         widths = [len(img), *[_CHANNELS] * (_LAYERS - 1), len(img)]
         layers = [
-            (torch.randn(after, before, edge, edge), torch.randn(after))
+            (torch.randn(after, before, edge, edge, generator=stream), torch.randn(after, generator=stream))
             for (before, after), edge in zip(pairwise(widths), edges, strict=True)
         ]
-        return through_layers(img, layers, float(torch.rand(())))
+        return through_layers(img, layers, float(torch.rand((), generator=stream)))
 
 
 def through_layers(image: Tensor, layers: Sequence[tuple[Tensor, Tensor]], share: float) -> Tensor:
@@ -77,14 +79,16 @@ class SynthSeg(BasicTransform):
     def apply(self, data_dict: dict[str, Any], **params: Any) -> dict[str, Any]:
         """Replace the image."""
         image, labels = data_dict["image"], data_dict["segmentation"]
-        count = int(torch.randint(_REGIONS[0], _REGIONS[1] + 1, ()))
+        stream = _stream()
+        count = int(torch.randint(_REGIONS[0], _REGIONS[1] + 1, (), generator=stream))
         regions = regions_of(image[0], labels[0].long(), count)
-        total = int(regions.max()) + 1
-        knots = torch.rand(()) * _BIAS * torch.randn(1, 1, _BIAS_KNOTS, _BIAS_KNOTS)
+        total = max(1, int(regions.max()) + 1)
+        knots = torch.randn(1, 1, _BIAS_KNOTS, _BIAS_KNOTS, generator=stream)
+        knots *= torch.rand((), generator=stream) * _BIAS
         look = Look(
-            means=torch.rand(total),
-            deviations=torch.rand(total) * _DEVIATION,
-            noise=torch.randn(regions.shape),
+            means=torch.rand(total, generator=stream),
+            deviations=torch.rand(total, generator=stream) * _DEVIATION,
+            noise=torch.randn(regions.shape, generator=stream),
             bias=functional.interpolate(knots, regions.shape, mode="bicubic", align_corners=False)[0, 0],
         )
         return {**data_dict, "image": drawn(regions, look)[None]}
@@ -108,9 +112,13 @@ class Look:
 
 
 def drawn(regions: Tensor, look: Look) -> Tensor:
-    """An image (H, W) of regions (H, W), with mean 0 and deviation 1 as nnU-Net normalises its own."""
-    image = (look.means[regions] + look.deviations[regions] * look.noise) * torch.exp(look.bias)
-    return (image - image.mean()) / image.std().clamp(min=1e-6)
+    """An image (H, W) of regions (H, W), with mean 0 and deviation 1 as nnU-Net normalises its own; 0 where none is."""
+    inside, which = regions >= 0, regions.clamp(min=0)
+    image = (look.means[which] + look.deviations[which] * look.noise) * torch.exp(look.bias)
+    values = image[inside]
+    if values.numel() < 2:
+        return torch.zeros_like(image)
+    return torch.where(inside, (image - values.mean()) / values.std().clamp(min=1e-6), 0.0)
 
 
 def regions_of(image: Tensor, labels: Tensor, count: int) -> Tensor:
@@ -118,22 +126,28 @@ def regions_of(image: Tensor, labels: Tensor, count: int) -> Tensor:
 
     Args:
         image: (H, W).
-        labels: (H, W) int64; 1 to C, all else is background.
-        count: regions of the background.
+        labels: (H, W) int64; 0 is background, 1 to C are classes, and -1 is what nnU-Net added around the slice.
+        count: regions of the background; fewer where it has fewer grey values.
 
     Returns:
-        (H, W) int64: regions of the background from 0 on, dark ones first, then the classes.
+        (H, W) int64: regions of the background from 0 on, dark ones first, then the classes; -1 around the slice.
     """
-    background = labels < 1
+    background = labels == 0
     values = image[background].double()
+    regions = torch.where(labels > 0, labels + (count - 1), -1)
     if values.numel() == 0:
-        return labels - 1
-    centres = torch.quantile(values, (torch.arange(count, dtype=values.dtype) + 0.5) / count)
+        return regions
+    # By values, not by pixels: air is one value, and most of many images.
+    centres = torch.quantile(values.unique(), (torch.arange(count, dtype=values.dtype) + 0.5) / count)
     for _ in range(_ROUNDS):
         nearest = (values[:, None] - centres).abs().argmin(1)
         sizes = torch.zeros_like(centres).index_add_(0, nearest, torch.ones_like(values))
         sums = torch.zeros_like(centres).index_add_(0, nearest, values)
         centres = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
-    regions = labels + (count - 1)
     regions[background] = (values[:, None] - centres).abs().argmin(1)
     return regions
+
+
+def _stream() -> torch.Generator:
+    """Random numbers of one image. nnU-Net seeds numpy in each of its workers, and torch in none."""
+    return torch.Generator().manual_seed(int(np.random.randint(2**31)))

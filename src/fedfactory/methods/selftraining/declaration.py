@@ -19,4 +19,7 @@ DECLARATION = Method(
     fit="fedfactory.methods.selftraining.training:fit",
     segmenter="fedfactory.methods.nnunet.inference:segmenter",
     refers=("base",),
+    # A store's slices twice, and the feature maps of a batch.
+    memory_mb=6000,
+    peaks={"nnU-Net's network, a step of 12 slices": lambda p: (p.batch.labelled + p.batch.unlabelled) / 12},
 )

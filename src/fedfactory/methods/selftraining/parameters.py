@@ -10,7 +10,7 @@ from fedfactory.config.sentences import Misfit
 
 
 @dataclass(frozen=True)
-class BatchParameters:
+class StepSlices:
     """Slices of a step.
 
     Attributes:
@@ -65,7 +65,7 @@ class SelfTrainingParameters:
     __pydantic_config__ = STRICT
     base: Text
     trained: Literal["all", "features", "affine"]
-    batch: BatchParameters
+    batch: StepSlices
     learning_rate: Positive
     weights: TermWeights
     schedule: Schedule

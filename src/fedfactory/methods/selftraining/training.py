@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.methods.contract import Fit
 from fedfactory.methods.nnunet.inference import network_of
 from fedfactory.methods.nnunet.model import read_model, write_model
+from fedfactory.methods.nnunet.planning import CONFIGURATION
 from fedfactory.methods.selftraining.objectives import (
     entropy,
     entropy_of_mean,
@@ -37,8 +41,8 @@ _HEADS = "seg_layers"
 _NORMALISATIONS = (nn.InstanceNorm2d, nn.BatchNorm2d)
 # Of nnU-Net's own z-score.
 _LEAST_DEVIATION = 1e-8
-# Image axes over whose flips a teacher's labels are means, as nnU-Net's predictions.
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+Flips = tuple[tuple[int, ...], ...]
+"""Axes of images (n, 1, S, S) along which each of some flips goes."""
 
 
 def fit(task: Fit, folder: Path) -> None:
@@ -57,8 +61,12 @@ def fit(task: Fit, folder: Path) -> None:
         )
     network = network_of(model, device)
     unlabelled = Slices.of(volume.images for volume in task.view.unlabelled_images("train"))
+    _check_size(unlabelled.images.shape[-1], model.plans, task.view.folder)
     labelled = _of_m_t(task.view, p, task.seed) if p.batch.labelled else None
-    history = train(network, unlabelled, labelled, p, task.seed, task.checkpoints, task.progress)
+    # Where the teacher's labels count, they are means over flips, as nnU-Net's predictions.
+    axes = [axis + 2 for axis in model.card["mirroring_axes"] or ()] if p.weights.pseudo_labels else []
+    flips = tuple(chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count))
+    history = train(network, unlabelled, labelled, flips, p, task.seed, task.checkpoints, task.progress)
     weights = {name: value.cpu() for name, value in network.state_dict().items()}
     write_model(folder, replace(model, weights=weights, card={**model.card, "self_training": dict(task.parameters)}))
     history.write(folder)
@@ -100,6 +108,17 @@ class Slices:
         return (jittered(self.images[chosen], jitter, stream) - self.means[chosen]) / self.deviations[chosen]
 
 
+def _check_size(edge: int, plans: Mapping[str, Any], store: Path) -> None:
+    """Refuse slices that the network cannot make smaller as often as it does."""
+    strides = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["strides"]
+    total = max(math.prod(each) for each in zip(*strides, strict=True))
+    if edge % total:
+        raise FedFactoryError(
+            f"{store} has slices of {edge} pixels, no multiple of the {total} by which the source's nnU-Net makes them "
+            "smaller; choose another 'preprocessing.image_size'"
+        )
+
+
 def _of_m_t(view: ClientView, p: SelfTrainingParameters, seed: int) -> Slices:
     """M_t and deformed copies; each is a case of its own, as in nnU-Net's fine-tuning."""
     volume = view.few_shot()
@@ -111,6 +130,7 @@ def train(
     network: nn.Module,
     unlabelled: Slices,
     labelled: Slices | None,
+    flips: Flips,
     p: SelfTrainingParameters,
     seed: int,
     checkpoints: Checkpoints,
@@ -122,6 +142,7 @@ def train(
         network: slices (n, 1, S, S), normalised -> logits (n, classes + 1, S, S).
         unlabelled: of the target.
         labelled: M_t; None without.
+        flips: over which the teacher's probabilities are means; the first is none.
         p: parameters.
         seed: of the batches.
         checkpoints: where the training can go on from.
@@ -133,7 +154,7 @@ def train(
     learning = trained_parameters(network, p.trained)
     learner = Learner(network, adam(learning, p.learning_rate), p.learning_rate)
     teacher = Average([network], p.schedule.ema)
-    losses = _Step(network, teacher, unlabelled, labelled, p).losses
+    losses = _Step(network, teacher, unlabelled, labelled, flips, p).losses
     training = Training({_NETWORK: learner}, p.schedule, seed, losses, validate=None, average=teacher)
     return training.run(checkpoints, progress)
 
@@ -165,6 +186,7 @@ class _Step:
     teacher: Average
     unlabelled: Slices
     labelled: Slices | None
+    flips: Flips
     p: SelfTrainingParameters
 
     def losses(self, step: int, stream: torch.Generator) -> Losses:
@@ -197,9 +219,8 @@ class _Step:
 
     @torch.no_grad()
     def _taught(self, chosen: Tensor, stream: torch.Generator) -> Tensor:
-        """The teacher's probabilities of unlabelled slices as they are; a mean over flips where they become labels."""
-        flips = _FLIPS if self.p.weights.pseudo_labels else _FLIPS[:1]
+        """The teacher's probabilities of unlabelled slices as they are, as a mean over flips."""
         with self.teacher.in_place():
             images = self.unlabelled.read(chosen, 0.0, stream).to(next(self.network.parameters()).device)
-            each = [self.network(images.flip(axes)).softmax(1).flip(axes) for axes in flips]
+            each = [self.network(images.flip(axes)).softmax(1).flip(axes) for axes in self.flips]
         return torch.stack(each).mean(0)

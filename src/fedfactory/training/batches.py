@@ -33,6 +33,13 @@ def resize_labels(labels: np.ndarray, size: int) -> np.ndarray:
     return torch.cat(shares, 1).argmax(1).to(torch.uint8).numpy()
 
 
+def random_batch(available: int, count: int, stream: torch.Generator) -> Tensor:
+    """Indices (count,) of a random batch of so many images; without repetition where there are enough."""
+    if count <= available:
+        return torch.randperm(available, generator=stream)[:count]
+    return torch.randint(available, (count,), generator=stream)
+
+
 def batch_length(count: int, pixels: int) -> int:
     """How many of ``count`` images of so many pixels make a batch that fits into memory; batches are about equal."""
     most = max(1, min(_LARGEST, _PIXELS // pixels))

@@ -63,8 +63,7 @@ class NnunetCells(Cells):
 
     def stores(self, wildcards: Any) -> list[str]:
         """Stores of all clients of a setup with labels."""
-        setup = self._config.setups[wildcards.setup]
-        return [self._config.layout.client(setup.name, name, "data") for name in (setup.source, *setup.targets)]
+        return [self._config.layout.client(wildcards.setup, name, "data") for name in self._everyone(wildcards.setup)]
 
     def labels_planned(self, wildcards: Any) -> list[str]:
         """Which labels of a client a plan is made of, as JSON."""
@@ -72,8 +71,7 @@ class NnunetCells(Cells):
 
     def labels_pooled(self, wildcards: Any) -> list[str]:
         """Which labels of each of :meth:`stores` a plan is made of, as JSON."""
-        setup = self._config.setups[wildcards.setup]
-        return [self._planned(setup.name, name) for name in (setup.source, *setup.targets)]
+        return [self._planned(wildcards.setup, name) for name in self._everyone(wildcards.setup)]
 
     def source_model(self, wildcards: Any, method: str | None = None) -> str:
         """The model that a method, that of the cell by default, has at the setup's source."""
@@ -95,6 +93,9 @@ class NnunetCells(Cells):
     def memory(self, wildcards: Any, attempt: int) -> int:
         """MB of a training, more after a failure."""
         return (4000 + 500 * self._of(wildcards).workers) * attempt
+
+    def _everyone(self, setup: str) -> list[str]:
+        return [self._config.setups[setup].source, *self._config.setups[setup].targets]
 
     def _planned(self, setup: str, client: str) -> str:
         return (SOURCE if client == self._config.setups[setup].source else TRAINING).to_json()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.methods.ours.field_of_view import FieldOfView
-from fedfactory.training.batches import resize
+from fedfactory.training.batches import random_batch, resize
 
 SYMMETRIES = {"none": 1, "mirror": 2, "square": 8}
 """How many symmetries are drawn from: of anatomy that has a side, that has none, and that has no direction at all."""
@@ -41,9 +41,7 @@ class Samples:
 
     def draw(self, count: int, stream: torch.Generator) -> Tensor:
         """Indices (count,) of a random batch; without repetition where there are enough."""
-        if count <= len(self):
-            return torch.randperm(len(self), generator=stream)[:count]
-        return torch.randint(len(self), (count,), generator=stream)
+        return random_batch(len(self), count, stream)
 
 
 def symmetry_of(symmetries: str, stream: torch.Generator) -> int:

@@ -31,6 +31,7 @@ from fedfactory.methods.selftraining.parameters import SelfTrainingParameters
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.training.augmentation import jittered
+from fedfactory.training.batches import random_batch
 from fedfactory.training.devices import prepare
 from fedfactory.training.loop import Average, History, Learner, Losses, Training, adam
 from fedfactory.training.losses import faded_in, segmentation_loss
@@ -99,9 +100,7 @@ class Slices:
 
     def draw(self, count: int, stream: torch.Generator) -> Tensor:
         """Indices (count,) of a random batch; without repetition where there are enough."""
-        if count <= len(self.images):
-            return torch.randperm(len(self.images), generator=stream)[:count]
-        return torch.randint(len(self.images), (count,), generator=stream)
+        return random_batch(len(self.images), count, stream)
 
     def read(self, chosen: Tensor, jitter: float, stream: torch.Generator) -> Tensor:
         """Slices (count, 1, S, S), jittered and then normalised."""

@@ -11,9 +11,10 @@ import pytest
 from fedfactory.config.paths import Layout
 from fedfactory.config.skipped_imports import without
 from fedfactory.errors import FedFactoryError
+from fedfactory.methods.nnunet.cells import NnunetCells, OnSourceModel
 from fedfactory.orchestration import code_digest as codedigest
 from fedfactory.orchestration import job
-from fedfactory.orchestration.declared import methods
+from fedfactory.orchestration.declared import load, methods
 from fedfactory.orchestration.job import run_script
 from fedfactory.orchestration.line_log import LineLog
 from fedfactory.orchestration.progress import Progress
@@ -151,8 +152,8 @@ def test_only_nnunet_scripts_depend_on_nnunet(script):
 def test_only_nnunets_predictions_depend_on_nnunet(method):
     named = tuple(reference.partition(":")[0] for reference in (method.segmenter, method.also) if reference)
     files = codedigest._closure(ROOT / "workflow_scripts/predict.py", named)
-    # FedMed-GAN's translations are segmented by the source's nnU-Net.
-    assert any(name.startswith("methods/nnunet") for name in files) == (method.name in ("nnunet", "fedmedgan"))
+    by_nnunet = issubclass(load(method.cells), NnunetCells | OnSourceModel)
+    assert any(name.startswith("methods/nnunet") for name in files) == by_nnunet
     assert "config/run.py" not in files and not any(name.endswith("declaration.py") for name in files)
 
 

@@ -1,10 +1,13 @@
 """Which model makes which cell, worked out from the configuration for rules/methods/nnunet.smk."""
 
+from pathlib import Path
 from typing import Any
 
+from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.cells import Cells, key_of
 from fedfactory.methods.nnunet.parameters import NnunetParameters
+from fedfactory.orchestration.declared import Method, methods
 from fedfactory.orchestration.labels import SOURCE, TRAINING
 
 
@@ -102,3 +105,26 @@ class NnunetCells(Cells):
 
     def _of(self, wildcards: Any) -> NnunetParameters:
         return self.of(wildcards.method, wildcards.setup)
+
+
+class OnSourceModel(Cells):
+    """The rows of another method that need a source's nnU-Net: the one of the row that their ``base`` names."""
+
+    def __init__(self, config: Config, project: Path, declared: Method) -> None:
+        self._nnunet = methods()["nnunet"].open(config, project)
+        super().__init__(config, project, declared)
+
+    def _check(self) -> None:
+        for name, own in self.parameters.items():
+            for p in own.values():
+                self._nnunet.check_source_model(name, p.base)
+
+    def prediction(self, wildcards: Any) -> dict[str, bool]:
+        """That nnU-Net's own."""
+        return self._nnunet.flips(self._base(wildcards), wildcards.setup)
+
+    def _source_model(self, wildcards: Any) -> str:
+        return self._nnunet.source_model(wildcards, self._base(wildcards))
+
+    def _base(self, wildcards: Any) -> str:
+        return self.of(wildcards.method, wildcards.setup).base

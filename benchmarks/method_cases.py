@@ -17,8 +17,7 @@ from fedfactory.federation.client import TRAIN
 from fedfactory.federation.message import WEIGHTS
 from fedfactory.methods.feddg.client import AMPLITUDES, LOOKS, OTHERS, FedDGClient, share_of
 from fedfactory.methods.feddg.parameters import FedDGParameters
-from fedfactory.methods.federated.segmentation import ClientSlices
-from fedfactory.methods.federated.segmentation import initial_weights as feddg_weights
+from fedfactory.methods.federated.segmentation import ClientSlices, initial_network
 from fedfactory.methods.fedmedgan.client import FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.methods.fedmedgan.training import initial_weights as fedmedgan_weights
@@ -76,7 +75,7 @@ class FedDG:
         images, labels = (part[:, : p.image_size, : p.image_size] for part in (volume.images, volume.labels))
         share, classes = share_of(images, p), len(config.setups[SETUP].classes)
         self._client = FedDGClient("a", ["a", "b"], ClientSlices(images, labels), share, classes, p, 0, device)
-        self._weights, self._round = feddg_weights(p, classes, 0), 0
+        self._weights, self._round = initial_network(p, classes, 0).state_dict(), 0
 
     def run(self) -> Mapping[str, float]:
         """The next round."""

@@ -68,7 +68,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--before", type=Path, help="a run to compare with")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="folder for run_cost.csv and run_cost.md")
+    parser.add_argument("--out", type=Path, help="folder for NAME.csv and NAME.md")
+    parser.add_argument("--name", default="run_cost", help="of both files")
     arguments = parser.parse_args()
     runs = [job_costs(run) for run in (arguments.run, arguments.before) if run is not None]
     now, *others = ({**by_rule(jobs), "all": jobs} for jobs in runs)
@@ -78,7 +79,7 @@ def main() -> None:
         f"{name}{summary(jobs, arguments.cores)}\n" for name, jobs in zip(("", "Before: "), runs, strict=False)
     )
     if arguments.out is not None:
-        write(rows, arguments.out, "run_cost", f"{machine()['processor']}. {below}")
+        write(rows, arguments.out, arguments.name, f"{machine()['processor']}. {below}")
         return
     print(to_markdown([{name: str(value) for name, value in row.items()} for row in rows]), below, sep="\n")
 

@@ -137,9 +137,9 @@ def one_seed(table: str) -> str:
     return "\n".join([to_markdown(rows), *sentences, ""])
 
 
-def cost() -> str:
-    """What the demo takes, as `benchmarks.run_cost` measured it."""
-    measured = ROOT / "docs/benchmarks/run_cost"
+def cost(name: str, what: str) -> str:
+    """What a run takes, as `benchmarks.run_cost` measured it and wrote it under a name."""
+    measured = ROOT / "docs/benchmarks" / name
     with measured.with_suffix(".csv").open(newline="") as file:
         whole = next(row for row in csv.DictReader(file) if row["rule"] == "all")
     said = re.search(
@@ -148,7 +148,7 @@ def cost() -> str:
     assert said, "benchmarks.run_cost writes the line"
     machine, seconds, cores = said.groups()
     return (
-        f"- Demo: {int(seconds) / 60:.0f} minutes on {cores} cores of an {machine}; its {whole['jobs']} jobs take "
+        f"- {what}: {int(seconds) / 60:.0f} minutes on {cores} cores of an {machine}; its {whole['jobs']} jobs take "
         f"{float(whole['CPU s']) / 60:.0f} CPU minutes.\n"
         f"  No job needs more than {float(whole['peak MB']) / 1000:.1f} GB of memory.\n"
     )
@@ -221,8 +221,8 @@ def main() -> None:
         fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
     tables = {"one_seed": one_seed("table1"), "one_seed_strict": one_seed("table1_strict")}
     fill(ROOT / "docs/results.md", tables)
-    fill(ROOT / "docs/real.md", {"real_standing": real_standing()})
-    fill(ROOT / "README.md", {"cost": cost(), "standing": standing()})
+    fill(ROOT / "docs/real.md", {"real_standing": real_standing(), "real_cost": cost("real_cost", "One training seed")})
+    fill(ROOT / "README.md", {"cost": cost("run_cost", "Demo"), "standing": standing()})
     for file, name in (("README.md", "table1"), ("README.md", "table1_strict"), ("docs/results.md", "gap")):
         fill(ROOT / file, {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8")})
     fill(ROOT / "docs/factory.md", {"factory": factories()})

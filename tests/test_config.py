@@ -79,6 +79,14 @@ def test_the_published_run_is_the_demo_on_other_phantoms():
     assert names.split() == [file.stem for file in files]
 
 
+def test_a_normalisation_of_ones_own_needs_the_labels_of_all():
+    files = [ROOT / "config/demo.yaml", ROOT / "config/beyond.yaml"]
+    values = read_run(files, ROOT)
+    values["methods"]["fedsemi"]["parameters"]["own_normalisation"] = True
+    with pytest.raises(FedFactoryError, match="methods.fedsemi.parameters.own_normalisation': goes with the labels of"):
+        methods()["fedavg"].open(load_config(values, files, ROOT), ROOT)
+
+
 def test_rows_beyond_the_paper_stand_between_its_rows_and_bounds():
     files = [ROOT / "config/demo.yaml", ROOT / "config/beyond.yaml"]
     rows = list(load_config(read_run(files, ROOT), files, ROOT).methods)

@@ -7,12 +7,23 @@ import torch
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.state_dicts import load_weights
+from fedfactory.storage.tensors import read_tensors
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+
+
+class Code:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return self.marker.write_text, ("x",)
 
 
 def saved(path, state):
@@ -51,13 +62,29 @@ def test_what_is_no_table_of_weights(network, tmp_path, content):
         load_weights(network, tmp_path / "w.pt", "cpu")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(network, tmp_path, value):
+    state = dict(network.state_dict())
+    state["1.bias"] = torch.tensor([value])
+    with pytest.raises(FedFactoryError, match=r"w.pt holds numbers that are not finite in 1.bias: its training div"):
+        load_weights(network, saved(tmp_path / "w.pt", state), "cpu")
+    with pytest.raises(FedFactoryError, match=r"not finite in branch.1.a: .*; make it again"):
+        read_tensors(
+            saved(tmp_path / "w.pt", {"branch": [1, {"a": torch.tensor(value)}]}), "cpu", advice="make it again"
+        )
+
+
+def test_nobody_is_advised_to_execute_a_file(network, tmp_path):
+    """Torch's own message is of that kind."""
+    saved(tmp_path / "w.pt", {"a": Code(tmp_path / "executed")})
+    with pytest.raises(FedFactoryError) as told:
+        load_weights(network, tmp_path / "w.pt", "cpu")
+    assert "weights_only" not in str(told.value) and "trust" not in str(told.value)
+    assert "holds more than tensors and plain values, or is damaged); get it again" in str(told.value)
+
+
 def test_code_in_a_file_is_not_executed(network, tmp_path):
     marker = tmp_path / "executed"
-
-    class Code:
-        def __reduce__(self):
-            return marker.write_text, ("x",)
-
     with pytest.raises(FedFactoryError, match="is no table of weights"):
-        load_weights(network, saved(tmp_path / "w.pt", {"a": Code()}), "cpu")
+        load_weights(network, saved(tmp_path / "w.pt", {"a": Code(marker)}), "cpu")
     assert not marker.exists()

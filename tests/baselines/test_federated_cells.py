@@ -13,19 +13,22 @@ from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.dice import mean_foreground_dice
+from fedfactory.federation.aggregation import uniform_mean
 from fedfactory.federation.client import TRAIN
 from fedfactory.federation.ledger import IN, OUT, read_ledger
 from fedfactory.federation.message import WEIGHTS
-from fedfactory.methods.fedavg.client import AveragedClient, TaughtClient, squared_distance
+from fedfactory.methods.fedavg.client import AveragedClient, TaughtClient, open_client, squared_distance
 from fedfactory.methods.fedavg.parameters import FedAvgParameters
 from fedfactory.methods.fedavg.training import train_fedavg
 from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.feddg.training import train_feddg
 from fedfactory.methods.federated.cell import FederatedCell
-from fedfactory.methods.federated.segmentation import ClientSlices, read_segmenter
+from fedfactory.methods.federated.network import normalisation_of
+from fedfactory.methods.federated.segmentation import ClientSlices, initial_network, read_segmenter
 from fedfactory.methods.fedmedgan.training import TranslatingSegmenter, read_generator, train_fedmedgan
 from fedfactory.orchestration.labels import SOURCE
 from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.state_dicts import read_state_dict
 from tests.adaptation.conftest import write_discs
 from tests.conftest import KillAt, Killed
 
@@ -52,6 +55,11 @@ TRAININGS = {
     ),
     "fedsemi": (
         {**FEDAVG, "unlabelled": TAUGHT},
+        ("first", "second", "third"),
+        lambda cell, *rest: train_fedavg(cell, 1, *rest),
+    ),
+    "fedbn": (
+        {**FEDAVG, "own_normalisation": True},
         ("first", "second", "third"),
         lambda cell, *rest: train_fedavg(cell, 1, *rest),
     ),
@@ -180,6 +188,34 @@ def test_only_the_labels_of_the_source_are_opened_where_targets_have_a_teacher(s
     assert mean_foreground_dice(labels, volume.labels, 1) > 0.6
     rows = read_ledger(model / "sites/second/ledger.csv")
     assert {row["field"] for row in rows} == {"client", "weights"}, "the teacher stays"
+
+
+def test_scale_and_shift_of_the_normalisation_stay_at_their_client(stores, tmp_path):
+    """FedBN, written out: what is shared is averaged, what is not goes on at its client, and predicts its cells."""
+    model = run(stores, tmp_path, "fedbn")
+    p = read(FedAvgParameters, FEDAVG, "x")
+    clients = [open_client(name, {"data": stores[name], "clients": [*stores], "parameters": FEDAVG}, 3, "cpu")
+               for name in stores]  # fmt: skip
+    whole = initial_network(p, 1, 3).state_dict()
+    own = {name for name in whole if name.split(".")[-2] in ("1", "4")}  # convolution, normalisation, activation
+    assert own == normalisation_of(clients[0].network) and 0 < len(own) < len(whole)
+    held = [{name: whole[name] for name in own} for _ in clients]
+    for number in range(p.rounds):
+        answers = [client.answer(number, TRAIN, {WEIGHTS: whole | kept})[0][WEIGHTS]
+                   for client, kept in zip(clients, held, strict=True)]  # fmt: skip
+        answers = [{name: value.clone() for name, value in answer.items()} for answer in answers]
+        whole, held = uniform_mean(answers), [{name: answer[name] for name in own} for answer in answers]
+    crossed = read_state_dict(model / "weights.pt", "cpu")
+    assert crossed.keys() == whole.keys() - own
+    assert all(torch.equal(crossed[name], whole[name]) for name in crossed)
+    for client, kept in zip(stores, held, strict=True):
+        found = read_segmenter(model, FedAvgParameters, "fedavg_train", "cpu", client).network.state_dict()
+        assert all(torch.equal(found[name], (whole | kept)[name]) for name in found)
+        forms = json.loads((model / "sites" / client / "forms.json").read_text())
+        assert not own & {form["name"] for form in forms["weights"]}, "it never crosses"
+    assert any(not torch.equal(held[0][name], held[1][name]) for name in own)
+    with pytest.raises(FedFactoryError, match=r"weights.pt lacks "):
+        read_segmenter(model, FedAvgParameters, "fedavg_train", "cpu")
 
 
 def test_translated_images_and_gradients_cross_and_stand_in_the_ledger(stores, tmp_path):

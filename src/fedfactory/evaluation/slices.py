@@ -18,6 +18,8 @@ from fedfactory.evaluation.released_slices import Panel, grey_values
 
 _LARGEST = 256
 """Pixels along the longer edge of a slice on the page; larger ones are drawn smaller."""
+_LARGEST_PANEL = 512
+"""The same of a panel of a figure, where many stand beside each other."""
 _SLICES = 24
 """Of one case; of a thicker stack those that hold truth or prediction are thinned out evenly."""
 
@@ -48,7 +50,7 @@ def slices_of(
     """
     stack = load_oriented(case, truth, predictions, orientation)
     labels = {"truth": stack.truth, **stack.predictions}
-    step = -(-max(stack.image.shape[1:]) // _LARGEST)
+    step = _thinning(stack.image.shape, _LARGEST)
     drawn = {method: masks[:, ::step, ::step] for method, masks in labels.items()}
     grey, shown = grey_values(stack.image)[:, ::step, ::step], []
     for number in _chosen(labels.values(), len(grey)):
@@ -90,15 +92,21 @@ def worst_panels(
         subject = min(sorted(subjects), key=subjects.__getitem__)
         case = min(name for name, own in cases.items() if own == subject)
         stack = load_oriented(case, truth, {method: predictions[method]}, orientation)
-        fullest = int((stack.truth > 0).sum(axis=(1, 2)).argmax())
+        step = _thinning(stack.image.shape, _LARGEST_PANEL)
+        fullest = int((stack.truth > 0).sum(axis=(1, 2)).argmax()), slice(None, None, step), slice(None, None, step)
         panels[method] = Panel(
-            grey_values(stack.image[fullest]),
+            grey_values(stack.image[fullest[0]])[fullest[1:]],
             stack.truth[fullest],
             stack.predictions[method][fullest],
             stack.aspect,
             f"{subjects[subject]:.0f}",
         )
     return panels
+
+
+def _thinning(shape: tuple[int, ...], largest: int) -> int:
+    """Every how many-th pixel of (slices, height, width) is drawn so that no edge is longer than ``largest``."""
+    return -(-max(shape[1:]) // largest)
 
 
 def _chosen(labels: Any, count: int) -> list[int]:

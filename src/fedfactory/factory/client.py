@@ -57,6 +57,10 @@ class FactoryClient:
         losses = local_round(self._model, self._state, self._images, self._parameters, self._seed, round_number)
         return {WEIGHTS: {name: value.cpu() for name, value in self._model.state_dict().items()}}, losses
 
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """None: the whole model is shared."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """What the client keeps from round to round."""
         return self._state.state_dict(self._parameters.federation.persistent_optimisers)

@@ -25,7 +25,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import read_tensors, write_tensors
 
 # Images, and their pixels, rendered at once: bounds memory.
 _BATCH, _PIXELS = 32, 2**19
@@ -102,7 +102,7 @@ class Factory:
         self.card = Card.from_json(json.loads((folder / "card.json").read_text()))
         file = snapshot or folder / "generator.pt"
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        weights = torch.load(file, map_location=device, weights_only=True)
+        weights = read_tensors(file, device, advice="make it with the rule factory_train")
         self.generator = Generator(self.card.parameters.network).to(device).requires_grad_(False).eval()
         self.generator.load_state_dict(weights)
         self.device = device

@@ -15,6 +15,9 @@ from fedfactory.federation.message import Allowlist
 TRAIN = "train"
 """The phase of a round in which a client trains the model; the only one of federated averaging."""
 
+OWN_WEIGHTS = "own_weights.pt"
+"""Beside a client's records: what of the model it keeps for itself. Most keep nothing."""
+
 Message = Mapping[str, Mapping[str, Tensor]]
 """Field -> arrays by name."""
 _PACKAGE = __name__.partition(".")[0]
@@ -74,6 +77,9 @@ class FederatedClient(Protocol):
         Returns:
             What goes out, and in the last phase the round's losses.
         """
+
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """What of the model never leaves the client, and its predictions need; of most federations nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         """What the client keeps from round to round; loads with ``torch.load(weights_only=True)``."""

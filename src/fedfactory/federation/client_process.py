@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from fedfactory.federation.client import TRAIN, ClientSpec, FederatedClient, open_client
+from fedfactory.federation.client import OWN_WEIGHTS, TRAIN, ClientSpec, FederatedClient, open_client
 from fedfactory.federation.ledger import ANNOUNCEMENT, IN, OUT, Ledger, record_failure
 from fedfactory.federation.lifetime import die_with_server
 from fedfactory.federation.loss_table import LOSSES, append_row, keep_rows
 from fedfactory.federation.message import FAILURE, pack, unpack
 from fedfactory.federation.own_log import OWN_LOG, write_own_log
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.devices import make_deterministic
 
 
@@ -66,7 +68,8 @@ class _ClientProcess:
         """
         torch.set_num_threads(1)
         make_deterministic(self._spec.device)
-        (self._work / OWN_LOG).unlink(missing_ok=True)
+        for left in (OWN_LOG, OWN_WEIGHTS):
+            (self._work / left).unlink(missing_ok=True)
         client = open_client(self._spec)
         checkpoints = Checkpoints(self._work / "state", f"{self._spec.identity} {client.fingerprint}")
         self._send({"rounds": checkpoints.rounds()})
@@ -77,6 +80,7 @@ class _ClientProcess:
                 self._start(client, checkpoints, number)
             elif order["do"] == "checkpoint":
                 checkpoints.save(number, client.state_dict())
+                self._keep(client.own_weights())
             else:
                 message = {field: self._receive() for field in order["fields"]}
                 answer = self._answer(client, number, order["phase"], message)
@@ -96,10 +100,16 @@ class _ClientProcess:
         checkpoints.forget_after(number)
         if number:
             client.load_state_dict(checkpoints.load(number))
+            self._keep(client.own_weights())
         self._ledger = Ledger(self._work, client.allowlist, until_round=number or ANNOUNCEMENT)
         if not number:
             self._ledger.record(ANNOUNCEMENT, self._spec.client, OUT, client.announcement())
         keep_rows(self._work / LOSSES, client.loss_columns, number)
+
+    def _keep(self, own: Mapping[str, Tensor]) -> None:
+        """Write down what of the model stays here; after the last round, what the client's predictions need."""
+        if own:
+            write_tensors({name: value.cpu() for name, value in own.items()}, self._work / OWN_WEIGHTS)
 
     def _answer(self, client: FederatedClient, number: int, phase: str, data: Mapping[str, bytes]) -> dict[str, bytes]:
         """Take part in a phase of a round."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.storage.files import new_file
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import reason, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,9 @@ class Checkpoints:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = " ".join(str(error).split(". ")[0].split())
             raise FedFactoryError(
-                f"{file} is no checkpoint of this project, and nothing in it was executed ({reason}); find out where "
-                f"it comes from, then remove {self.folder} to start anew"
+                f"{file} is no checkpoint of this project, and nothing in it was executed ({reason(error)}); find "
+                f"out where it comes from, then remove {self.folder} to start anew"
             ) from error
 
     def remove(self) -> None:

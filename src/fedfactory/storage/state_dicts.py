@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import named, read_tensors, write_tensors
 
 # Parameters that a message names.
 _SHOWN = 3
@@ -44,31 +43,29 @@ def read_state_dict(file: Path, device: str, key: str = "", advice: str = "get i
         advice: what to do about another file.
 
     Raises:
-        FedFactoryError: the file cannot be read, or holds anything but a table of weights.
+        FedFactoryError: the file cannot be read, or holds anything but a table of finite weights.
     """
-    where = f"key '{key}': {file}" if key else str(file)
-    try:
-        state = torch.load(file, map_location=device, weights_only=True)
-    except OSError as error:
-        raise FedFactoryError(f"{where} cannot be read ({error.strerror or error})") from None
-    except Exception as error:
-        # Torch and pickle raise what they like about bytes that are no table of weights.
-        reason = " ".join(str(error).split())[:200]
-        raise FedFactoryError(
-            f"{where} is no table of weights that can be read without executing code ({reason}); {advice}"
-        ) from None
+    state = read_tensors(file, device, key, advice)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FedFactoryError(f"{where} is no table of weights; {advice}")
+        raise FedFactoryError(f"{named(file, key)} is no table of weights; {advice}")
     return state
 
 
-def load_weights(network: nn.Module, file: Path, device: str) -> None:
+def load_weights(network: nn.Module, file: Path, device: str, more: Iterable[Path] = ()) -> None:
     """Load a state dict into a network; every parameter must be there, and no other.
+
+    Args:
+        network: that it belongs to.
+        file: as torch saves it.
+        device: of the tensors.
+        more: files with the rest of the state dict.
 
     Raises:
         FedFactoryError: no table of weights, or other parameters (which ones).
     """
     state = read_state_dict(file, device)
+    for other in more:
+        state |= read_state_dict(other, device)
     own = network.state_dict()
     wrong = {
         "lacks": [name for name in own if name not in state],
@@ -77,8 +74,8 @@ def load_weights(network: nn.Module, file: Path, device: str) -> None:
     }
     for what, names in wrong.items():
         if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise FedFactoryError(
-                f"{file} {what} {', '.join(names[:_SHOWN])}{more}: it belongs to another model; check its name"
+                f"{file} {what} {', '.join(names[:_SHOWN])}{rest}: it belongs to another model; check its name"
             )
     network.load_state_dict(state)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import ClientSpec, Message
+from fedfactory.federation.client import OWN_WEIGHTS, ClientSpec, Message
 from fedfactory.federation.client_process import serve
 from fedfactory.federation.ledger import FORMS, LEDGER
 from fedfactory.federation.loss_table import LOSSES
@@ -155,12 +155,14 @@ def _explained(failed: _Failed) -> FedFactoryError:
 
 
 def publish_records(clients: Sequence[ClientSpec], folder: Path) -> None:
-    """Copy what the clients of a training wrote down to ``<folder>/sites/<client>``."""
+    """Copy what the clients of a training wrote down, and kept of the model, to ``<folder>/sites/<client>``."""
     for spec in clients:
         own = folder / "sites" / spec.client
         own.mkdir(parents=True)
         for name in RECORDS:
             shutil.copyfile(Path(spec.work) / name, own / name)
+        if (kept := Path(spec.work) / OWN_WEIGHTS).is_file():
+            shutil.copyfile(kept, own / OWN_WEIGHTS)
 
 
 def _start(specs: Sequence[ClientSpec], rounds: Rounds) -> list[_ClientEnd]:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from fedfactory.errors import FedFactoryError
+from fedfactory.methods.cells import key_of
 from fedfactory.methods.federated.cells import UNetCells
 
 
 class FedAvgCells(UNetCells):
     """The methods of a run with ``rules: fedavg``: one model for all targets of a setup, at its source."""
+
+    def _check(self) -> None:
+        super()._check()
+        for name, own in self.parameters.items():
+            for p in own.values():
+                if p.own_normalisation and p.unlabelled:
+                    raise FedFactoryError(
+                        f"key '{key_of(name)}.own_normalisation': goes with the labels of all clients; with "
+                        "'unlabelled' a target outside of the federation takes no part, and has none of its own"
+                    )
 
     def names(self, wildcards: Any) -> list[str]:
         """The source first, then all targets; where the source alone has labels, those of the federation."""
@@ -19,3 +31,7 @@ class FedAvgCells(UNetCells):
     def model(self, wildcards: Any) -> str:
         """The model that segments a cell: the one of the setup."""
         return self._cell(wildcards, self._source(wildcards), wildcards.method, "model")
+
+    def prediction(self, wildcards: Any) -> dict[str, Any]:
+        """Whose own weights belong to the model of a cell, where clients keep some."""
+        return {"own": wildcards.client} if self.of(wildcards.method, wildcards.setup).own_normalisation else {}

@@ -14,8 +14,9 @@ from torch.nn.functional import mse_loss
 from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.federation.client import Message
-from fedfactory.federation.message import WEIGHTS
+from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.methods.fedavg.parameters import FedAvgParameters
+from fedfactory.methods.federated.network import normalisation_of
 from fedfactory.methods.federated.segmentation import ClientSlices, SegmentationClient
 from fedfactory.orchestration.labels import NONE, TRAINING
 from fedfactory.training.augmentation import jittered
@@ -57,12 +58,29 @@ class AveragedClient(SegmentationClient):
     ) -> None:
         super().__init__(client, clients, slices, classes, p, seed, device)
         self._p = p
+        self._own = own_names(self.network, p)
         self._received: dict[str, Tensor] = {}
+        self.allowlist = Allowlist.of(tuple(clients), **{WEIGHTS: shared(self.network, p)})
 
     def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float] | None]:
-        """Train for one round."""
-        self._received = {name: value.to(self._device) for name, value in message[WEIGHTS].items()}
-        return super().answer(round_number, phase, message)
+        """Train for one round; what stays at the client is as it was after its last one."""
+        whole = {**message[WEIGHTS], **self.own_weights()}
+        self._received = {name: value.to(self._device, copy=True) for name, value in whole.items()}
+        answer, losses = super().answer(round_number, phase, {WEIGHTS: self._received})
+        return {WEIGHTS: {name: value for name, value in answer[WEIGHTS].items() if name not in self._own}}, losses
+
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """What of the network is not shared."""
+        return {name: value for name, value in self.network.state_dict().items() if name in self._own}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The moments of Adam, and what of the network is not shared."""
+        return {**super().state_dict(), "own": self.own_weights()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state_dict` was taken."""
+        super().load_state_dict(state)
+        self.network.load_state_dict(state["own"], strict=False)
 
     def loss(self, stream: np.random.Generator) -> Tensor:
         """Loss of a step."""
@@ -84,35 +102,46 @@ class TaughtClient(AveragedClient):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         assert self._p.unlabelled is not None, "labels are those of all clients"
-        self._own = self._p.unlabelled
+        self._taught = self._p.unlabelled
         self._teacher: dict[str, Tensor] = {}
 
     def answer(self, round_number: int, phase: str, message: Message) -> tuple[Message, Mapping[str, float] | None]:
         """Train for one round, at a rate of its own."""
         for group in self._adam.param_groups:
-            group["lr"] = self._own.learning_rate * faded_in(round_number, self._p.rounds, self._own.ramp)
+            group["lr"] = self._taught.learning_rate * faded_in(round_number, self._p.rounds, self._taught.ramp)
         return super().answer(round_number, phase, message)
 
     def own_loss(self, stream: np.random.Generator) -> Tensor:
         """Consistency of a batch; the teacher reads it as it is, and moves towards the student before."""
         student = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         before = self._teacher or student
-        self._teacher = {name: before[name].lerp(value, 1 - self._own.teacher) for name, value in student.items()}
+        self._teacher = {name: before[name].lerp(value, 1 - self._taught.teacher) for name, value in student.items()}
         (images,) = self.on_device(self._slices.images[stream.integers(len(self._slices.images), size=self._batch)])
         with torch.no_grad():
             taught = torch.func.functional_call(self.network, self._teacher, images)[0].softmax(1)
         noise = torch.Generator().manual_seed(int(stream.integers(2**31)))
-        found = self.network(jittered(images, self._own.jitter, noise))[0].softmax(1)
+        found = self.network(jittered(images, self._taught.jitter, noise))[0].softmax(1)
         return mse_loss(found, taught)
 
     def state_dict(self) -> dict[str, Any]:
-        """The moments of Adam, and the teacher."""
+        """That of any client, and the teacher."""
         return {**super().state_dict(), "teacher": self._teacher}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self._teacher = {name: value.to(self._device) for name, value in state["teacher"].items()}
+
+
+def own_names(network: torch.nn.Module, p: FedAvgParameters) -> frozenset[str]:
+    """Names of what a client keeps of a network for itself: its normalisation, or nothing."""
+    return normalisation_of(network) if p.own_normalisation else frozenset()
+
+
+def shared(network: torch.nn.Module, p: FedAvgParameters) -> dict[str, Tensor]:
+    """What of a network all clients share."""
+    own = own_names(network, p)
+    return {name: value for name, value in network.state_dict().items() if name not in own}
 
 
 def squared_distance(network: torch.nn.Module, weights: Mapping[str, Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ def _labels(p: FedAvgParameters) -> Labels:
 
 DECLARATION = Method(
     name="fedavg",
-    title="FedAvg and FedProx of all clients with their labels, or with those of the source alone",
+    title="FedAvg, FedProx and FedBN of all clients with their labels, or with those of the source alone",
     rules=(
         Rule(
             "fedavg_train",

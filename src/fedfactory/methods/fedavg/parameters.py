@@ -36,8 +36,11 @@ class FedAvgParameters(SegmentationParameters):
             0 for plain averaging.
         unlabelled: how the targets of the federation take part where the source alone has labels; null where all
             clients train on all their labels, which is a bound.
+        own_normalisation: whether every client keeps the scale and shift of its instance normalisation for itself
+            (FedBN), and its cells are predicted with them; otherwise they are averaged like all other weights.
     """
 
     __pydantic_config__ = STRICT
     proximal: Weight = 0.0
     unlabelled: UnlabelledParameters | None = None
+    own_normalisation: bool = False

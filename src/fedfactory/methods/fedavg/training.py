@@ -9,13 +9,14 @@ from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Server
 from fedfactory.methods.contract import Trained
 from fedfactory.methods.fedavg import client
+from fedfactory.methods.fedavg.client import shared
 from fedfactory.methods.fedavg.parameters import FedAvgParameters
 from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.federated.segmentation import (
     SegmentationClient,
     UNetSegmenter,
     card_of,
-    initial_weights,
+    initial_network,
     read_segmenter,
     rounds_of,
 )
@@ -36,7 +37,7 @@ def train_fedavg(cell: FederatedCell, classes: int, out: Path, progress: Progres
         FedFactoryError: bad data at a client, or one that does not answer.
     """
     p = read(FedAvgParameters, cell.parameters, cell.key)
-    weights = initial_weights(p, classes, cell.seed)
+    weights = shared(initial_network(p, classes, cell.seed), p)
     allowlist = Allowlist.of(tuple(cell.stores), **{WEIGHTS: weights})
     server = Server(rounds_of(p, cell, SegmentationClient.advice), weights, allowlist, cell.seed)
     cell.train(server, client.__name__, out, card_of(FedAvgParameters, cell, classes), progress)
@@ -44,4 +45,5 @@ def train_fedavg(cell: FederatedCell, classes: int, out: Path, progress: Progres
 
 def segmenter(trained: Trained) -> UNetSegmenter:
     """The segmenter of a cell."""
-    return read_segmenter(trained.model, FedAvgParameters, "fedavg_train", prepare(trained.device))
+    own = trained.parameters.get("own")
+    return read_segmenter(trained.model, FedAvgParameters, "fedavg_train", prepare(trained.device), own)

@@ -22,7 +22,7 @@ from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.federated.segmentation import (
     UNetSegmenter,
     card_of,
-    initial_weights,
+    initial_network,
     read_segmenter,
     rounds_of,
 )
@@ -59,7 +59,7 @@ def train_feddg(cell: FederatedCell, classes: int, out: Path, progress: Progress
     p, clients = read(FedDGParameters, cell.parameters, cell.key), tuple(cell.stores)
     if len(clients) < 2:
         raise FedFactoryError("FedDG needs two labelled clients beside the target: looks are exchanged between them")
-    weights, b = initial_weights(p, classes, cell.seed), half_width(p.image_size, p.window)
+    weights, b = initial_network(p, classes, cell.seed).state_dict(), half_width(p.image_size, p.window)
     fields: dict[str, Any] = {WEIGHTS: weights, AMPLITUDES: torch.zeros(p.bank, 2 * b + 1, 2 * b + 1)}
     server = FedDGServer(rounds_of(p, cell, FedDGClient.advice), weights, Allowlist.of(clients, **fields), cell.seed)
     cell.train(server, feddg_client.__name__, out, card_of(FedDGParameters, cell, classes), progress)

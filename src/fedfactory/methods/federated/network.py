@@ -46,6 +46,12 @@ class FeatureUNet(nn.Module):
         return self.head(x), x
 
 
+def normalisation_of(network: nn.Module) -> frozenset[str]:
+    """Names, in a network's state dict, of what its instance normalisation has learned."""
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.InstanceNorm2d)]
+    return frozenset(f"{name}.{own}" for name, module in layers for own in module.state_dict())
+
+
 def _block(channels: int, width: int, convolutions: int) -> nn.Sequential:
     parts: list[nn.Module] = []
     for before in (channels, *[width] * (convolutions - 1)):

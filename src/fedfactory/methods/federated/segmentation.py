@@ -18,7 +18,7 @@ from fedfactory.config.parameters import in_order, read
 from fedfactory.data.deformation import deformed
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import TRAIN, Message
+from fedfactory.federation.client import OWN_WEIGHTS, TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds
 from fedfactory.methods.federated.cell import FederatedCell
@@ -120,6 +120,10 @@ class SegmentationClient:
         weights = {name: value.cpu() for name, value in self.network.state_dict().items()}
         return {WEIGHTS: weights}, {self.loss_columns[0]: float(np.mean(losses))}
 
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """None: the whole model is shared."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """The moments of Adam."""
         return {"adam": self._adam.state_dict()}
@@ -158,12 +162,11 @@ def digest_of(*arrays: np.ndarray) -> str:
     return content.hexdigest()
 
 
-def initial_weights(p: SegmentationParameters, classes: int, seed: int) -> dict[str, Tensor]:
-    """The state dict that a training starts from."""
+def initial_network(p: SegmentationParameters, classes: int, seed: int) -> FeatureUNet:
+    """The network that a training starts from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("initialise", seed))
-        network = FeatureUNet(p.features, p.convolutions, classes)
-        return {name: value.clone() for name, value in network.state_dict().items()}
+        return FeatureUNet(p.features, p.convolutions, classes)
 
 
 def rounds_of(p: SegmentationParameters, cell: FederatedCell, advice: str) -> Rounds:
@@ -204,7 +207,9 @@ class UNetSegmenter:
         return np.concatenate(found)
 
 
-def read_segmenter(model: Path, kind: type[SegmentationParameters], rule: str, device: str) -> UNetSegmenter:
+def read_segmenter(
+    model: Path, kind: type[SegmentationParameters], rule: str, device: str, own: str | None = None
+) -> UNetSegmenter:
     """Read a trained model.
 
     Args:
@@ -212,6 +217,7 @@ def read_segmenter(model: Path, kind: type[SegmentationParameters], rule: str, d
         kind: of its parameters.
         rule: that makes such a folder, for messages.
         device: ``cpu`` or ``cuda``.
+        own: the client whose own weights belong to the network, where clients kept some.
 
     Raises:
         FedFactoryError: no such folder, or weights of another model.
@@ -222,5 +228,6 @@ def read_segmenter(model: Path, kind: type[SegmentationParameters], rule: str, d
     except (OSError, ValueError, KeyError) as error:
         raise FedFactoryError(f"{model} holds no model of this row ({error}); make it with the rule {rule}") from None
     network = FeatureUNet(p.features, p.convolutions, classes).to(device)
-    load_weights(network, model / "weights.pt", device)
+    kept = [] if own is None else [model / "sites" / own / OWN_WEIGHTS]
+    load_weights(network, model / "weights.pt", device, kept)
     return UNetSegmenter(network.requires_grad_(False).eval(), p.image_size, device)

@@ -94,6 +94,10 @@ class FedMedGanClient:
             return {TRANSLATED: {TRANSLATED: self._translate(stream)}}, None
         return {WEIGHTS: {name: value.cpu() for name, value in self._generators.state_dict().items()}}, losses
 
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """None: all that a prediction needs is shared."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """The discriminator, and the moments of Adam."""
         adams = {name: adam.state_dict() for name, adam in self._adams.items()}

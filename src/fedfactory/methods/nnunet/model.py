@@ -13,7 +13,7 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.methods.nnunet.planning import CONFIGURATION, write_json
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import read_tensors, write_tensors
 
 TRAINING_COLUMNS = ("schedule", "epoch", "train_loss", "val_loss", "val_pseudo_dice", "lr")
 # Deep supervision leaves the coarsest output out of the loss; with two stages nothing would be left.
@@ -44,15 +44,13 @@ def read_model(folder: Path) -> Model:
     Raises:
         FedFactoryError: the folder is not complete.
     """
-    import torch
-
     folder = Path(folder)
     names = ("plans.json", "dataset.json", "model.json", "weights.pt")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise FedFactoryError(f"{folder} is no nnU-Net model: {missing[0]} is missing; train it first.")
     plans, dataset_json, card = (json.loads((folder / name).read_text(encoding="utf-8")) for name in names[:3])
-    weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
+    weights = read_tensors(folder / "weights.pt", "cpu", advice="make it again")
     return Model(plans, dataset_json, card, weights)
 
 

@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory, snapshot_name
@@ -29,7 +27,7 @@ from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.translator import Translator
 from fedfactory.storage.state_dicts import read_state_dict, state_file, write_states
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import read_tensors, write_tensors
 from fedfactory.training.loop import History
 
 ENCODER, BRANCH = "encoder", "branch"
@@ -147,8 +145,8 @@ def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored
             f"{opened.digest[:12]}, {opened.card.parameters.network.image_size} pixels); take both from one run"
         )
     translator = architecture.translator(opened)
+    state = read_tensors(folder / "weights.pt", device, advice=advice)
     try:
-        state = torch.load(folder / "weights.pt", map_location=device, weights_only=True)
         translator.load_state_dict(state.pop("translator"))
         branches = {DOMAINS.index(name): architecture.branch(translator) for name in state}
         for name, weights in state.items():

@@ -22,7 +22,7 @@ from fedfactory.factory.model import Factory
 from fedfactory.methods.ours.losses import reconstruction_loss
 from fedfactory.methods.ours.parameters import LookParameters
 from fedfactory.orchestration.progress import Progress
-from fedfactory.storage.tensors import write_tensors
+from fedfactory.storage.tensors import read_tensors, write_tensors
 from fedfactory.training.seeds import derive_seed
 
 _MEAN_OF = 2048
@@ -162,9 +162,9 @@ def read_look(folder: Path, factory: Factory) -> Look:
     Raises:
         FedFactoryError: no look, or one of another factory.
     """
+    offset = read_tensors(folder / "offset.pt", factory.device, advice="make it with the rule factory_look")
     try:
         content = json.loads((folder / "look.json").read_text())
-        offset = torch.load(folder / "offset.pt", map_location=factory.device, weights_only=True)
         look = Look(content["client"], offset, float(content["zoom"]))
         maker = content["factory"]
     except Exception as error:

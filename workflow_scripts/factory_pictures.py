@@ -15,9 +15,14 @@ from fedfactory.factory.model import Factory
 from fedfactory.factory.pictures import draw_quality, draw_rows
 from fedfactory.factory.report import read_quality, summary
 from fedfactory.federation.ledger import read_ledger, totals
+from fedfactory.federation.updates import UPDATES, beside_each_other, read_updates
 from fedfactory.orchestration.job import run_script
 from fedfactory.storage.files import new_file
 from fedfactory.storage.tables import to_markdown, write_rows
+
+_UPDATES = """How each client moved the model, in the median of its rounds. Size: of its update beside the others' in
+the same round. Direction: cosine with the update of the client that moved in the nearest one.
+"""
 
 
 def _notes(factory: Factory, labels: dict[str, str]) -> str:
@@ -56,8 +61,9 @@ def main(arguments: argparse.Namespace) -> None:
     for file, rows in {arguments.quality: summary(quality), arguments.ledger: totals(ledger)}.items():
         with new_file(file) as path:
             write_rows(path, rows)
+    moved = beside_each_other(read_updates(arguments.factory / UPDATES))
     with new_file(arguments.text) as path:
-        path.write_text(f"{to_markdown(summary(quality))}\n{_notes(factory, labels)}")
+        path.write_text(f"{to_markdown(summary(quality))}\n{_notes(factory, labels)}\n{_UPDATES}\n{to_markdown(moved)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import Field
 from fedfactory.config.parameters import AS_WRITTEN, STRICT, Count, Natural, Positive, Share, Weight, read
 from fedfactory.config.sentences import Misfit
 from fedfactory.factory.encoders import EncoderParameters
+from fedfactory.federation.aggregation import FEWEST, Rule
 
 SMALLEST, LARGEST = 32, 512
 
@@ -167,6 +168,8 @@ class FederationParameters:
         checkpoint_every: rounds between two checkpoints.
         snapshots: pictures of the training, evenly spaced over its rounds.
         deadline: seconds until an answer of a site is given up.
+        aggregation: how the models of a round become one: their ``mean`` as in the paper, or, of three clients or more,
+            the ``median`` or the ``trimmed_mean`` of each value, which no single client moves as far as it likes.
     """
 
     __pydantic_config__ = STRICT
@@ -181,9 +184,12 @@ class FederationParameters:
     checkpoint_every: Count
     snapshots: Annotated[int, Field(ge=2)]
     deadline: Count
+    aggregation: Rule = "mean"
 
     def __post_init__(self) -> None:
         """Check what one value demands of another."""
+        if self.aggregation != "mean" and self.clients_per_round < FEWEST:
+            raise Misfit("aggregation", f"'{self.aggregation}' needs at least {FEWEST} of 'clients_per_round'")
         if self.mode == "remote" and self.engine != "fedbiomed":
             raise Misfit("mode", "'remote' needs 'engine: fedbiomed'")
 

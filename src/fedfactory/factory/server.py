@@ -95,6 +95,7 @@ def _rounds(parameters: FactoryParameters) -> Rounds:
         p.deadline,
         key="factory.federation",
         advice="lower 'factory.training.learning_rate' or raise 'r1'",
+        aggregation=p.aggregation,
     )
 
 

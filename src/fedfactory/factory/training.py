@@ -107,6 +107,7 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         # By name: the folder can also hold those of a training with other parameters that was given up.
         for name in map(snapshot_name, snapshot_rounds(task.parameters)):
             shutil.copyfile(task.work / "snapshots" / name, folder / "snapshots" / name)
+        server.write_updates(folder)
         for client in clients:
             for name in simulated.RECORDS:
                 (folder / "sites" / client).mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ class _ClientProcess:
             else:
                 message = {field: self._receive() for field in order["fields"]}
                 answer = self._answer(client, number, order["phase"], message)
-            self._send({"fields": list(answer)}, answer)
+            self._send({"round": number, "fields": list(answer)}, answer)
 
     def fail(self, error: Exception) -> None:
         """Say that this client failed, and keep the story here.

@@ -74,7 +74,7 @@ class Allowlist:
             if field in self.fields:
                 self._check_arrays(field, arrays_of(field, value))
             elif field == FAILURE:
-                if not _FAILED.fullmatch(str(value)):
+                if not is_failure(value):
                     raise _refused("a failure told in other words than the fixed ones")
             elif field != CLIENT:
                 raise _refused(f"'{field}'; only {', '.join(sorted([CLIENT, *self.fields]))} may")
@@ -111,6 +111,11 @@ def form_of(name: str, value: Any) -> Form:
     return Form(name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
 
 
+def size_of(forms: tuple[Form, ...]) -> int:
+    """Bytes of a field on the wire."""
+    return sum(form.count() * np.dtype(form.dtype).itemsize for form in forms)
+
+
 def pack(arrays: Mapping[str, Tensor]) -> bytes:
     """Raw bytes of all arrays in the order of their names."""
     return b"".join(arrays[name].detach().cpu().contiguous().numpy().tobytes() for name in sorted(arrays))
@@ -122,7 +127,7 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
     Raises:
         FedFactoryError: the bytes do not fill the forms.
     """
-    expected = sum(form.count() * np.dtype(form.dtype).itemsize for form in forms)
+    expected = size_of(forms)
     if len(data) != expected:
         raise FedFactoryError(f"a message of {len(data)} bytes came in where {expected} bytes are expected")
     # One writable copy for all: the arrays are views of it.
@@ -137,6 +142,11 @@ def unpack(data: bytes, forms: tuple[Form, ...]) -> dict[str, Tensor]:
 def failure_of(error: BaseException) -> str:
     """What leaves a client that fails: a fixed sentence and the kind of the error, nothing of its text."""
     return f"its part failed ({type(error).__name__}); the client's own log says more"
+
+
+def is_failure(value: object) -> bool:
+    """Whether something is a sentence as :func:`failure_of` gives them."""
+    return isinstance(value, str) and _FAILED.fullmatch(value) is not None
 
 
 def _refused(what: str) -> FedFactoryError:

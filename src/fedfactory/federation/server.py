@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.aggregation import uniform_mean
+from fedfactory.federation.aggregation import RULES, Rule
 from fedfactory.federation.client import TRAIN, Message
 from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.sampling import sample_clients
+from fedfactory.federation.updates import FAR, UPDATES, Update, far_off, norm_of, updates, write_updates
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Rounds:
         deadline: seconds until a silent client is given up.
         key: where the configuration says so, for messages.
         advice: what to do when a training diverges, for messages.
+        aggregation: how the models of a round become one.
     """
 
     clients: tuple[str, ...]
@@ -37,6 +40,7 @@ class Rounds:
     deadline: int
     key: str
     advice: str
+    aggregation: Rule = "mean"
 
 
 class Server:
@@ -57,6 +61,7 @@ class Server:
         self.rounds, self.seed, self.allowlist = rounds, seed, allowlist
         self.round_number = 0
         self.weights = dict(weights)
+        self._updates: list[tuple[int, dict[str, Update]]] = []
 
     @property
     def finished(self) -> bool:
@@ -82,31 +87,52 @@ class Server:
         """
         return {WEIGHTS: self.weights}
 
+    def answered(self, phase: str) -> tuple[str, ...]:
+        """Fields of a client's answer in a phase; in the last one the weights are among them."""
+        return (WEIGHTS,)
+
     def accept(self, models: Mapping[int, Mapping[str, Tensor]]) -> None:
-        """Finish a round: average the clients' models.
+        """Finish a round: the clients' models become one.
 
         Raises:
-            FedFactoryError: a client's weights are not finite; the last checkpoint is from before.
+            FedFactoryError: a client's weights are not finite, or far from all others'; the last checkpoint is from
+                before.
         """
-        mean = uniform_mean([models[index] for index in sorted(models)])
-        # A mean is finite only if all of its parts are; which one is not matters only then.
-        if not _finite(mean):
-            culprit = next(index for index in sorted(models) if not _finite(models[index]))
-            raise FedFactoryError(
-                f"client {self.rounds.clients[culprit]} sent weights that are not finite after round "
-                f"{self.round_number}: its training diverged; {self.rounds.advice}"
-            )
-        self.weights = mean
+        named = {self.rounds.clients[index]: models[index] for index in sorted(models)}
+        found = updates(named, self.weights)
+        self._refuse(found)
+        self.weights = RULES[self.rounds.aggregation](list(named.values()))
+        self._updates.append((self.round_number, found))
         self.round_number += 1
+
+    def write_updates(self, folder: Path) -> None:
+        """Write down how each client moved the model in each round, into an existing folder."""
+        write_updates(folder / UPDATES, self.rounds.clients, self._updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round depends on."""
-        return {"round_number": self.round_number, "weights": self.weights}
+        rounds = [(number, {name: asdict(update) for name, update in found.items()}) for number, found in self._updates]
+        return {"round_number": self.round_number, "weights": self.weights, "updates": rounds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
         self.round_number, self.weights = state["round_number"], dict(state["weights"])
+        self._updates = [
+            (number, {name: Update(**update) for name, update in found.items()}) for number, found in state["updates"]
+        ]
 
-
-def _finite(weights: Mapping[str, Tensor]) -> bool:
-    return all(bool(torch.isfinite(value).all()) for value in weights.values())
+    def _refuse(self, found: Mapping[str, Update]) -> None:
+        """Refuse what would spoil the model; the client is named."""
+        for client, update in found.items():
+            if not isfinite(update.norm):
+                raise FedFactoryError(
+                    f"client {client} sent weights that are not finite after round {self.round_number}: its training "
+                    f"diverged; {self.rounds.advice}"
+                )
+        far = far_off({name: update.norm for name, update in found.items()}, norm_of(self.weights))
+        if far is not None:
+            raise FedFactoryError(
+                f"client {far} moved the model by {found[far].norm:.3g} in round {self.round_number}, more than "
+                f"{FAR} times as far as the others, and further than to start anew: its training diverged "
+                f"({self.rounds.advice}), or it sends something else than what it trained"
+            )

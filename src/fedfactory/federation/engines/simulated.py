@@ -15,7 +15,9 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,7 +32,7 @@ from fedfactory.federation.client import OWN_WEIGHTS, ClientSpec, Message
 from fedfactory.federation.client_process import serve
 from fedfactory.federation.ledger import FORMS, LEDGER
 from fedfactory.federation.loss_table import LOSSES
-from fedfactory.federation.message import FAILURE, WEIGHTS, Allowlist, pack, unpack
+from fedfactory.federation.message import FAILURE, WEIGHTS, Allowlist, is_failure, pack, size_of, unpack
 from fedfactory.federation.own_log import read_own_log
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.orchestration.portable import is_portable
@@ -40,6 +42,9 @@ from fedfactory.storage.checkpoints import Checkpoints
 RECORDS = (LEDGER, FORMS, LOSSES)
 """What a client writes down about a training."""
 _STOP_SECONDS = 10
+_LONGEST_HEADER = 1 << 16
+# How multiprocessing's connections refuse one.
+_TOO_LONG = "bad message length"
 _LONGEST_FOLDER, _SHORT_FOLDER = 70, "/tmp"
 
 
@@ -68,38 +73,90 @@ class _ClientEnd:
         except OSError:
             raise self._gone() from None
 
-    def answer(self) -> dict[str, Any]:
-        """Wait for the client's answer.
+    def kept_rounds(self) -> list[int]:
+        """Wait until the client is open, and says of which rounds it has a checkpoint."""
+        with self._in_time():
+            return self._header("rounds", int)["rounds"]
+
+    def done(self, round_number: int) -> None:
+        """Wait until the client has followed an order that has no answer."""
+        with self._in_time():
+            self._expect(round_number, ())
+
+    def message(self, allowlist: Allowlist, round_number: int, fields: tuple[str, ...]) -> Message:
+        """Wait for the client's answer to a message, with these fields."""
+        with self._in_time():
+            self._expect(round_number, fields)
+            forms = {field: allowlist.fields[field] for field in fields}
+            return {field: unpack(self._read(size_of(own), exactly=True), own) for field, own in forms.items()}
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Wait for all of an answer, and not for ever: at the deadline the client's process is killed.
 
         Raises:
-            FedFactoryError: the client does not answer in time, or its process is gone.
+            FedFactoryError: the client does not answer in time, its process is gone, or its answer does not fit.
             _Failed: it says that its part failed.
         """
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(self.rounds.deadline, give_up)
+        timer.daemon = True
+        timer.start()
         try:
-            if not self.pipe.poll(self.rounds.deadline):
+            yield
+        except (EOFError, OSError):
+            if late.is_set():
                 raise FedFactoryError(
                     f"client {self.spec.client} did not answer within {self.rounds.deadline} s "
                     f"('{self.rounds.key}.deadline')"
-                )
-            header = json.loads(self.pipe.recv_bytes())
-        except (EOFError, OSError):
+                ) from None
             raise self._gone() from None
-        if FAILURE in header:
-            raise _Failed(self.spec, header[FAILURE])
+        finally:
+            timer.cancel()
+
+    def _expect(self, round_number: int, fields: tuple[str, ...]) -> None:
+        header = self._header("fields", str)
+        if header.get("round") != round_number or header["fields"] != list(fields):
+            raise self._refused(f"no answer of round {round_number} with {', '.join(fields) or 'no field'}")
+
+    def _header(self, name: str, kind: type) -> dict[str, Any]:
+        """The announcement of an answer: a table in which a list has a name."""
+        try:
+            header = json.loads(self._read(_LONGEST_HEADER))
+            told = header.get(FAILURE)
+            values = None if told is not None else header[name]
+        except (ValueError, RecursionError, AttributeError, KeyError):
+            raise self._refused("no announcement of an answer") from None
+        if told is not None:
+            if not is_failure(told):
+                raise self._refused("a failure told in other words than the fixed ones")
+            raise _Failed(self.spec, told)
+        if not isinstance(values, list) or not all(type(value) is kind for value in values):
+            raise self._refused("no announcement of an answer")
         return header
 
-    def message(self, allowlist: Allowlist) -> Message:
-        """Wait for the client's answer to a message.
-
-        Raises:
-            FedFactoryError: as :meth:`answer`, or something that does not fit.
-            _Failed: as :meth:`answer`.
-        """
-        fields = self.answer()["fields"]
+    def _read(self, limit: int, exactly: bool = False) -> bytes:
+        """One message of so many bytes at most; a longer one is not taken in."""
         try:
-            return {field: unpack(self.pipe.recv_bytes(), allowlist.fields[field]) for field in fields}
-        except (EOFError, OSError):
-            raise self._gone() from None
+            data = self.pipe.recv_bytes(limit)
+        except OSError as error:
+            if str(error) != _TOO_LONG:
+                raise
+            raise self._refused(f"a message of more than {limit} bytes") from None
+        if exactly and len(data) != limit:
+            raise self._refused(f"a message of {len(data)} bytes instead of {limit}")
+        return data
+
+    def _refused(self, what: str) -> FedFactoryError:
+        return FedFactoryError(
+            f"client {self.spec.client} sent {what}; nothing of it was taken over, and the last checkpoint is "
+            "from before"
+        )
 
     def _gone(self) -> FedFactoryError:
         self.process.join(_STOP_SECONDS)
@@ -204,14 +261,14 @@ def _resume(server: Server, checkpoints: Checkpoints, clients: Sequence[_ClientE
     """Go back to the last round for which server and clients all have a checkpoint; round 0 needs none."""
     common = set(checkpoints.rounds())
     for client in clients:
-        common &= set(client.answer()["rounds"])
+        common &= set(client.kept_rounds())
     start = max(common, default=0)
     checkpoints.forget_after(start)
     if start:
         server.load_state_dict(checkpoints.load(start))
     for client in clients:
         client.send({"do": "start", "round": start})
-        client.answer()
+        client.done(start)
 
 
 def _round(server: Server, clients: Sequence[_ClientEnd], workers: int) -> None:
@@ -240,7 +297,7 @@ def _phase(
             header = {"do": "round", "round": server.round_number, "phase": phase, "fields": list(message)}
             clients[index].send(header, [packed[id(arrays)][1] for arrays in message.values()])
         for index in group:
-            found[index] = clients[index].message(server.allowlist)
+            found[index] = clients[index].message(server.allowlist, server.round_number, server.answered(phase))
     return found
 
 
@@ -248,5 +305,5 @@ def _checkpoint(server: Server, checkpoints: Checkpoints, clients: Sequence[_Cli
     for client in clients:
         client.send({"do": "checkpoint", "round": server.round_number})
     for client in clients:
-        client.answer()
+        client.done(server.round_number)
     checkpoints.save(server.round_number, server.state_dict())

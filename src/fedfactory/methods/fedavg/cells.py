@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.aggregation import FEWEST
 from fedfactory.methods.cells import key_of
+from fedfactory.methods.fedavg.parameters import FedAvgParameters
 from fedfactory.methods.federated.cells import UNetCells
 
 
@@ -15,17 +17,24 @@ class FedAvgCells(UNetCells):
     def _check(self) -> None:
         super()._check()
         for name, own in self.parameters.items():
-            for p in own.values():
+            for setup, p in own.items():
                 if p.own_normalisation and p.unlabelled:
                     raise FedFactoryError(
                         f"key '{key_of(name)}.own_normalisation': goes with the labels of all clients; with "
                         "'unlabelled' a target outside of the federation takes no part, and has none of its own"
                     )
+                if p.aggregation != "mean" and (clients := len(self._names(setup, p))) < FEWEST:
+                    raise FedFactoryError(
+                        f"key '{key_of(name)}.aggregation': '{p.aggregation}' needs at least {FEWEST} clients; in "
+                        f"setup {setup} {clients} take part"
+                    )
 
     def names(self, wildcards: Any) -> list[str]:
         """The source first, then all targets; where the source alone has labels, those of the federation."""
-        entry = self._config.setups[wildcards.setup]
-        everyone = self.of(wildcards.method, wildcards.setup).unlabelled is None
+        return self._names(wildcards.setup, self.of(wildcards.method, wildcards.setup))
+
+    def _names(self, setup: str, p: FedAvgParameters) -> list[str]:
+        entry, everyone = self._config.setups[setup], p.unlabelled is None
         return [entry.source, *(name for name in entry.targets if everyone or entry.clients[name].federated)]
 
     def model(self, wildcards: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedfactory.config.parameters import STRICT, Part, Positive, Share, Weight
+from fedfactory.federation.aggregation import Rule
 from fedfactory.methods.federated.parameters import SegmentationParameters
 
 
@@ -38,9 +39,12 @@ class FedAvgParameters(SegmentationParameters):
             clients train on all their labels, which is a bound.
         own_normalisation: whether every client keeps the scale and shift of its instance normalisation for itself
             (FedBN), and its cells are predicted with them; otherwise they are averaged like all other weights.
+        aggregation: how the models of a round become one: their ``mean``, or, of three clients or more, the ``median``
+            or the ``trimmed_mean`` of each value.
     """
 
     __pydantic_config__ = STRICT
     proximal: Weight = 0.0
     unlabelled: UnlabelledParameters | None = None
     own_normalisation: bool = False
+    aggregation: Rule = "mean"

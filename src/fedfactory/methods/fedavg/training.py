@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fedfactory.config.parameters import read
@@ -39,7 +40,8 @@ def train_fedavg(cell: FederatedCell, classes: int, out: Path, progress: Progres
     p = read(FedAvgParameters, cell.parameters, cell.key)
     weights = shared(initial_network(p, classes, cell.seed), p)
     allowlist = Allowlist.of(tuple(cell.stores), **{WEIGHTS: weights})
-    server = Server(rounds_of(p, cell, SegmentationClient.advice), weights, allowlist, cell.seed)
+    rounds = replace(rounds_of(p, cell, SegmentationClient.advice), aggregation=p.aggregation)
+    server = Server(rounds, weights, allowlist, cell.seed)
     cell.train(server, client.__name__, out, card_of(FedAvgParameters, cell, classes), progress)
 
 

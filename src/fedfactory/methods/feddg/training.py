@@ -35,6 +35,10 @@ class FedDGServer(Server):
 
     phases = (LOOKS, TRAIN)
 
+    def answered(self, phase: str) -> tuple[str, ...]:
+        """A share of the bank; then the weights."""
+        return (AMPLITUDES,) if phase == LOOKS else super().answered(phase)
+
     def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
         """Nothing at first; then the model, and what the others gave."""
         if phase == LOOKS:

@@ -80,6 +80,7 @@ class FederatedCell:
             write_tensors(server.weights, folder / "weights.pt")
             content = {"clients": list(self.stores), **card}
             (folder / "card.json").write_text(json.dumps(content, indent=1) + "\n")
+            server.write_updates(folder)
             simulated.publish_records(clients, folder)
         shutil.rmtree(self.work)
 

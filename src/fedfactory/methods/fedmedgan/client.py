@@ -37,6 +37,11 @@ def phases_of(local_steps: int) -> tuple[str, ...]:
     return (*steps, TRAIN)
 
 
+def answered(phase: str) -> str:
+    """The field of a client's answer in a phase."""
+    return {TRANSLATE: TRANSLATED, JUDGE: GRADIENT}.get(phase.partition(" ")[0], WEIGHTS)
+
+
 class FedMedGanClient:
     """See :class:`fedfactory.federation.client.FederatedClient`.
 

@@ -19,7 +19,7 @@ from fedfactory.federation.message import WEIGHTS, Allowlist
 from fedfactory.federation.server import Rounds, Server
 from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.fedmedgan import client as fedmedgan_client
-from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, phases_of
+from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, answered, phases_of
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.orchestration.progress import Progress
@@ -44,6 +44,10 @@ class FedMedGanServer(Server):
     ) -> None:
         super().__init__(rounds, weights, allowlist, seed)
         self.phases = phases_of(local_steps)
+
+    def answered(self, phase: str) -> tuple[str, ...]:
+        """Translated images, gradients by them, and at the end the weights."""
+        return (answered(phase),)
 
     def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
         """The model first, then what the other client answered in the phase before."""

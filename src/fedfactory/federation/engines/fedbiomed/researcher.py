@@ -195,8 +195,12 @@ class _Researcher:
     def _accept(self, models: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Finish a round with the weights that the nodes sent."""
         for node, weights in models.items():
-            self._allowlist.check({"weights": weights})
-            if ledger := self._ledgers.get(client := self._nodes[node]):
+            client = self._nodes[node]
+            try:
+                self._allowlist.check({"weights": weights})
+            except FedFactoryError as error:
+                raise FedFactoryError(f"client {client}: {error}") from None
+            if ledger := self._ledgers.get(client):
                 ledger.record(self._server.round_number, client, IN, {"weights": self._server.weights})
                 ledger.record(self._server.round_number, client, OUT, {"weights": weights})
         self._server.accept({self._clients.index(self._nodes[node]): weights for node, weights in models.items()})

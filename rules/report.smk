@@ -9,7 +9,7 @@ rule slices:
         predictions=partial(inputs.files_of_target, CONFIG, "predictions"),
         scores=partial(inputs.files_of_target, CONFIG, "scores.csv"),
     output:
-        slices=client_file("slices.js"),
+        slices=client_file("slices.json"),
         worst=client_file("worst.npz"),
     log:
         LAYOUT.log("slices", "{setup}", "{client}"),
@@ -101,7 +101,9 @@ rule page:
         pictures=inputs.page_pictures(CONFIG),
         slices=inputs.page_slices(CONFIG),
     output:
-        run_file("index.html"),
+        page=run_file("index.html"),
+        # Scripts that hold what the sites sent as data.
+        slices=inputs.page_scripts(CONFIG),
     log:
         LAYOUT.log("page"),
     conda:
@@ -120,5 +122,5 @@ rule page:
     shell:
         "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
         " --strict {input.strict} --parameters {params.parameters:q} --analysis {input.analysis}"
-        " --paper $SCRIPTS/../{params.paper}"
-        " --out {output} --code {params.code} --log {log}"
+        " --paper $SCRIPTS/../{params.paper} --slices {input.slices} --scripts {output.slices}"
+        " --out {output.page} --code {params.code} --log {log}"

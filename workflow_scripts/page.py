@@ -8,6 +8,7 @@ from fedfactory.evaluation.page.content import page_data, render
 from fedfactory.evaluation.page.sections import tables
 from fedfactory.evaluation.paper import beside, read_paper
 from fedfactory.evaluation.render import arrange, printed
+from fedfactory.evaluation.slices import read_slices, write_script
 from fedfactory.evaluation.table import summarise
 from fedfactory.evaluation.table_cells import Study
 from fedfactory.orchestration.job import run_script
@@ -36,6 +37,9 @@ def main(arguments: argparse.Namespace) -> None:
         }
         for section in spec["galleries"]
     ]
+    # Read before anything is written: a site may have sent what is refused.
+    targets = [f"{column.setup}/{column.target}" for column in study.columns if arguments.slices]
+    slices = {target: read_slices(file) for target, file in zip(targets, arguments.slices, strict=True)}
     rows, costs = beside(study, paper, spec["phantom"]), {key: story["cost"] for key, story in stories.items()}
     strict = printed(Study.read(spec["strict"], arguments.strict), spec["strict"]["caption"])
     text = render(
@@ -58,6 +62,9 @@ def main(arguments: argparse.Namespace) -> None:
     )
     with new_file(arguments.out) as path:
         path.write_text(text, encoding="utf-8")
+    for (target, cases), script in zip(slices.items(), arguments.scripts, strict=True):
+        with new_file(script) as path:
+            write_script(target, cases, path)
 
 
 if __name__ == "__main__":
@@ -65,6 +72,8 @@ if __name__ == "__main__":
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="by column, in it by row, in it by seed")
     parser.add_argument("--stories", type=Path, nargs="+", required=True, help="cell.json of each, in the same order")
     parser.add_argument("--strict", type=Path, nargs="+", required=True, help="scores of the strict protocol's table")
+    parser.add_argument("--slices", type=Path, nargs="*", default=[], help="what each target released, or nothing")
+    parser.add_argument("--scripts", type=Path, nargs="*", default=[], help="the same as scripts, made here")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="in the order of their texts")
     parser.add_argument("--parameters", required=True, help="of the table, with classes and texts of pictures, as JSON")
     parser.add_argument("--analysis", type=Path, required=True, help="folder made by the rule analysis")

@@ -29,7 +29,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     worst = worst_panels(dice, cases, arguments.truth, predictions, p["orientation"])
     with new_file(arguments.out) as path:
-        write_slices(p["target"], shown, path)
+        write_slices(shown, path)
     with new_file(arguments.worst) as path:
         write_panels(worst, path)
 
@@ -41,6 +41,6 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="of each method")
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="of each method")
     parser.add_argument("--parameters", required=True, help="target, orientation and methods as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="script with the slices, for the page")
+    parser.add_argument("--out", type=Path, required=True, help="the slices as JSON, for the page")
     parser.add_argument("--worst", type=Path, required=True, help=".npz with the worst subject of each method")
     run_script(parser, main)

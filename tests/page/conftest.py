@@ -76,9 +76,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = slices_of("case0", truth, predictions, "RAS", ["brain"])
     for setup in config.setups.values():
         for target in setup.targets:
-            write_slices(
-                f"{setup.name}/{target}", [shown], folder / config.layout.client(setup.name, target, "slices.js")
-            )
+            file = folder / config.layout.client(setup.name, target, "slices.json")
+            write_slices([{"subject": "subject0", **shown}], file)
     # Pictures of the demo's size.
     noise = np.random.default_rng(0).integers(0, 255, (900, 1400, 3), np.uint8)
     for name in inputs.page_pictures(config):
@@ -94,12 +93,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script(folder, "analysis", specification.table1(config), *scores, "--out", analysis, PAPER, PAPER_SUBJECTS)
     script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
     shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
+    shown += ["--slices", *inputs.page_slices(config), "--scripts", *inputs.page_scripts(config)]
     strict = ["ours_strict", "mean_mask"]
     shown += ["--strict", *inputs.cell_files(config, "scores.csv", strict)]
-    script(folder, "page", specification.page(config, strict), *scores, *stories, *shown, PAPER)
+    command = script(folder, "page", specification.page(config, strict), *scores, *stories, *shown, PAPER)
+    (folder / run / "page_command.json").write_text(json.dumps(command))
     return folder / run
 
 
-def script(folder: Path, name: str, parameters: dict, *arguments: str) -> None:
-    command = [sys.executable, ROOT / f"workflow_scripts/{name}.py", "--parameters", json.dumps(parameters), *arguments]
-    subprocess.run([*command, "--log", f"{name}.log"], cwd=folder, check=True)
+def script(folder: Path, name: str, parameters: dict, *arguments: str) -> list[str]:
+    """Run a script of the workflow.
+
+    Returns:
+        Its command, without Python.
+    """
+    command = [str(ROOT / f"workflow_scripts/{name}.py"), "--parameters", json.dumps(parameters), *arguments]
+    command += ["--log", f"{name}.log"]
+    subprocess.run([sys.executable, *command], cwd=folder, check=True)
+    return command

@@ -96,6 +96,28 @@ def test_a_cell_that_is_closed_before_its_slices_come_shows_none_of_them(page: A
     assert page.locator("#case option").all_inner_texts() == ["case0"]
 
 
+def test_a_script_that_is_none_of_the_page_does_not_run(chromium: Any, site: Path):
+    """The policy of the page: whatever gets into it as text runs nothing, and nothing is asked of a network."""
+    context = chromium.new_context()
+    opened, said = context.new_page(), []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.goto((site / "index.html").as_uri())
+    opened.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.ran = true";
+          document.head.append(script);
+          const image = document.createElement("img");
+          image.src = "https://elsewhere.invalid/x.png";
+          document.body.append(image);
+        }"""
+    )
+    assert opened.evaluate("() => window.ran") is None
+    opened.wait_for_timeout(200)
+    assert sum("Content Security Policy" in text for text in said) == 2
+    context.close()
+
+
 def test_another_figure_can_be_shown(page: Any):
     dice = column(page, "ms/ge")
     page.select_option("#metric", "hd95_mm")

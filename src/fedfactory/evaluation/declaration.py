@@ -15,7 +15,7 @@ DECLARATION = Stage(
         Rule(
             "slices",
             truth=True,
-            releases=("worst.npz", "slices.js"),
+            releases=("worst.npz", "slices.json"),
             lets_out="test cases with their truth, where slices are released",
         ),
         *(Rule(name, shows_truth=True) for name in _SHOWN),

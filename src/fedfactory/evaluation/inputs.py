@@ -83,7 +83,12 @@ def page_pictures(config: Config) -> list[str]:
 
 def page_slices(config: Config) -> list[str]:
     """Slices of every target, which the page loads where they are released."""
-    return target_files(config, "slices.js") if config.slices else []
+    return target_files(config, "slices.json") if config.slices else []
+
+
+def page_scripts(config: Config) -> list[str]:
+    """The same as the page loads them, in the same order."""
+    return [config.layout.file(f"slices/{setup}/{target}.js") for setup, target in targets(config) if config.slices]
 
 
 def page(config: Config) -> list[str]:

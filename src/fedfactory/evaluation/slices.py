@@ -8,14 +8,17 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedfactory.data.geometry import Orientation
+from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.case_masks import load_oriented
 from fedfactory.evaluation.released_slices import Panel, grey_values
 
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 _LARGEST = 256
 """Pixels along the longer edge of a slice on the page; larger ones are drawn smaller."""
 _LARGEST_PANEL = 512
@@ -63,8 +66,49 @@ def slices_of(
     return {"case": case, "width": width, "height": height, "aspect": stack.aspect, "slices": shown}
 
 
-def write_slices(target: str, cases: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """Write a target's cases as a script that a page opened from a disk can load, which it may not do with JSON."""
+class _Slice(BaseModel):
+    model_config = _STRICT
+    number: Annotated[int, Field(ge=0)]
+    image: Annotated[str, Field(pattern="^data:image/png;base64,[A-Za-z0-9+/=]+$")]
+    contours: dict[str, dict[str, Annotated[str, Field(pattern="^[MLZ0-9. -]*$")]]]
+
+
+class _Case(BaseModel):
+    model_config = _STRICT
+    subject: str
+    case: str
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    aspect: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    slices: list[_Slice]
+
+
+_CASES = TypeAdapter(list[_Case])
+
+
+def write_slices(cases: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write a target's cases, each as :func:`slices_of` gives it and with its ``subject``, as JSON."""
+    out.write_text(json.dumps(cases, separators=(",", ":")) + "\n")
+
+
+def read_slices(file: Path) -> list[dict[str, Any]]:
+    """Read what :func:`write_slices` wrote at another site.
+
+    Raises:
+        FedFactoryError: it holds anything but pictures, outlines and names.
+    """
+    try:
+        return [case.model_dump() for case in _CASES.validate_json(file.read_bytes())]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise FedFactoryError(
+            f"{file}: holds no slices of test cases ({place}: {first['msg'].lower()}); have the site make it again"
+        ) from None
+
+
+def write_script(target: str, cases: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write what :func:`read_slices` gave as a script: a page opened from a disk may load one, and no JSON."""
     out.write_text(f"fedfactorySlices({json.dumps(target)},{json.dumps(cases, separators=(',', ':'))});\n")
 
 
@@ -93,14 +137,11 @@ def worst_panels(
         case = min(name for name, own in cases.items() if own == subject)
         stack = load_oriented(case, truth, {method: predictions[method]}, orientation)
         step = _thinning(stack.image.shape, _LARGEST_PANEL)
-        fullest = int((stack.truth > 0).sum(axis=(1, 2)).argmax()), slice(None, None, step), slice(None, None, step)
-        panels[method] = Panel(
-            grey_values(stack.image[fullest[0]])[fullest[1:]],
-            stack.truth[fullest],
-            stack.predictions[method][fullest],
-            stack.aspect,
-            f"{subjects[subject]:.0f}",
+        fullest = int((stack.truth > 0).sum(axis=(1, 2)).argmax())
+        image, mask, found = (
+            part[fullest, ::step, ::step] for part in (stack.image, stack.truth, stack.predictions[method])
         )
+        panels[method] = Panel(grey_values(image), mask, found, stack.aspect, f"{subjects[subject]:.0f}")
     return panels
 
 

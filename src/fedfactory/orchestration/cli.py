@@ -219,7 +219,7 @@ def _audit(project: Path, arguments: argparse.Namespace) -> int:
     for use in uses(jobs, config.run, setup, client):
         declared = rule(use.rule)
         how = " (federation: a process of the client's own opens them)" if declared.reads.federated else ""
-        print(f"{use.rule}: {use.jobs} jobs read {', '.join(use.reads)}{how}")
+        print(f"{use.rule}: {use.jobs} jobs read {', '.join(use.reads) or 'its raw files'}{how}")
         if declared.lets_out:
             print(f"    lets out: {declared.lets_out}")
         for name in use.leaves:
@@ -227,7 +227,7 @@ def _audit(project: Path, arguments: argparse.Namespace) -> int:
     if config.pictures:
         print("\npictures: true releases the slices in preview.npz and panel.npz for galleries and figures.")
     if config.slices:
-        print("\nslices: true releases the test cases, with truth, in slices.js and worst.npz for the page.")
+        print("\nslices: true releases the test cases, with truth, in slices.json and worst.npz for the page.")
     centralised = [method.name for method in config.methods.values() if method.centralised]
     found = violations(jobs, config.run, centralised, {entry.name: entry.source for entry in config.setups.values()})
     print("\n" + ("\n".join(found) or f"All {len(jobs)} jobs keep the rules of data governance (docs/design.md)."))

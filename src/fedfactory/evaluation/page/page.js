@@ -176,9 +176,9 @@ function fillStory(cell) {
 function load(target) {
   promises[target] ||= new Promise((resolve) => {
     waiting[target] = resolve;
-    const script = element("script", null, { src: `${target}/slices.js` });
+    const script = element("script", null, { src: `slices/${target}.js` });
     script.onerror = () => {
-      byId("no-slices").textContent = `${target}/slices.js is missing: the slices were not published with this page.`;
+      byId("no-slices").textContent = `slices/${target}.js is missing: the slices were not published with this page.`;
     };
     document.head.append(script);
   });

@@ -33,7 +33,7 @@ ORDER = (
     ("storage",),
     ("training", "orchestration.arguments", "orchestration.training_checkpoints"),
     ("data", "phantoms"),
-    ("factory.parameters", "factory.encoders", "factory.encoder_networks"),
+    ("factory.parameters", "factory.encoders", "factory.encoder_networks", "federation.aggregation"),
     ("config",),
     ("data.client_tasks", "data.releases", "data.survey"),
     ("federation",),

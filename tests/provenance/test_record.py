@@ -10,7 +10,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.provenance import energy
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.provenance.memory import MemoryMeter
-from fedfactory.provenance.record import cpu_seconds, digests, joint_digest, read_record
+from fedfactory.provenance.record import cpu_seconds, digests, digests_apart, joint_digest, read_record
 from tests.provenance.conftest import CELL
 
 
@@ -87,6 +87,42 @@ def test_a_local_copy_of_a_storage_plugin_is_called_as_the_workflow_calls_it(pro
     story = json.loads((project / own / "cell.json").read_text())
     assert [list(job["outputs"]) for job in story["jobs"]] == [[f"{CELL}/model"], [f"{CELL}/scores.csv"]]
     assert f"{CELL}/scores.csv" in record["arguments"]
+
+
+SWAPPED = {
+    "changed": (lambda model: (model / "a.txt").write_text("the truth"), "a.txt: was changed since its job wrote it"),
+    "gone": (lambda model: (model / "sub/b.txt").unlink(), "sub/b.txt: is gone since its job wrote it"),
+    "added": (lambda model: (model / "extra.txt").write_text("x"), "extra.txt: was added since its job wrote it"),
+}
+
+
+@pytest.mark.parametrize("given", [f"{CELL}/model", f"{CELL}/model/sub", f"{CELL}/model/a.txt"])
+@pytest.mark.parametrize("kind", SWAPPED)
+def test_a_job_reads_nothing_that_is_not_as_its_own_job_wrote_it(cell, project, job, capfd, kind, given):
+    """Predictions swapped for the truth, scored, and swapped back would otherwise be a Dice of 1 without a trace."""
+    swap, message = SWAPPED[kind]
+    swap(cell / "mm/ct/ours/seed0/model")
+    named = message.partition(":")[0]
+    touched = given.endswith("model") or given.endswith(named) or named.startswith(given.rpartition("/")[2] + "/")
+    target = "results/run/mm/pet/sam/seed0/scores.csv"
+    story = ("--story", "results/run/mm/pet/sam/seed0/cell.json")
+    if not touched:
+        job("score", target, {"model": given}, *story)
+        return
+    with pytest.raises(Exception, match="returned non-zero exit status 1"):
+        job("score", target, {"model": given}, *story)
+    assert message in capfd.readouterr().err and not (project / target).exists()
+    # What a job makes may lie there in any state: it is no input.
+    job("train", f"{CELL}/model", {"data": "results/run/mm/ct/data"})
+
+
+def test_the_server_of_a_federation_has_the_clients_data_hashed_elsewhere(cell):
+    """The same digests; this process opens none of the files."""
+    opened = []
+    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+    assert digests_apart(cell / "mm/ct/data") == digests(cell / "mm/ct/data")
+    own = [name for name in opened if "mm/ct/data/" in name]
+    assert len(own) == len(digests(cell / "mm/ct/data")), "those of the second call"
 
 
 def test_a_broken_record_of_an_input_stops_the_job_before_it_works(cell, project, job):

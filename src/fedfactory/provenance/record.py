@@ -2,8 +2,8 @@
 
 A record lies with what it is about, hidden: in a folder as ``.record.json``, beside a file as ``.<name>.record.json``.
 So it goes wherever the folder goes, to another node or another hospital, and stays private where the folder is. It
-holds a summary of every record behind it: the story of a result needs no file but its own. Nothing is hashed by another
-job than the one that wrote it.
+holds a summary of every record behind it: the story of a result needs no file but its own. A job hashes what it is
+given before it reads it, and refuses what is not as its own job wrote it.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import csv
 import hashlib
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import resource
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -29,6 +31,7 @@ import psutil
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.code_digest import PlannedCode
+from fedfactory.orchestration.declared import rule
 from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.provenance.memory import MemoryMeter
@@ -81,7 +84,10 @@ class JobWatch:
         self._commit = commit()
         # None where no script of its own is run.
         self._code = PlannedCode.read(Path(sys.argv[0]), arguments.code).digest if arguments.code else None
-        self._inputs, self._behind = _read_inputs(sys.argv[1:])
+        # What lies where the job will put its own is no input.
+        made = getattr(arguments, "out", None)
+        apart = rule(Path(sys.argv[0]).stem).reads.federated
+        self._inputs, self._behind = _read_inputs(sys.argv[1:], made and name_below_results(made), apart)
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}
         """What the job has put in its place -> its record."""
@@ -168,6 +174,12 @@ def digests(path: Path) -> dict[str, str]:
     return {name.as_posix(): file_digest(file) for name, file in shown.items()}
 
 
+def digests_apart(path: Path) -> dict[str, str]:
+    """:func:`digests` in a process of its own, which ends with it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as own:
+        return own.submit(digests, path).result()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of one file as hexadecimal digits."""
     with path.open("rb") as file:
@@ -234,27 +246,61 @@ def _lacks(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _read_inputs(arguments: list[str]) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def _read_inputs(arguments: list[str], made: str | None, apart: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """What the job is given from the results, and all that lies behind it.
 
+    Args:
+        arguments: of the command line.
+        made: what the job will make.
+        apart: whether each is hashed in a process of its own: a federation's server opens no client's data.
+
     Returns:
-        name -> digest, as its own record has it or, of a file without one, as it is now; and the summary of every
-        record behind them, oldest first.
+        name -> digest of what lies there now; and the summary of every record behind them, oldest first.
+
+    Raises:
+        FedFactoryError: something is not what its record says.
     """
     found: dict[str, Any] = {}
     behind: dict[str, Any] = {}
     paths = {name: Path(text) for text in _texts_of(arguments) if (name := name_below_results(Path(text)))}
+    paths.pop(made or "", None)
     for name, path in sorted(paths.items()):
         file = record_of(path) if path.exists() else None
         if file is not None:
             record = read_record(file)
             own = {key: value for key, value in record.items() if key not in ("files", "behind")}
             behind |= {entry["made"]: entry for entry in (*record["behind"], own)}
-            inside = PurePosixPath(name).relative_to(record["made"]).as_posix() if name != record["made"] else None
-            found[name] = record["sha256"] if inside is None else record["files"].get(inside, record["sha256"])
+            inside = PurePosixPath(name).relative_to(record["made"]).as_posix()
+            found[name] = _as_recorded(path, inside, record["files"], digests_apart if apart else digests)
         elif path.is_file():
             found[name] = file_digest(path)
     return found, sorted(behind.values(), key=lambda entry: (entry["started"], entry["made"]))
+
+
+def _as_recorded(path: Path, inside: str, files: Mapping[str, str], look: Callable[[Path], Mapping[str, str]]) -> str:
+    """Digest of a file or folder, which must be as the record of what it lies in says.
+
+    Args:
+        path: where it lies.
+        inside: its name below what the record is about; ``.`` for the whole.
+        files: digest of each file there, as recorded.
+        look: :func:`digests`, or the same in another process.
+    """
+    if inside != "." and inside in files:
+        expected = {".": files[inside]}
+    else:
+        prefix = "" if inside == "." else f"{inside}/"
+        expected = {name.removeprefix(prefix): sha256 for name, sha256 in files.items() if name.startswith(prefix)}
+    found = look(path)
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            what = "was changed" if name in found and name in expected else "is gone"
+            what = "was added" if name not in expected else what
+            raise FedFactoryError(
+                f"{path / name}: {what} since its job wrote it, and is not read; remove {path}, and the workflow makes "
+                "it again"
+            )
+    return joint_digest(found)
 
 
 def _texts_of(value: Any) -> Iterator[str]:

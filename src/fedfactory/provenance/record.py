@@ -31,7 +31,6 @@ import psutil
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.code_digest import PlannedCode
-from fedfactory.orchestration.declared import rule
 from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.provenance.memory import MemoryMeter
@@ -60,6 +59,8 @@ _FORM: Mapping[str, Any] = {
 ASIDE = ("logs", "benchmarks")
 """Folders of a run that say when and at what cost its results were made, and are none; runs of before have both."""
 _RESULTS = "results"
+# Parts of a name such as results/<run>/<setup>/<client>/data.
+_OF_CLIENT = 5
 # Where Snakemake's storage plugins put copies of what lies in a store.
 _LOCAL_COPIES = ".snakemake/storage/"
 _watches: list["JobWatch"] = []
@@ -86,8 +87,7 @@ class JobWatch:
         self._code = PlannedCode.read(Path(sys.argv[0]), arguments.code).digest if arguments.code else None
         # What lies where the job will put its own is no input.
         made = getattr(arguments, "out", None)
-        apart = rule(Path(sys.argv[0]).stem).reads.federated
-        self._inputs, self._behind = _read_inputs(sys.argv[1:], made and name_below_results(made), apart)
+        self._inputs, self._behind = _read_inputs(sys.argv[1:], made and name_below_results(made))
         self._sources: dict[str, Any] | None = None
         self.records: dict[str, dict[str, Any]] = {}
         """What the job has put in its place -> its record."""
@@ -246,13 +246,12 @@ def _lacks(record: Mapping[str, Any]) -> str:
     return ""
 
 
-def _read_inputs(arguments: list[str], made: str | None, apart: bool) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def _read_inputs(arguments: list[str], made: str | None) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """What the job is given from the results, and all that lies behind it.
 
     Args:
         arguments: of the command line.
         made: what the job will make.
-        apart: whether each is hashed in a process of its own: a federation's server opens no client's data.
 
     Returns:
         name -> digest of what lies there now; and the summary of every record behind them, oldest first.
@@ -264,6 +263,9 @@ def _read_inputs(arguments: list[str], made: str | None, apart: bool) -> tuple[d
     behind: dict[str, Any] = {}
     paths = {name: Path(text) for text in _texts_of(arguments) if (name := name_below_results(Path(text)))}
     paths.pop(made or "", None)
+    # Of a federation: this process will be its server, which opens no client's data.
+    stores = {name for name, path in paths.items() if len(PurePosixPath(name).parts) == _OF_CLIENT and path.is_dir()}
+    apart = stores if len(stores) > 1 else set()
     for name, path in sorted(paths.items()):
         file = record_of(path) if path.exists() else None
         if file is not None:
@@ -271,7 +273,7 @@ def _read_inputs(arguments: list[str], made: str | None, apart: bool) -> tuple[d
             own = {key: value for key, value in record.items() if key not in ("files", "behind")}
             behind |= {entry["made"]: entry for entry in (*record["behind"], own)}
             inside = PurePosixPath(name).relative_to(record["made"]).as_posix()
-            found[name] = _as_recorded(path, inside, record["files"], digests_apart if apart else digests)
+            found[name] = _as_recorded(path, inside, record["files"], digests_apart if name in apart else digests)
         elif path.is_file():
             found[name] = file_digest(path)
     return found, sorted(behind.values(), key=lambda entry: (entry["started"], entry["made"]))

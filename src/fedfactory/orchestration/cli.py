@@ -47,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = _anywhere(commands, "verify", _verify, "hash a folder of results again, and say what is not as it was made")
     check.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     check.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
+    check.add_argument("--signed-by", type=Path, help="public key, or file of allowed signers, of who sealed it")
+    sealing = _anywhere(commands, "seal", _seal, "sign for a folder of results with your own SSH key")
+    sealing.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
+    sealing.add_argument("--key", type=Path, required=True, help="private key, or the public half of one of an agent")
+    sealing.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
     same = _anywhere(
         commands, "compare", _compare, "say whether two runs, or a published cell and a run, have the same bytes"
     )
@@ -244,11 +249,30 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.progress import Progress
+    from fedfactory.provenance.seal import broken, is_sealed, signer
     from fedfactory.provenance.verify import report, verify
 
     verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
-    print("\n".join(report(verdict)))
-    return 0 if verdict.sound(arguments.partial) else 1
+    changed = broken(arguments.folder)
+    print("\n".join([*changed, *report(verdict)]))
+    if arguments.signed_by:
+        print(f"sealed by {signer(arguments.folder, arguments.signed_by)}")
+    else:
+        print("sealed; --signed-by KEY says whose seal it must be" if is_sealed(arguments.folder) else "unsealed")
+    return 0 if verdict.sound(arguments.partial) and not changed else 1
+
+
+def _seal(arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.progress import Progress
+    from fedfactory.provenance.seal import seal
+    from fedfactory.provenance.verify import report, verify
+
+    verdict = verify(arguments.folder, Progress(f"verify {arguments.folder}"))
+    if not verdict.sound(arguments.partial):
+        print("\n".join(report(verdict)))
+        raise FedFactoryError(f"{arguments.folder}: is not sealed, for it is not as its jobs made it")
+    print(f"sealed {seal(arguments.folder, arguments.key)} files of {arguments.folder}")
+    return 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:

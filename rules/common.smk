@@ -19,6 +19,7 @@ from fedfactory.data.releases import read_releases, store_mb
 from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation import inputs, specification
 from fedfactory.evaluation.page.texts import CHARTS
+from fedfactory.methods.cards import cards
 
 # The folder of the project, which is not that of the main Snakefile where this workflow is a module of another.
 FOLDER = Path(workflow.current_basedir).parent

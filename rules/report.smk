@@ -118,7 +118,7 @@ rule page:
             PAPER, *(f"src/fedfactory/evaluation/page/page.{kind}" for kind in ("html.j2", "css", "js"))
         ),
         paper=PAPER,
-        parameters=as_json(specification.page(CONFIG, STRICT)),
+        parameters=as_json(specification.page(CONFIG, STRICT, cards(CONFIG, METHODS))),
     shell:
         "python $SCRIPTS/page.py --scores {input.scores} --stories {input.stories} --pictures {input.pictures}"
         " --strict {input.strict} --parameters {params.parameters:q} --analysis {input.analysis}"

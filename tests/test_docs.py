@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from fedfactory.data import adapters
+from fedfactory.methods import cards
+from fedfactory.orchestration.declared import methods
 from tests.conftest import ROOT, ball_volume, write_nifti
 from tests.workflow.examples import files_of
 
@@ -37,6 +39,12 @@ def test_code_that_a_page_names_is_there(page):
         assert name in shown or any((place / name).is_file() for place in places), name
     for file, test in re.findall(r"`([\w/]+\.py)::(\w+)`", text):
         assert f"def {test}(" in (ROOT / file).read_text(), test
+
+
+def test_the_cards_are_those_of_the_declarations():
+    assert cards.page(ROOT) == (ROOT / cards.PAGE).read_text(), "run: python -m fedfactory.methods.cards"
+    for method in methods().values():
+        assert method.card.failures and (method.card.papers or method.name == "mean_mask"), method.name
 
 
 def test_the_template_of_an_adapter_lists_what_a_release_holds(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
         groups=grid.groups,
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
-        tables=(shown := tables(study, rows, costs, spec["phantom"], strict, spec["scale"])),
+        tables=(shown := tables(study, rows, costs, spec["phantom"], strict, spec["scale"], spec["cards"])),
         galleries=galleries,
         sections=[
             ("h-table", "Table 1"),

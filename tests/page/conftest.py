@@ -14,6 +14,8 @@ from fedfactory.config.run import load_config, read_yaml
 from fedfactory.evaluation import inputs, specification
 from fedfactory.evaluation.scores import COLUMNS
 from fedfactory.evaluation.slices import slices_of, write_slices
+from fedfactory.methods.cards import cards
+from fedfactory.methods.cells import Methods
 from tests.conftest import ROOT, ball_volume, write_nifti
 
 SUBJECTS = 5
@@ -94,9 +96,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script(folder, "charts", specification.charts(config, ()), *scores, *stories, *pictures)
     shown = ["--pictures", *inputs.page_pictures(config), "--analysis", analysis, "--out", f"{run}/index.html"]
     shown += ["--slices", *inputs.page_slices(config), "--scripts", *inputs.page_scripts(config)]
-    strict = ["ours_strict", "mean_mask"]
+    strict, of_methods = ["ours_strict", "mean_mask"], cards(config, Methods(config, ROOT))
     shown += ["--strict", *inputs.cell_files(config, "scores.csv", strict)]
-    command = script(folder, "page", specification.page(config, strict), *scores, *stories, *shown, PAPER)
+    command = script(
+        folder,
+        "page",
+        specification.page(config, strict, of_methods),
+        *scores,
+        *stories,
+        *shown,
+        PAPER,
+    )
     (folder / run / "page_command.json").write_text(json.dumps(command))
     return folder / run
 

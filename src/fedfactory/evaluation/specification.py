@@ -81,9 +81,16 @@ def charts(config: Config, chosen: Collection[tuple[str, str]]) -> dict[str, Any
     return {**table1(config), "chosen": sorted(chosen)}
 
 
-def page(config: Config, cells: Sequence[str]) -> dict[str, Any]:
-    """The page of the results: Table 1, that of the strict protocol, and the texts of what is shown with them."""
+def page(config: Config, cells: Sequence[str], cards: Sequence[Any]) -> dict[str, Any]:
+    """The page of the results: Table 1, that of the strict protocol, and the texts of what is shown with them.
+
+    Args:
+        config: the run.
+        cells: names in paths of the strict table's rows.
+        cards: of the run's methods: title, and facts.
+    """
     return {
+        "cards": cards,
         **table1(config),
         "strict": strict(config, cells),
         "run": config.run,

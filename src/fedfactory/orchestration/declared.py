@@ -87,6 +87,25 @@ class Stage:
         return load(self.plan)(config).parameters[wildcards["setup"]]
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a reader of a method's rows should know beside their figures; the rest of its card is declared already.
+
+    Attributes:
+        papers: a sentence each.
+        code: published code, and the licence that its README names.
+        normalisation: what normalises inside its network, and what of that travels.
+        failures: where it is known to fail.
+        rests_on: rules of other stages that it needs, and that let something out.
+    """
+
+    papers: tuple[str, ...] = ()
+    code: str = ""
+    normalisation: str = ""
+    failures: str = ""
+    rests_on: tuple[str, ...] = ()
+
+
 def no_labels(parameters: Any) -> Labels:
     """What a method sees that says nothing of the target's labels."""
     return NONE
@@ -117,6 +136,7 @@ class Method:
         refers: names of parameters that name other methods of the run.
         sites: how many sites with labels a setup must have; in a run with fewer its rows are left out.
         memory_mb: of a job of the shared rules.
+        card: what else a reader should know.
         peaks: row of docs/benchmarks/gpu_paper.csv -> how many times its batch the method's own is, by parameters.
     """
 
@@ -134,6 +154,7 @@ class Method:
     refers: tuple[str, ...] = ()
     sites: int = 2
     memory_mb: int = 3000
+    card: Card = Card()
     peaks: Mapping[str, Callable[[Any], float]] = field(default_factory=dict)
 
     def open(self, config: Any, project: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Sections of the page below the table: the strict protocol, beside the paper, and costs."""
+"""Sections of the page below the table: the strict protocol, beside the paper, costs, and cards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +17,7 @@ def tables(
     phantom: bool,
     strict: Grid,
     scale: Sequence[str] | None,
+    cards: Sequence[tuple[str, Sequence[Sequence[str]]]],
 ) -> list[dict[str, Any]]:
     """Sections that are tables.
 
@@ -27,6 +28,7 @@ def tables(
         phantom: whether the data are phantoms.
         strict: the table of the strict protocol.
         scale: rows between which Dice is scaled; None without.
+        cards: of the methods: title, and facts.
     """
     sections: list[dict[str, Any]] = [
         {
@@ -87,6 +89,17 @@ def tables(
                     ],
                     "rows": cost_table(study, costs),
                 }
+            ],
+        }
+    )
+    sections.append(
+        {
+            "id": "cards",
+            "title": "Cards of the methods",
+            "text": "What a reader of a row should know beside its figures.",
+            "tables": [
+                {"caption": title, "head": ["what", "of this method"], "rows": [list(fact) for fact in facts]}
+                for title, facts in cards
             ],
         }
     )

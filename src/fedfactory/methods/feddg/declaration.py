@@ -1,6 +1,6 @@
 """What FedDG declares."""
 
-from fedfactory.orchestration.declared import PREDICT, Method, Reads, Rule
+from fedfactory.orchestration.declared import PREDICT, Card, Method, Reads, Rule
 
 DECLARATION = Method(
     name="feddg",
@@ -20,4 +20,11 @@ DECLARATION = Method(
     # Amplitudes come from another client than the one that trains, and neither is the target.
     sites=3,
     peaks={"FedDG, a client's step": lambda p: p.batch / 5},
+    card=Card(
+        papers=("Liu et al., CVPR 2021.",),
+        code="no licence in its README",
+        normalisation="instance normalisation; its scales and shifts travel with the weights",
+        failures="Amplitudes of low frequencies do not turn a contrast round. Moves with the training seed where "
+        "clients differ much (docs/real.md).",
+    ),
 )

@@ -1,6 +1,6 @@
 """What FedMed-GAN declares."""
 
-from fedfactory.orchestration.declared import Method, Reads, Rule
+from fedfactory.orchestration.declared import Card, Method, Reads, Rule
 
 DECLARATION = Method(
     name="fedmedgan",
@@ -21,4 +21,10 @@ DECLARATION = Method(
     refers=("base",),
     # Measured with both clients in one process; here they have a process each, on one card.
     peaks={"FedMed-GAN, a step at both clients": lambda p: p.batch / 4},
+    card=Card(
+        papers=("Wang et al., Neurocomputing 546, 126282 (2023).", "CycleGAN: Zhu et al., ICCV 2017."),
+        code="no licence in its README",
+        normalisation="instance normalisation without scales and shifts; the generators' weights travel",
+        failures="Sends translated images of patients while it trains. Moves with the training seed (docs/real.md).",
+    ),
 )

@@ -1,6 +1,6 @@
 """What the mean mask declares."""
 
-from fedfactory.orchestration.declared import FIT, PREDICT, Method
+from fedfactory.orchestration.declared import FIT, PREDICT, Card, Method
 from fedfactory.orchestration.labels import Labels
 
 DECLARATION = Method(
@@ -12,4 +12,5 @@ DECLARATION = Method(
     fit="fedfactory.methods.mean_mask.model:fit",
     segmenter="fedfactory.methods.mean_mask.model:segmenter",
     memory_mb=1500,
+    card=Card(failures="Looks at no image: a bound from below."),
 )

@@ -1,7 +1,7 @@
 """What nnU-Net declares."""
 
 from fedfactory.methods.nnunet.parameters import NnunetParameters
-from fedfactory.orchestration.declared import CHOOSE, PREDICT, Method, Rule
+from fedfactory.orchestration.declared import CHOOSE, PREDICT, Card, Method, Rule
 from fedfactory.orchestration.labels import NONE, TRAINING, Labels
 
 
@@ -40,4 +40,16 @@ DECLARATION = Method(
     segmenter="fedfactory.methods.nnunet.inference:segmenter",
     refers=("base",),
     peaks={"nnU-Net's network, a step of 12 slices": lambda p: (p.batch_size or 12) / 12},
+    card=Card(
+        papers=(
+            "Isensee et al., Nature Methods 18, 203 (2021).",
+            "GIN: Ouyang et al., IEEE TMI 42, 1095 (2023).",
+            "SynthSeg: Billot et al., Medical Image Analysis 86, 102789 (2023).",
+        ),
+        code="nnU-Net: Apache 2.0, used as the package nnunetv2; GIN: MIT; SynthSeg: no licence in its README",
+        normalisation="z-score of each case, instance normalisation; nothing travels but the source's model",
+        failures="Finds next to nothing where a contrast is turned round (SWI, OCTA, PET, ROSSA, HE): the row of the "
+        "source, with more augmentation as well. A slice of M_t has another z-score than its volume, which +TL has to "
+        "bridge. Images drawn from label maps show no structure that has no label.",
+    ),
 )

@@ -1,7 +1,7 @@
 """What SAM and MedSAM declare."""
 
 from fedfactory.methods.sam.parameters import SamParameters
-from fedfactory.orchestration.declared import CHOOSE, Method, Rule
+from fedfactory.orchestration.declared import CHOOSE, Card, Method, Rule
 from fedfactory.orchestration.labels import Labels
 from fedfactory.storage.weights_choice import note_on_weights
 
@@ -31,4 +31,10 @@ DECLARATION = Method(
     refers=("start",),
     memory_mb=4000,
     peaks={"SAM, 12 slices": lambda p: 1.0},
+    card=Card(
+        papers=("Kirillov et al., ICCV 2023.", "Ma et al., Nature Communications 15, 654 (2024)."),
+        code="SAM: Apache 2.0, used as the package segment-anything; MedSAM: no licence in its README",
+        normalisation="layer normalisation, frozen but for the decoder; nothing travels",
+        failures="Thin structures: masks have a quarter of the image's resolution before they are enlarged.",
+    ),
 )

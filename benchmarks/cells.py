@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--setups", nargs="+", help="all of the run's if left out")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--agreement", action="store_true", help="Dice between both branches' masks instead")
+    parser.add_argument("--unranked", action="store_true", help="without the columns that count where a row is best")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     parser.add_argument("--name", required=True, help="of the files in --out")
     arguments = parser.parse_args()
@@ -110,7 +111,8 @@ def main() -> None:
     empty = [method for method, cells in found.items() if not any(cells.values())]
     if empty:
         parser.error(f"{arguments.run} holds no cell of {', '.join(empty)} with all of these seeds; run them first")
-    tables.write(rows(found, ranked=not arguments.agreement and len(found) > 1), arguments.out, arguments.name)
+    ranked = not (arguments.agreement or arguments.unranked) and len(found) > 1
+    tables.write(rows(found, ranked), arguments.out, arguments.name)
 
 
 if __name__ == "__main__":

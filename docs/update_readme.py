@@ -117,6 +117,27 @@ def real_standing() -> str:
     return f"{wrapped(said, _README_WIDTH)}\n"
 
 
+def real_parts() -> str:
+    """What the parts of the extension are worth on real images, by its controls."""
+    with (ROOT / "docs/benchmarks/real_controls.csv").open(newline="") as file:
+        rows = {row["row"].removesuffix("_strict"): row for row in csv.DictReader(file)}
+
+    def beside(control: str, column: str) -> str:
+        return f"{rows['ours_paired'][column]} and {rows[control][column]}"
+
+    whole, bright = "mean nuc", "nuc/bright"
+    said = [
+        f"An untrained factory, the extension first: {beside('paired_untrained', 'mean rv')} on RV, "
+        f"{beside('paired_untrained', whole)} on NUC, of that {beside('paired_untrained', bright)} on Bright and "
+        f"{beside('paired_untrained', 'nuc/he')} on HE.",
+        f"No pairs, the same way: {beside('paired_no_pairs', whole)} on NUC, of that "
+        f"{beside('paired_no_pairs', bright)} on Bright.",
+        f"No slice left out: {beside('paired_taught', 'rv/chase')} on CHASEDB1, "
+        f"{beside('paired_taught', 'nuc/fluo2')} on Fluo 2.",
+    ]
+    return "\n".join(wrapped(f"- {one}", _README_WIDTH, subsequent_indent="  ") for one in said) + "\n"
+
+
 def one_seed(table: str) -> str:
     """How often each row of a table is best, its mean over the targets of each setup, and what the analysis says."""
     config = load_config(read_yaml(CONFIG, CONFIG.name), [CONFIG], ROOT)
@@ -221,7 +242,14 @@ def main() -> None:
         fill(ROOT / file, {name: (ROOT / f"docs/benchmarks/{name}.md").read_text(encoding="utf-8") for name in names})
     tables = {"one_seed": one_seed("table1"), "one_seed_strict": one_seed("table1_strict")}
     fill(ROOT / "docs/results.md", tables)
-    fill(ROOT / "docs/real.md", {"real_standing": real_standing(), "real_cost": cost("real_cost", "One training seed")})
+    fill(
+        ROOT / "docs/real.md",
+        {
+            "real_standing": real_standing(),
+            "real_cost": cost("real_cost", "One training seed"),
+            "real_parts": real_parts(),
+        },
+    )
     fill(ROOT / "README.md", {"cost": cost("run_cost", "Demo"), "standing": standing()})
     for file, name in (("README.md", "table1"), ("README.md", "table1_strict"), ("docs/results.md", "gap")):
         fill(ROOT / file, {name: (RESULTS / f"{name}.md").read_text(encoding="utf-8")})

@@ -28,6 +28,7 @@ import numpy as np
 from fedfactory.data.geometry import Geometry
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.labels import NONE, Labels
+from fedfactory.storage.files import parse_json
 
 
 class SliceRow(NamedTuple):
@@ -166,7 +167,7 @@ class ClientView:
 
     @cached_property
     def _json(self) -> dict[str, Any]:
-        return json.loads((self.folder / "store.json").read_text())
+        return parse_json((self.folder / "store.json").read_text())
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from fedfactory.orchestration.progress import Progress
 from fedfactory.provenance.record import NAME, read_record
 from fedfactory.provenance.story import below_run, read_story, story_of
 from fedfactory.provenance.verify import report, verify
+from fedfactory.storage.files import parse_json
 
 SEED = "seed"
 """Of a training, by the name of its argument; of data, by the key of their parameters; a column of scores."""
@@ -56,7 +57,7 @@ class Run:
         file = folder / f".{table}.csv{NAME}"
         if not file.is_file():
             raise FedFactoryError(f"{folder} has no record of {table}.csv; give the folder of a finished run")
-        spec = json.loads(argument_of(read_record(file), "--parameters"))
+        spec = parse_json(argument_of(read_record(file), "--parameters"))
         for row in spec["rows"]:
             # In runs from before, rows of a section were bounds.
             row.setdefault("bound", bool(row["section"]))
@@ -130,7 +131,7 @@ class Run:
             FedFactoryError: that gives other figures than the cell's own file.
         """
         scores, target, record = self.scores(key, seed), other.folder.joinpath(*key[:2]), self.record(key, seed)
-        p, labels = json.loads(argument_of(record, "--parameters")), Labels.from_json(argument_of(record, "--labels"))
+        p, labels = parse_json(argument_of(record, "--parameters")), Labels.from_json(argument_of(record, "--labels"))
         with tempfile.TemporaryDirectory() as folder:
             again = Path(folder) / scores.name
             score_client(p, labels, target / "data", target / "truth", self.predictions(key, seed), again)
@@ -203,7 +204,7 @@ def without_seed(arguments: Sequence[str]) -> Iterator[str]:
 def plain(text: str) -> str:
     """An argument without the run's name and without seeds; of phantoms the subjects differ by theirs."""
     if text[:1] == "{":
-        return json.dumps(_no_seed(json.loads(text)), sort_keys=True)
+        return json.dumps(_no_seed(parse_json(text)), sort_keys=True)
     return _plain_path(text) if text.startswith("results/") else text
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from fedfactory.config.parameters import STRICT, OneOf
 from fedfactory.config.sentences import DIGEST
 from fedfactory.errors import FedFactoryError
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.weights_choice import WeightsChoice
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def read_key(file: Path, digest: str | None = None) -> Key:
     import torch
 
     try:
-        content = json.loads(file.read_text())
+        content = parse_json(file.read_text())
         wrong = _wrong(content)
     except (OSError, ValueError) as error:
         wrong = str(error)

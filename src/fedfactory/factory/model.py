@@ -25,6 +25,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.layers import magnify
 from fedfactory.factory.networks import Generator
 from fedfactory.factory.parameters import FactoryParameters
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.tensors import read_tensors, write_tensors
 
 # Images, and their pixels, rendered at once: bounds memory.
@@ -99,7 +100,7 @@ class Factory:
         """
         if not (folder / "card.json").is_file():
             raise FedFactoryError(f"{folder} is no factory: card.json is missing; make it with the rule factory_train")
-        self.card = Card.from_json(json.loads((folder / "card.json").read_text()))
+        self.card = Card.from_json(parse_json((folder / "card.json").read_text()))
         file = snapshot or folder / "generator.pt"
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
         weights = read_tensors(file, device, advice="make it with the rule factory_train")

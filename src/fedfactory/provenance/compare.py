@@ -1,6 +1,5 @@
 """Whether two runs gave the same bytes: two folders of results, or the story of a cell and a folder."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.record import ASIDE, digests, file_digest, joint_digest
 from fedfactory.provenance.story import below_run
-from fedfactory.storage.files import files_below
+from fedfactory.storage.files import files_below, parse_json
 
 STORY = "cell.json"
 
@@ -87,7 +86,7 @@ def _files(folder: Path) -> dict[str, str]:
 def _story(file: Path) -> dict[str, str]:
     """Everything that the jobs of a cell made, by its name below the run's folder."""
     try:
-        jobs = json.loads(file.read_text())["jobs"]
+        jobs = parse_json(file.read_text())["jobs"]
         made = {name: digest for job in jobs for name, digest in job["outputs"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FedFactoryError(f"{file}: is no story of a cell ({error}); give the {STORY} beside its scores") from error

@@ -34,7 +34,7 @@ from fedfactory.orchestration.code_digest import PlannedCode
 from fedfactory.orchestration.portable import CPU_DEVICES, SETTINGS, is_portable
 from fedfactory.provenance.energy import EnergyMeter
 from fedfactory.provenance.memory import MemoryMeter
-from fedfactory.storage.files import files_below, sealing
+from fedfactory.storage.files import files_below, parse_json, sealing
 
 VERSION = 2
 """Of the form of a record."""
@@ -137,7 +137,7 @@ class JobWatch:
             "code": self._code,
             "commit": self._commit,
             # The workflow exports how it was configured (rules/common.smk).
-            "options": json.loads(os.environ.get("FEDFACTORY_OPTIONS", "[]")),
+            "options": parse_json(os.environ.get("FEDFACTORY_OPTIONS", "[]")),
             "log": self._log,
             "inputs": {given: digest for given, digest in self._inputs.items() if given != name},
             "sources": self._sources,
@@ -220,7 +220,7 @@ def read_record(file: Path) -> dict[str, Any]:
         FedFactoryError: it is no record of this form.
     """
     try:
-        record = json.loads(file.read_text())
+        record = parse_json(file.read_text())
         if record["record"] == VERSION:
             reason = _lacks(record)
             if not reason:
@@ -310,7 +310,7 @@ def _texts_of(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if value[:1] in ("{", "["):
             try:
-                yield from _texts_of(json.loads(value))
+                yield from _texts_of(parse_json(value))
             except ValueError:
                 return
         else:

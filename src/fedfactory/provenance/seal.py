@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.record import ASIDE, NAME, file_digest
-from fedfactory.storage.files import files_below, new_file
+from fedfactory.storage.files import files_below, new_file, parse_json
 
 SEAL, SIGNATURE = ".seal.json", ".seal.json.sig"
 _NAMESPACE = "fedfactory"
@@ -108,10 +108,10 @@ def _what_changed(before: str | None, now: str | None) -> str:
 
 def _read(file: Path) -> Mapping[str, str]:
     try:
-        files = json.loads(file.read_text())["files"]
+        files = parse_json(file.read_text())["files"]
         if not all(isinstance(text, str) for pair in files.items() for text in pair):
             raise TypeError("digests are texts")
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FedFactoryError(f"{file}: is no seal of a run ({error}); have it sealed again") from None
     return files
 

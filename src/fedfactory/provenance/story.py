@@ -10,7 +10,7 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 from fedfactory.provenance.job_costs import by_job
 from fedfactory.provenance.record import name_below_results
-from fedfactory.storage.files import new_file
+from fedfactory.storage.files import new_file, parse_json
 
 NOT_MEASURED = "not measured"
 """For people, where a machine has no counter."""
@@ -67,7 +67,7 @@ def read_story(scores: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FedFactoryError(f"{file} is missing; make it with: snakemake --cores 1 {file}")
     try:
-        story = json.loads(file.read_text())
+        story = parse_json(file.read_text())
         story["cell"]["seed"], story["command"], story["cost"]["own"]["jobs"], story["portable"], story["machines"][0]
         for job in story["jobs"]:
             job["job"], dict(job["outputs"]), dict(job["inputs"]), list(job["arguments"]), float(job["seconds"])

@@ -1,6 +1,7 @@
 """Files that are either whole or absent, and paths that stay where they belong."""
 
 import fcntl
+import json
 import logging
 import os
 import shutil
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import Any, TextIO
 
 from fedfactory.errors import FedFactoryError
 
@@ -30,6 +31,18 @@ def sealing(seal: Seal) -> Iterator[None]:
         yield
     finally:
         _seals.remove(seal)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON of somebody else's.
+
+    Raises:
+        ValueError: it is none, or nested so deeply that Python gives up.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:

@@ -38,6 +38,7 @@ from fedfactory.federation.server import Rounds, Server
 from fedfactory.orchestration.portable import is_portable
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
+from fedfactory.storage.files import parse_json
 
 RECORDS = (LEDGER, FORMS, LOSSES)
 """What a client writes down about a training."""
@@ -127,10 +128,10 @@ class _ClientEnd:
     def _header(self, name: str, kind: type) -> dict[str, Any]:
         """The announcement of an answer: a table in which a list has a name."""
         try:
-            header = json.loads(self._read(_LONGEST_HEADER))
+            header = parse_json(self._read(_LONGEST_HEADER))
             told = header.get(FAILURE)
             values = None if told is not None else header[name]
-        except (ValueError, RecursionError, AttributeError, KeyError):
+        except (ValueError, AttributeError, KeyError):
             raise self._refused("no announcement of an answer") from None
         if told is not None:
             if not is_failure(told):

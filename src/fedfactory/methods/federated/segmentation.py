@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from fedfactory.federation.server import Rounds
 from fedfactory.methods.federated.cell import FederatedCell
 from fedfactory.methods.federated.network import FeatureUNet
 from fedfactory.methods.federated.parameters import SegmentationParameters
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches, resize, resize_labels
 from fedfactory.training.losses import segmentation_loss
@@ -223,7 +223,7 @@ def read_segmenter(
         FedFactoryError: no such folder, or weights of another model.
     """
     try:
-        card = json.loads((model / "card.json").read_text())
+        card = parse_json((model / "card.json").read_text())
         p, classes = read(kind, card["parameters"], f"{model}/card.json"), card["classes"]
     except (OSError, ValueError, KeyError) as error:
         raise FedFactoryError(f"{model} holds no model of this row ({error}); make it with the rule {rule}") from None

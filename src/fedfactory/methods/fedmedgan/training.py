@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, answered, 
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches
 from fedfactory.training.seeds import derive_seed
@@ -127,7 +127,7 @@ def read_generator(model: Path, device: str) -> Generator:
         FedFactoryError: no such folder, or weights of another model.
     """
     try:
-        p = read(FedMedGanParameters, json.loads((model / "card.json").read_text())["parameters"], "parameters")
+        p = read(FedMedGanParameters, parse_json((model / "card.json").read_text())["parameters"], "parameters")
     except (OSError, ValueError, KeyError) as error:
         raise FedFactoryError(
             f"{model} holds no model of FedMed-GAN ({error}); make it with the rule fedmedgan_train"

@@ -19,7 +19,7 @@ from torch import nn
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.contract import Segmenter, Trained
-from fedfactory.storage.files import new_file
+from fedfactory.storage.files import new_file, parse_json
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.storage.weights_choice import TINY
 from fedfactory.training.loop import History
@@ -45,7 +45,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         FedFactoryError: the folder holds none.
     """
     try:
-        return json.loads((folder / "card.json").read_text())
+        return parse_json((folder / "card.json").read_text())
     except (OSError, ValueError):
         raise FedFactoryError(f"{folder} holds no pre-trained model; make it with the workflow") from None
 
@@ -82,4 +82,4 @@ def write_named(trained: Trained, segment: Segmenter, cases: Sequence[str], file
 
 
 def _card(record: Path) -> dict[str, Any]:
-    return read_card(record) if record.is_dir() else json.loads(record.read_text())
+    return read_card(record) if record.is_dir() else parse_json(record.read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.parameters import NnunetParameters
 from fedfactory.methods.nnunet.planning import CONFIGURATION, write_json
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.tensors import read_tensors, write_tensors
 
 TRAINING_COLUMNS = ("schedule", "epoch", "train_loss", "val_loss", "val_pseudo_dice", "lr")
@@ -49,7 +49,7 @@ def read_model(folder: Path) -> Model:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise FedFactoryError(f"{folder} is no nnU-Net model: {missing[0]} is missing; train it first.")
-    plans, dataset_json, card = (json.loads((folder / name).read_text(encoding="utf-8")) for name in names[:3])
+    plans, dataset_json, card = (parse_json((folder / name).read_text(encoding="utf-8")) for name in names[:3])
     weights = read_tensors(folder / "weights.pt", "cpu", advice="make it again")
     return Model(plans, dataset_json, card, weights)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.methods.nnunet.environment import deterministic, nnunet_environment
-from fedfactory.storage.files import new_folder, scratch_folder
+from fedfactory.storage.files import new_folder, parse_json, scratch_folder
 
 if TYPE_CHECKING:
     from fedfactory.data.store import Volume
@@ -68,7 +68,7 @@ def read_plan(plan_dir: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     folder = Path(plan_dir) / DATASET
     if not (folder / "splits_final.json").is_file():
         raise FedFactoryError(f"{plan_dir} is not a folder written by nnunet.plan; run the planning step first.")
-    return tuple(json.loads((folder / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
+    return tuple(parse_json((folder / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
 
 
 def preprocess_for(

@@ -26,6 +26,7 @@ from fedfactory.methods.ours.encoder import DOMAINS, TARGET
 from fedfactory.methods.ours.field_of_view import FieldOfView
 from fedfactory.methods.ours.segmenter import BranchSegmenter
 from fedfactory.methods.ours.translator import Translator
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.state_dicts import read_state_dict, state_file, write_states
 from fedfactory.storage.tensors import read_tensors, write_tensors
 from fedfactory.training.loop import History
@@ -132,7 +133,7 @@ def read_networks(folder: Path, factory: Path, device: str, rule: str) -> Stored
     if not (folder / "card.json").is_file():
         raise FedFactoryError(f"{folder} holds no networks: card.json is missing; {advice}")
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = parse_json((folder / "card.json").read_text())
         architecture = read(Architecture, card.pop("architecture"), "architecture")
     except (ValueError, KeyError, AttributeError, TypeError, FedFactoryError) as error:
         raise FedFactoryError(f"{folder}/card.json is no card of networks ({error}); {advice}") from None

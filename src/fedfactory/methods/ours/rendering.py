@@ -22,6 +22,7 @@ from fedfactory.factory.model import Factory
 from fedfactory.methods.ours.losses import reconstruction_loss
 from fedfactory.methods.ours.parameters import LookParameters
 from fedfactory.orchestration.progress import Progress
+from fedfactory.storage.files import parse_json
 from fedfactory.storage.tensors import read_tensors, write_tensors
 from fedfactory.training.seeds import derive_seed
 
@@ -164,7 +165,7 @@ def read_look(folder: Path, factory: Factory) -> Look:
     """
     offset = read_tensors(folder / "offset.pt", factory.device, advice="make it with the rule factory_look")
     try:
-        content = json.loads((folder / "look.json").read_text())
+        content = parse_json((folder / "look.json").read_text())
         look = Look(content["client"], offset, float(content["zoom"]))
         maker = content["factory"]
     except Exception as error:

@@ -16,6 +16,7 @@ from fedfactory.errors import FedFactoryError
 from fedfactory.factory.model import Factory
 from fedfactory.methods.ours.parameters import SyntheticParameters
 from fedfactory.methods.ours.rendering import Look
+from fedfactory.storage.files import parse_json
 from fedfactory.training.seeds import derive_seed
 
 _ARRAYS = ("images", "labels", "z", "volume", "position")
@@ -65,7 +66,7 @@ class SyntheticSet:
         """
         try:
             found = cls(**{name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS})
-            maker = json.loads((folder / "card.json").read_text())["factory"]
+            maker = parse_json((folder / "card.json").read_text())["factory"]
         except (OSError, EOFError, ValueError, KeyError) as error:
             raise FedFactoryError(
                 f"{folder} is no synthetic source set ({error}); make it with the rule synthetic_source"

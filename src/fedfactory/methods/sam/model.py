@@ -22,7 +22,7 @@ from fedfactory.methods.sam.parameters import ORACLE, VIT_B, Normalisation, SamA
 from fedfactory.methods.sam.tuning import DECODERS, SamSegmenter, segment_tasks
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.checkpoints import Checkpoints
-from fedfactory.storage.files import new_folder
+from fedfactory.storage.files import new_folder, parse_json
 from fedfactory.storage.state_dicts import load_weights, state_file, write_states
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.loop import History
@@ -107,7 +107,7 @@ def read_segmenter(model: Path, weights: Path, device: str, step: int | None = N
         FedFactoryError: no such folder, or weights of another model.
     """
     try:
-        card: Mapping[str, Any] = json.loads((model / "card.json").read_text())
+        card: Mapping[str, Any] = parse_json((model / "card.json").read_text())
     except (OSError, ValueError):
         raise FedFactoryError(f"{model} holds no fine-tuned decoders; make it with the rule sam_tune") from None
     sam = open_sam(weights, card["normalisation"], device)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.storage.files import new_folder
+from fedfactory.storage.files import new_folder, parse_json
 
 # By this tag the server finds the data sets of clients, by their names the clients.
 TAG = "fedfactory"
@@ -71,7 +71,7 @@ def read_description(folder: Path) -> NodeDescription:
         FedFactoryError: the folder is none of a client.
     """
     try:
-        return NodeDescription(**json.loads((folder / DESCRIPTION).read_text()))
+        return NodeDescription(**parse_json((folder / DESCRIPTION).read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise FedFactoryError(f"{folder} is no folder of a client ({error}); prepare it again") from None
 

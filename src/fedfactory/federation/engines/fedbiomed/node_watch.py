@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.federation.engines.fedbiomed.folder import TAG
+from fedfactory.storage.files import parse_json
 
 if TYPE_CHECKING:
     from fedbiomed.researcher.federated_workflows import Experiment
@@ -113,7 +113,7 @@ def _found(answers: Mapping[str, list[dict[str, Any]]], clients: tuple[str, ...]
 
 def _announced(client: str, description: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(description)
+        found = parse_json(description)
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -34,7 +34,7 @@ def main() -> None:
             "row": row,
             "own CPU s": round(mean(cost["own"]["cpu_seconds"] for cost in each), 1),
             "with shared CPU s": round(mean(cost["with_shared"]["cpu_seconds"] for cost in each), 1),
-            "exchanged MB": round(mean(cost["with_shared"]["bytes_exchanged"] for cost in each) / 1e6, 1),
+            "exchanged MB": round(mean(cost["with_shared"]["bytes_exchanged"] for cost in each) / 1e6),
         }
         for row, each in costs.items()
     ]

@@ -84,6 +84,61 @@ rule factory_quality:
         " --parameters {params.parameters:q} --out {output} --code {params.code} --log {log}"
 
 
+rule factory_privacy:
+    """Whether a factory repeats a client's training slices, measured at that client (privacy: true)."""
+    input:
+        factory=factory_file("model"),
+        data=client_file("data"),
+    output:
+        table=client_file("factory_privacy", "seed{seed}.csv"),
+        # The closest pairs show training slices.
+        closest=[client_file("factory_privacy", "seed{seed}.png")] if CONFIG.pictures else [],
+    log:
+        LAYOUT.log("factory_privacy", "{setup}", "{client}", "{seed}"),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(FACTORY.process_memory),
+        runtime=growing(600),
+    params:
+        code=code_digest("factory_privacy"),
+        parameters=FACTORY.privacy_json,
+    shell:
+        "python $SCRIPTS/factory_privacy.py --factory {input.factory} --data {input.data}"
+        " --parameters {params.parameters:q} --closest {output.closest} --out {output.table} --code {params.code}"
+        " --log {log}"
+
+
+rule privacy:
+    """What the clients of a factory measured of their privacy, as one table."""
+    input:
+        measured=FACTORY.privacy_files,
+    output:
+        table=report(
+            factory_file("privacy.csv"),
+            caption="../report/privacy.rst",
+            category="Factory",
+            subcategory="{setup}",
+            labels={"picture": "Privacy"},
+        ),
+        text=factory_file("privacy.md"),
+    log:
+        LAYOUT.log("privacy", "{setup}", "{seed}"),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("privacy"),
+        parameters=FACTORY.labels_json,
+    shell:
+        "python $SCRIPTS/privacy.py --measured {input.measured} --parameters {params.parameters:q}"
+        " --text {output.text} --out {output.table} --code {params.code} --log {log}"
+
+
 rule factory_pictures:
     """Samples over the training beside real images, morphing between clients, quality and ledger of a factory."""
     input:

@@ -179,6 +179,8 @@ class RunFile:
             these pictures are not made, and those of single cells stay out of the report.
         slices: whether targets release their test cases, with truth, for the page and ``failures.png``. Without, the
             page has figures, provenance and costs only.
+        privacy: whether every federated client measures if the factory repeats its training slices
+            (``factory/seed<n>/privacy.md``).
         factory: the data factory of every setup (paper, section 3.1); null for a run without one.
         nsd_tolerance_mm: distance within which a surface counts as found (NSD), in mm, for a setup (``ms``) or one of
             its clients (``mo/octa``); 2 where nothing is given.
@@ -203,6 +205,7 @@ class RunFile:
     pictures: bool
     scale: tuple[Name, Name] | None = None
     slices: bool = False
+    privacy: bool = False
     factory: FactorySection | None = None
     nsd_tolerance_mm: dict[str, Positive] | None = None
     federate_all: bool = False

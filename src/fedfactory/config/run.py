@@ -129,6 +129,7 @@ class Config:
         scale: rows between which Dice is scaled: one that looks at no image, and one of what is possible.
         pictures: whether clients release the slices that the gallery, Figure 2 and ``cells.png`` show.
         slices: whether targets release their test cases, with truth, for the page and the gallery of failures.
+        privacy: whether clients measure if the factory repeats their training slices.
         table: name of the table's files.
         accept_licences: licences of published weights that are accepted, by name.
         nsd_tolerance_mm: tolerance of the normalised surface Dice: setup, or setup/client, -> mm.
@@ -152,6 +153,7 @@ class Config:
     scale: tuple[str, str] | None
     pictures: bool
     slices: bool
+    privacy: bool
     table: str
     accept_licences: tuple[str, ...]
     nsd_tolerance_mm: Mapping[str, float]
@@ -271,6 +273,7 @@ def load_config(values: Mapping[str, Any], files: Sequence[Path], folder: Path) 
         scale=run.scale,
         pictures=run.pictures,
         slices=run.slices,
+        privacy=run.privacy,
         table=run.table,
         accept_licences=run.accept_licences,
         nsd_tolerance_mm=values.get("nsd_tolerance_mm") or {},

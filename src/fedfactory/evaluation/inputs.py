@@ -97,10 +97,10 @@ def page(config: Config) -> list[str]:
 
 
 def factory_files(config: Config) -> list[str]:
-    """One picture of every setup's factory; its other files come with it."""
-    if not config.factory:
-        return []
-    return [config.layout.factory(setup, seed, "samples.png") for setup in config.setups for seed in config.seeds]
+    """One picture of every setup's factory, and its table of privacy if asked for; other files come with them."""
+    names = ["samples.png", *(["privacy.csv"] if config.privacy else [])] if config.factory else []
+    places = [(setup, seed) for setup in config.setups for seed in config.seeds]
+    return [config.layout.factory(*place, name) for place in places for name in names]
 
 
 def _panels(config: Config, places: Iterable[tuple[str, str]]) -> list[str]:

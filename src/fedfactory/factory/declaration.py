@@ -20,6 +20,11 @@ DECLARATION = Stage(
             steps=_steps,
         ),
         Rule("factory_quality", lets_out="distances between its images and the factory's"),
+        Rule(
+            "factory_privacy",
+            lets_out="how near drawn slices lie to its training slices and to held-out ones; the nearest training "
+            "slices where it releases pictures",
+        ),
     ),
     plan="fedfactory.factory.plan:FactoryPlan",
 )

@@ -61,6 +61,15 @@ def training_images(
     return resized(found, size), np.tile(np.asarray(positions, dtype=np.int64), copies)
 
 
+def subjects_of(view: ClientView, split: str) -> list[str]:
+    """The subject of each slice that :func:`training_images` gives, in its order, once."""
+    shown: dict[str, list[str]] = {}
+    for row in view.rows:
+        if row.split == split:
+            shown.setdefault(row.case, []).extend([row.subject] if row.position_bin >= 0 else [])
+    return [subject for of_case in shown.values() for subject in of_case]
+
+
 def fill_positions(positions: np.ndarray, bins: int) -> np.ndarray:
     """Slice positions of a client without gaps: images of one bin stand for the empty ones above it, too, in turn.
 

@@ -58,12 +58,22 @@ class FactoryPlan:
         """Which client a factory is measured at, and against whom, as JSON."""
         return json.dumps({"client": wildcards.client, "partner": self.partner(wildcards.setup, wildcards.client)})
 
+    def privacy_json(self, wildcards: Wildcards) -> str:
+        """Which client asks what the factory gives away of it, in which feature space, and how slices stand."""
+        orientation = self._config.setups[wildcards.setup].orientation
+        encoder = dict(self._config.factory["encoder"])
+        return json.dumps({"client": wildcards.client, "encoder": encoder, "orientation": orientation})
+
+    def labels_json(self, wildcards: Wildcards) -> str:
+        """Labels of the federated clients, as JSON."""
+        return json.dumps(self._labels(wildcards.setup))
+
     def pictures_json(self, wildcards: Wildcards) -> str:
         """Labels of the federated clients, where morphing starts from, and the orientation of slices, as JSON."""
-        entry = self._config.setups[wildcards.setup]
-        labels = {client: entry.clients[client].label for client in self.clients(wildcards.setup)}
-        partner = self.morphing_from(wildcards.setup)
-        return json.dumps({"labels": labels, "partner": partner, "orientation": entry.orientation})
+        setup = wildcards.setup
+        orientation = self._config.setups[setup].orientation
+        shown = {"labels": self._labels(setup), "partner": self.morphing_from(setup), "orientation": orientation}
+        return json.dumps(shown)
 
     def stores(self, wildcards: Wildcards) -> list[str]:
         """The federated clients' own stores, which the training reads; none where sites are remote."""
@@ -93,12 +103,12 @@ class FactoryPlan:
         return round(1500 + 4500 * min(share, 4))
 
     def quality_files(self, wildcards: Wildcards) -> list[str]:
-        """Figures that the federated clients measured."""
-        name = f"seed{wildcards.seed}.csv"
-        return [
-            self._config.layout.client(wildcards.setup, client, "factory_quality", name)
-            for client in self.clients(wildcards.setup)
-        ]
+        """Figures of quality that the federated clients measured."""
+        return self._measured(wildcards, "factory_quality")
+
+    def privacy_files(self, wildcards: Wildcards) -> list[str]:
+        """What the federated clients found of their privacy."""
+        return self._measured(wildcards, "factory_privacy")
 
     def previews(self, wildcards: Wildcards) -> list[str]:
         """Slices that the federated clients released, if they release any."""
@@ -118,6 +128,14 @@ class FactoryPlan:
         if client != source and source in clients:
             return source
         return clients[(clients.index(client) + 1) % len(clients)]
+
+    def _labels(self, setup: str) -> dict[str, str]:
+        entry = self._config.setups[setup]
+        return {client: entry.clients[client].label for client in self.clients(setup)}
+
+    def _measured(self, wildcards: Wildcards, folder: str) -> list[str]:
+        setup, name = wildcards.setup, f"seed{wildcards.seed}.csv"
+        return [self._config.layout.client(setup, client, folder, name) for client in self.clients(setup)]
 
     def _own_files(self, setup: str, name: str) -> list[str]:
         if self.parameters[setup].federation.mode == "remote":

@@ -61,6 +61,7 @@ def test_honest_slices_pass_as_often_as_the_level_says():
     assert not any(found.copies for found in results)
     assert sum(found.p <= 0.05 for found in results) <= 6
     assert 0.3 < np.mean([found.p for found in results]) < 0.7
+    assert results[0].least_p == pytest.approx(1 / 220), "three of twelve subjects"
 
 
 def test_flips_count_only_where_training_flips():

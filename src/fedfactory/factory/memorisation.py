@@ -43,6 +43,7 @@ class Memorisation:
             averaged over such groups.
         held_out: the same to the held-out subjects.
         p: of the permutation test.
+        least_p: the least that it can be with so many subjects.
         copies: how many generated slices are nearer to a training slice than half of that slice's usual distance.
         count: of generated slices.
         nearest: for each generated slice the place of the nearest training slice, without its copies.
@@ -54,6 +55,7 @@ class Memorisation:
     training: float
     held_out: float
     p: float
+    least_p: float
     copies: int
     count: int
     nearest: np.ndarray
@@ -125,6 +127,7 @@ def memorisation(
         training=float(np.mean([each[list(group)].min(0).mean() for group in as_many])),
         held_out=float(to_held_out.min(1).mean()),
         p=float((by_group >= by_group[0] - 1e-12).mean()),
+        least_p=1 / len(groups),
         copies=int((distances < _NEAR * usual[nearest]).sum()),
         count=len(found),
         nearest=nearest,

@@ -13,7 +13,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.images import fill_positions, subjects_of, training_images
 from fedfactory.factory.membership import area_and_interval
-from fedfactory.factory.memorisation import Memorisation, Space, memorisation, pixels
+from fedfactory.factory.memorisation import LEVEL, Memorisation, Space, memorisation, pixels
 from fedfactory.factory.model import Factory
 from fedfactory.storage.tables import write_rows
 
@@ -94,10 +94,18 @@ def _figures(one: Memorisation) -> dict[str, Any]:
         "to_training": round(one.training, 4),
         "to_held_out": round(one.held_out, 4),
         "p": round(one.p, 4),
+        "least_p": round(one.least_p, 4),
         "copies": one.copies,
         "drawn": one.count,
         "passes": int(one.passes),
     }
+
+
+def _gate(row: Mapping[str, str]) -> str:
+    if row["passes"] != "1":
+        return "failed"
+    few = float(row["least_p"]) > LEVEL
+    return f"no copy; too few subjects for the test (p cannot be below {row['least_p']})" if few else "passed"
 
 
 def _attack(area: float, low: float, high: float) -> dict[str, float]:
@@ -120,7 +128,7 @@ def in_words(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> li
             "p": row["p"],
             "copies": f"{row['copies']} of {row['drawn']}",
             "membership, AUC": f"{float(row['auc']):.2f} ({float(row['auc_low']):.2f} to {float(row['auc_high']):.2f})",
-            "gate": "passed" if row["passes"] == "1" else "failed",
+            "gate": _gate(row),
         }
         for row in rows
     ]

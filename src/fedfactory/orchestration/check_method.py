@@ -29,6 +29,7 @@ from fedfactory.methods.cells import Methods
 from fedfactory.orchestration.audit import planned, violations
 from fedfactory.orchestration.declared import methods as declared_methods
 from fedfactory.orchestration.labels import Labels
+from fedfactory.provenance.record import NAME
 from fedfactory.storage.weights_table import FOLDER as WEIGHTS
 
 _DATA = {"source": "phantom", "seed": 0, "subjects": 8, "size": 64, "slices": 6}
@@ -205,6 +206,9 @@ def _hide(check: Check, declared: Labels) -> None:
     for file in truth.rglob("*.nii.gz"):
         image = nibabel.load(file)
         nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), file)
+    # No job wrote them like this: jobs would read nothing that their records do not know.
+    for folder in (check.store, truth):
+        (folder / NAME).unlink(missing_ok=True)
 
 
 def _forget(check: Check, rows: Mapping[str, Labels]) -> None:

@@ -43,6 +43,7 @@ TABLES = ("table1", "strict", "gap")
 ANALYSED = ("analysis", "strict_analysis", "charts", "page")
 AFTER_SCORES = ("table1", "strict", *ANALYSED, "figure2", "cells", "slices", "failures")
 TABLE = ("score", *AFTER_SCORES)
+FACTORY = ("factory_train", "factory_quality", "factory_privacy", "privacy", "factory_pictures")
 FEDERATED = ("fedavg_train", "feddg_train", "predict", "fedmedgan_train", "fedmedgan_predict")
 FOUNDATION = ("sam_pretrain", "universeg_pretrain", "sam_tune", "choose", "sam_predict", "universeg_predict")
 
@@ -83,6 +84,7 @@ def test_makes_every_cell_table_and_figure(finished: Project):
         ):
             assert (results / setup / "factory/seed0" / name).stat().st_size > 200, name
         assert (results / setup / client / "factory_quality/seed0.csv").exists()
+        assert (results / setup / client / "factory_privacy/seed0.csv").exists()
     for cell in ("ms/siemens/ours", "mo/ixi/ours_paired"):
         for name in ("adaptation.png", "curves.png", "model/weights.pt", "model/losses.csv", "model/states/0000004.pt"):
             assert (results / cell / "seed0" / name).exists(), name
@@ -177,7 +179,7 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
         ("provenance/story.py", {*TABLE, "gap"}),
         (
             "federation/sampling.py",
-            {"factory_train", "factory_quality", "factory_pictures", *ADAPTATION, *FEDERATED, *TABLE},
+            {*FACTORY, *ADAPTATION, *FEDERATED, *TABLE},
         ),
         ("methods/ours/target.py", {"adapt", "choose", "adapt_predict", *TABLE}),
         ("methods/ours/pictures.py", {"synthetic_source", "adapt", "choose", "adapt_predict", *TABLE}),

@@ -16,7 +16,7 @@ from textwrap import fill as wrapped
 from benchmarks.project_copy import copy_project
 from fedfactory.config.files import read_run
 from fedfactory.config.run import Config, load_config, read_yaml
-from fedfactory.storage.tables import to_markdown
+from fedfactory.storage.tables import read_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config/demo.yaml"
@@ -98,12 +98,16 @@ def standing() -> str:
     return f"{wrapped(said, _README_WIDTH)}\n"
 
 
+def measured(name: str) -> dict[str, dict[str, str]]:
+    """A table of docs/benchmarks by its rows' names."""
+    return {row["row"]: row for row in read_rows(ROOT / f"docs/benchmarks/{name}.csv")}
+
+
 def real_standing() -> str:
     """How the extension stands on real images, in the strict protocol."""
     files = [ROOT / "config/real.yaml"]
     config = load_config(read_run(files, ROOT), files, ROOT)
-    with (ROOT / "docs/benchmarks/real_seeds.csv").open(newline="") as file:
-        rows = {row["row"]: row for row in csv.DictReader(file)}
+    rows = measured("real_seeds")
     means = "; ".join(
         f"{config.method(name).label} {rows[name]['mean rv']} and {rows[name]['mean nuc']}"
         for name in ("ours_paired_strict", "ours_strict", "nnunet_tl_strict", "only_mt")
@@ -119,11 +123,10 @@ def real_standing() -> str:
 
 def real_parts() -> str:
     """What the parts of the extension are worth on real images, by its controls."""
-    with (ROOT / "docs/benchmarks/real_controls.csv").open(newline="") as file:
-        rows = {row["row"].removesuffix("_strict"): row for row in csv.DictReader(file)}
+    rows = measured("real_controls")
 
     def beside(control: str, column: str) -> str:
-        return f"{rows['ours_paired'][column]} and {rows[control][column]}"
+        return f"{rows['ours_paired_strict'][column]} and {rows[f'{control}_strict'][column]}"
 
     whole, bright = "mean nuc", "nuc/bright"
     said = [
@@ -140,10 +143,8 @@ def real_parts() -> str:
 
 def real_in_short() -> str:
     """What holds on real images, for the README."""
-    with (ROOT / "docs/benchmarks/real_seeds.csv").open(newline="") as file:
-        rows = {row["row"]: row for row in csv.DictReader(file)}
-    with (ROOT / "docs/benchmarks/real_controls.csv").open(newline="") as file:
-        untrained = {row["row"]: row for row in csv.DictReader(file)}["paired_untrained_strict"]
+    rows = measured("real_seeds")
+    untrained = measured("real_controls")["paired_untrained_strict"]
     own, rival = rows["ours_paired_strict"], rows["nnunet_tl_strict"]
     said = (
         "On real images, retinal vessels and nuclei over three training seeds, the extension has, under the same "
@@ -158,19 +159,17 @@ def beyond_standing() -> str:
     """How the rows beyond the paper stand beside the extension, in the strict protocol."""
     files = [CONFIG, ROOT / "config/beyond.yaml"]
     config = load_config(read_run(files, ROOT), files, ROOT)
-    with (ROOT / "docs/benchmarks/beyond.csv").open(newline="") as file:
-        rows = {row["row"]: row for row in csv.DictReader(file)}
-    own, added = rows["ours_paired_strict"], read_yaml(files[1], files[1].name)["methods"]
-    best = "; ".join(
-        f"{setup.upper()} {config.method(name).label} {float(rows[name][mean_of]):.1f}, the extension "
-        f"{float(own[mean_of]):.1f}"
-        for setup in SETUPS
-        for mean_of in [f"mean {setup}"]
-        for name in [max((row for row in added if row in rows), key=lambda row: float(rows[row][mean_of]))]
-    )
+    rows, added = measured("beyond"), read_yaml(files[1], files[1].name)["methods"]
+    own, others, means = rows["ours_paired_strict"], [row for row in added if row in rows], []
+    for setup in SETUPS:
+        mean_of = f"mean {setup}"
+        best = max(others, key=lambda row: float(rows[row][mean_of]))
+        label = config.method(best).label
+        means.append(f"{setup.upper()} {label} {rows[best][mean_of]}, the extension {own[mean_of]}")
     said = (
         f"Among all rows of this table the extension is best in {own['best']} of 9 columns, and within a point of the "
-        f"best in {own['within a point']}. The best of the rows beyond the paper, by the mean of each setup: {best}."
+        f"best in {own['within a point']}. The best of the rows beyond the paper, by the mean of each setup: "
+        f"{'; '.join(means)}."
     )
     return f"{wrapped(said, _WIDTH)}\n"
 

@@ -10,9 +10,10 @@ from fedfactory.data.store import ClientView
 from fedfactory.evaluation.figures import save
 from fedfactory.factory.encoders import EncoderParameters, load_encoder
 from fedfactory.factory.pictures import draw_rows
-from fedfactory.factory.privacy import measure, write_given
+from fedfactory.factory.privacy import measure
 from fedfactory.orchestration.job import run_script
 from fedfactory.storage.files import new_file
+from fedfactory.storage.tables import write_rows
 from fedfactory.training.devices import prepare
 from fedfactory.training.seeds import derive_seed
 
@@ -29,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
         with new_file(file) as path:
             save(draw_rows([("closest pairs", pairs)], ["drawn", "training"]), path, ".png")
     with new_file(arguments.out) as path:
-        write_given(path, given)
+        write_rows(path, given.rows)
 
 
 if __name__ == "__main__":

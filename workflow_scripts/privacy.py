@@ -1,14 +1,13 @@
 """Put together what the clients of a factory measured of their privacy."""
 
 import argparse
-import csv
 import json
 from pathlib import Path
 
 from fedfactory.factory.privacy import in_words
 from fedfactory.orchestration.job import run_script
 from fedfactory.storage.files import new_file
-from fedfactory.storage.tables import to_markdown, write_rows
+from fedfactory.storage.tables import read_rows, to_markdown, write_rows
 
 _TEXT = """Distances of slices that the factory draws for a client to the nearest slice of as many of its training
 subjects as are held out, and to the nearest one of those. p: of a permutation test whether training subjects lie nearer
@@ -21,10 +20,7 @@ training slice the nearer it lies to something that the factory draws; the area 
 
 def main(arguments: argparse.Namespace) -> None:
     """Write both tables."""
-    rows = []
-    for file in arguments.measured:
-        with file.open(newline="") as stream:
-            rows += list(csv.DictReader(stream))
+    rows = [row for file in arguments.measured for row in read_rows(file)]
     with new_file(arguments.out) as path:
         write_rows(path, rows)
     with new_file(arguments.text) as path:

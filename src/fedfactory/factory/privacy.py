@@ -15,7 +15,6 @@ from fedfactory.factory.images import fill_positions, subjects_of, training_imag
 from fedfactory.factory.membership import area_and_interval
 from fedfactory.factory.memorisation import LEVEL, Memorisation, Space, memorisation, pixels
 from fedfactory.factory.model import Factory
-from fedfactory.storage.tables import write_rows
 
 if TYPE_CHECKING:
     from fedfactory.factory.encoder_networks import Encoder
@@ -77,16 +76,18 @@ def measure(folder: Path, view: ClientView, client: str, encoder: Encoder, seed:
     shared = set(subjects[0]) & set(subjects[1])
     if shared:
         raise FedFactoryError(f"{view.folder}: the subject {min(shared)} trains and is held out; make the store again")
-    rows, closest = [], None
-    for name, space in {"pixels": pixels, "features": features(encoder)}.items():
-        one = memorisation(found, own, others, subjects, space, flip=training.flip, seed=seed)
-        attack = area_and_interval(-one.members, -one.others, subjects, seed)
-        rows.append({"client": client, "space": name, **_figures(one), **_attack(*attack)})
-        if closest is None:
-            first = np.argsort(one.distances, kind="stable")[:SHOWN]
-            closest = found[first], own[0][one.nearest[first]]
-    assert closest is not None
-    return Given(rows, closest)
+    spaces = {"pixels": pixels, "features": features(encoder)}
+    measured = {
+        name: memorisation(found, own, others, subjects, space, flip=training.flip, seed=seed)
+        for name, space in spaces.items()
+    }
+    rows = [
+        {"client": client, "space": name, **_figures(one), **_attack(one, subjects, seed)}
+        for name, one in measured.items()
+    ]
+    alike = measured["pixels"]
+    first = np.argsort(alike.distances, kind="stable")[:SHOWN]
+    return Given(rows, (found[first], own[0][alike.nearest[first]]))
 
 
 def _figures(one: Memorisation) -> dict[str, Any]:
@@ -108,13 +109,9 @@ def _gate(row: Mapping[str, str]) -> str:
     return f"no copy; too few subjects for the test (p cannot be below {row['least_p']})" if few else "passed"
 
 
-def _attack(area: float, low: float, high: float) -> dict[str, float]:
+def _attack(one: Memorisation, subjects: tuple[Sequence[str], Sequence[str]], seed: int) -> dict[str, float]:
+    area, low, high = area_and_interval(-one.members, -one.others, subjects, seed)
     return {"auc": round(area, 4), "auc_low": round(low, 4), "auc_high": round(high, 4)}
-
-
-def write_given(file: Path, given: Given) -> None:
-    """Write the table of :func:`measure`."""
-    write_rows(file, given.rows)
 
 
 def in_words(rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.federation.message import pack
+from fedfactory.storage.tables import read_rows
 
 UPDATES = "updates.csv"
 COLUMNS = ("round", "client", "norm", "sha256")
@@ -111,8 +112,7 @@ def write_updates(file: Path, clients: Sequence[str], rounds: Iterable[tuple[int
 
 def read_updates(file: Path) -> list[tuple[int, dict[str, Update]]]:
     """Read what :func:`write_updates` wrote."""
-    with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(file)
     clients = rows[0].keys() - COLUMNS if rows else set()
     return [
         (

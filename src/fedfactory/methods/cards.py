@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedfactory.config.files import read_run
 from fedfactory.config.run import Config, load_config
 from fedfactory.methods.cells import Methods
-from fedfactory.orchestration.declared import PACKAGE, Reads, methods, rule
+from fedfactory.orchestration.declared import PACKAGE, Reads, rule
+from fedfactory.storage.tables import read_rows, to_markdown
 
 PAGE = "docs/cards.md"
 _COSTS = "docs/benchmarks/row_cost.csv"
@@ -38,8 +38,8 @@ def cards(config: Config, every: Methods) -> list[tuple[str, list[tuple[str, str
         Title, and the facts below it: name and text.
     """
     found = []
-    for name, cells in every.cells.items():
-        declared, card = methods()[name], methods()[name].card
+    for cells in every.cells.values():
+        declared, card = cells.declared, cells.declared.card
         rows = [config.methods[row] for row in cells.entries]
         reads = dict.fromkeys(one.reads for one in declared.rules if one.reads is not Reads.OWN)
         sending = (*declared.rules, *map(rule, card.rests_on))
@@ -61,7 +61,7 @@ def cards(config: Config, every: Methods) -> list[tuple[str, list[tuple[str, str
 
 
 def _labels(every: Methods, row: str) -> str:
-    return " or ".join(dict.fromkeys(labels.in_words() or "none" for labels in every.labels[row].values()))
+    return " or ".join(words or "none" for words in every.labels_in_words(row))
 
 
 def page(project: Path) -> str:
@@ -74,27 +74,22 @@ def page(project: Path) -> str:
     for (title, facts), cells in zip(cards(config, every), every.cells.values(), strict=True):
         costs = [f"{config.methods[row].label}: {measured[row]}" for row in cells.entries if row in measured]
         own = [*facts, *([("a cell of the demo", "; ".join(costs))] if costs else [])]
-        parts.append("\n".join([f"## {title}", "", "| | |", "|---|---|", *(_line(*fact) for fact in own), ""]))
+        parts.append(f"## {title}\n\n{to_markdown([{'what': what, 'of this method': text} for what, text in own])}")
     return "\n".join(parts)
-
-
-def _line(what: str, text: str) -> str:
-    return f"| {what} | {text.replace('|', chr(92) + '|')} |"
 
 
 def _costs(file: Path) -> Mapping[str, str]:
     """What a cell of each row costs, in words."""
     if not file.is_file():
         return {}
-    with file.open(newline="") as stream:
-        return {row["row"]: _in_words(row) for row in csv.DictReader(stream)}
+    return {row["row"]: _in_words(row) for row in read_rows(file)}
 
 
 def _in_words(row: Mapping[str, str]) -> str:
     return f"{row['own CPU s']} s of its own, {row['exchanged MB']} MB exchanged"
 
 
-def main(arguments: Sequence[str] = ()) -> None:
+def main() -> None:
     """Write docs/cards.md."""
     project = PACKAGE.parents[1]
     (project / PAGE).write_text(page(project))

@@ -221,6 +221,10 @@ class Methods:
         own = self.labels[self._config.method(wildcards.method).name][wildcards.setup]
         return (own.without_validation() if wildcards.method in self._config.strict else own).to_json()
 
+    def labels_in_words(self, row: str) -> list[str]:
+        """The different labelled slices of a target that a row sees in its setups, in words; empty for none."""
+        return list(dict.fromkeys(labels.in_words() for labels in self.labels[row].values()))
+
     def labels_json(self, wildcards: Any) -> str:
         """Which labelled slices of the target a job of a row sees; without validation volumes that choose later."""
         row = self._config.method(wildcards.method).name

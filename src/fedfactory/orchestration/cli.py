@@ -120,7 +120,7 @@ def _methods(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.orchestration.declared import methods
 
     config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
-    labels = Methods(config, project).labels
+    every = Methods(config, project)
     rows: list[tuple[str, ...]] = [("name", "label", "rules", "labels", "centralised", "own extension")]
     for m in config.methods.values():
         flags = ("yes" if flag else "" for flag in (m.centralised, m.extension))
@@ -129,7 +129,7 @@ def _methods(project: Path, arguments: argparse.Namespace) -> int:
                 m.name,
                 m.label,
                 m.rules,
-                "; ".join(dict.fromkeys(own.in_words() for own in labels[m.name].values())),
+                "; ".join(every.labels_in_words(m.name)),
                 *flags,
             )
         )

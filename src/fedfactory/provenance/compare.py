@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.provenance.record import ASIDE, digests, file_digest, joint_digest
+from fedfactory.provenance.record import digests, file_digest, joint_digest, results_of
 from fedfactory.provenance.story import below_run
-from fedfactory.storage.files import files_below, parse_json
+from fedfactory.storage.files import parse_json
 
 STORY = "cell.json"
 
@@ -72,12 +72,8 @@ def _compared(left: Mapping[str, str], right: Mapping[str, str]) -> Comparison:
 def _files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise FedFactoryError(f"{folder}: is no folder of results; give results/<run>, a folder in it, or a {STORY}")
-    found = {}
-    for file in files_below(folder):
-        name = PurePosixPath(file.relative_to(folder).as_posix())
-        hidden = any(part.startswith(".") for part in name.parts)
-        if not hidden and name.parts[0] not in ASIDE and name.name != STORY:
-            found[str(name)] = file_digest(file)
+    results = (file for file in results_of(folder) if file.name != STORY)
+    found = {file.relative_to(folder).as_posix(): file_digest(file) for file in results}
     if not found:
         raise FedFactoryError(f"{folder}: holds no results; give results/<run>, a folder in it, or a {STORY}")
     return found

@@ -180,6 +180,30 @@ def digests_apart(path: Path) -> dict[str, str]:
         return own.submit(digests, path).result()
 
 
+def results_of(run: Path, *, records: bool = False) -> Iterator[Path]:
+    """All results below a run's folder, without logs and what Snakemake or a running job hides.
+
+    Args:
+        run: the folder.
+        records: whether the hidden records of the results are among them.
+    """
+    for file in files_below(run):
+        *above, name = file.relative_to(run).parts
+        shown = not name.startswith(".") or (records and name.endswith(NAME))
+        hidden = not shown or any(part.startswith(".") for part in above)
+        if not hidden and (not above or above[0] not in ASIDE):
+            yield file
+
+
+def change(before: str | None, now: str | None) -> str:
+    """What became of a file, by its digests before and now (None: it was, or is, not there); empty for nothing."""
+    if before == now:
+        return ""
+    if before is None:
+        return "was added"
+    return "is gone" if now is None else "was changed"
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of one file as hexadecimal digits."""
     with path.open("rb") as file:
@@ -295,9 +319,7 @@ def _as_recorded(path: Path, inside: str, files: Mapping[str, str], look: Callab
         expected = {name.removeprefix(prefix): sha256 for name, sha256 in files.items() if name.startswith(prefix)}
     found = look(path)
     for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            what = "was changed" if name in found and name in expected else "is gone"
-            what = "was added" if name not in expected else what
+        if what := change(expected.get(name), found.get(name)):
             raise FedFactoryError(
                 f"{path / name}: {what} since its job wrote it, and is not read; remove {path}, and the workflow makes "
                 "it again"

@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.provenance.record import ASIDE, NAME, file_digest
-from fedfactory.storage.files import files_below, new_file, parse_json
+from fedfactory.provenance.record import change, file_digest, results_of
+from fedfactory.storage.files import new_file, parse_json
 
 SEAL, SIGNATURE = ".seal.json", ".seal.json.sig"
 _NAMESPACE = "fedfactory"
@@ -55,7 +55,7 @@ def broken(folder: Path) -> list[str]:
     return [
         f"{name}: {what} since the run was sealed"
         for name in sorted(sealed.keys() | found.keys())
-        if (what := _what_changed(sealed.get(name), found.get(name)))
+        if (what := change(sealed.get(name), found.get(name)))
     ]
 
 
@@ -98,14 +98,6 @@ def signer(folder: Path, signers: Path) -> str:
     return signers.name if alone else found
 
 
-def _what_changed(before: str | None, now: str | None) -> str:
-    if before == now:
-        return ""
-    if before is None:
-        return "was added"
-    return "is gone" if now is None else "was changed"
-
-
 def _read(file: Path) -> Mapping[str, str]:
     try:
         files = parse_json(file.read_text())["files"]
@@ -117,16 +109,8 @@ def _read(file: Path) -> Mapping[str, str]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {file.relative_to(folder).as_posix(): file_digest(file) for file in _sealed(folder)}
-
-
-def _sealed(folder: Path) -> Iterator[Path]:
-    """Results and records; no logs, no files that Snakemake or a running job hides."""
-    for file in files_below(folder):
-        *above, name = file.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in above) or (name.startswith(".") and not name.endswith(NAME))
-        if not hidden and (not above or above[0] not in ASIDE):
-            yield file
+    """Of results and records."""
+    return {file.relative_to(folder).as_posix(): file_digest(file) for file in results_of(folder, records=True)}
 
 
 def _ssh_keygen(action: str, *arguments: str, content: bytes | None = None) -> str:

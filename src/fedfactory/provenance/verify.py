@@ -1,13 +1,13 @@
 """Whether a folder of results is still what its jobs wrote, and each result still rests on what lies beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
-from fedfactory.provenance.record import ASIDE, NAME, digests, file_digest, joint_digest, read_record
+from fedfactory.provenance.record import NAME, digests, file_digest, joint_digest, read_record, results_of
 from fedfactory.provenance.story import below_run
 from fedfactory.storage.files import files_below, inside
 
@@ -69,7 +69,7 @@ def verify(folder: Path, progress: Progress) -> Verdict:
     for record in found.values():
         _compare_inputs(record, made, folder, verdict)
     verdict.absent = sorted(set(verdict.absent))
-    verdict.unrecorded = [str(file.relative_to(folder)) for file in _published(folder) if file not in known]
+    verdict.unrecorded = [str(file.relative_to(folder)) for file in results_of(folder) if file not in known]
     return verdict
 
 
@@ -96,10 +96,3 @@ def _compare_inputs(record: Mapping[str, Any], made: Mapping[str, str], folder: 
         # A part of a folder has no digest of its own: the folder's record tells of the whole.
         elif (made.get(name) or (file_digest(path) if path.is_file() else digest)) != digest:
             verdict.rebuilt.append(f"{below_run(record['made'])}: was made from another {name} than lies there now")
-
-
-def _published(folder: Path) -> Iterator[Path]:
-    for file in files_below(folder):
-        parts = file.relative_to(folder).parts
-        if parts[0] not in ASIDE and not any(part.startswith(".") for part in parts):
-            yield file

@@ -16,6 +16,12 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
 
 
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a line of names."""
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def _text(value: Any) -> Any:
     return value if not isinstance(value, float) else "" if math.isnan(value) else f"{value:.6g}"
 

@@ -1,7 +1,6 @@
 """What the page shows, from the files of a run; every text that comes from a file is escaped by the template."""
 
 import base64
-import csv
 import hashlib
 import json
 import math
@@ -13,6 +12,7 @@ from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.subjects import METRICS, REACH, over_seeds
 from fedfactory.evaluation.table_cells import Key, Study
 from fedfactory.provenance.story import NOT_MEASURED, below_run
+from fedfactory.storage.tables import read_rows
 
 _LOWER = ("hd95_mm", "volume_error")
 _DIGEST = 12
@@ -40,16 +40,16 @@ def page_data(
         folders: each cell's folder.
         root: folder of the page, from which links go out.
     """
-    metrics = {(row["setup"], row["target"], row["method"]): row for row in _rows(analysis / "metrics.csv")}
-    classes = _classes(_rows(analysis / "classes.csv"))
+    metrics = {(row["setup"], row["target"], row["method"]): row for row in read_rows(analysis / "metrics.csv")}
+    classes = _classes(read_rows(analysis / "classes.csv"))
     best = {
         (row["setup"], row["target"], row["method"]): {
             "p_best": float(row["p_best"]),
             "may_be_best": row["may_be_best"] == "1",
         }
-        for row in _rows(analysis / "best.csv")
+        for row in read_rows(analysis / "best.csv")
     }
-    tests = _tests(study, _rows(analysis / "comparisons.csv"))
+    tests = _tests(study, read_rows(analysis / "comparisons.csv"))
     marks = {row.method: line.label.removeprefix(row.label) for row, line in zip(study.rows, grid.lines, strict=True)}
     cells = {}
     for column in study.columns:
@@ -221,11 +221,6 @@ def _classes(rows: Sequence[Mapping[str, str]]) -> dict[Key, list[dict[str, Any]
         shown = {name: float(row[name]) if row[name] else None for name in (*METRICS, *REACH)}
         found.setdefault((row["setup"], row["target"], row["method"]), []).append({"class": row["class"], **shown})
     return found
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _energy(joules: Sequence[float | None]) -> str:

@@ -1,13 +1,15 @@
 # `make demo`, `make test`, and `make check` before a commit. Each makes the environment in .venv if it is not there.
 PYTHON ?= python3.11
 CORES ?= 2
+# One job more than cores: while one begins or ends, another computes.
+JOBS := $(shell expr $(CORES) + 1)
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: demo published test test-cluster test-fast check lint types lock readme docs
 
 demo: $(VENV)/.complete
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(JOBS)
 	@cat results/demo/table1.md
 	@echo "Table 1: results/demo/table1.html   Figure 2: results/demo/figure2.png   sites: results/demo/gallery.png"
 	@echo "Factories: results/demo/{ms,mm,mo}/factory/seed0/samples.png"
@@ -15,13 +17,13 @@ demo: $(VENV)/.complete
 # The published run: three training seeds on each of three sets of phantoms, nine times the demo; then one table of all.
 PHANTOMS := phantoms10 phantoms11 phantoms12
 published: $(VENV)/.complete
-	for run in $(PHANTOMS); do $(BIN)/snakemake --cores $(CORES) --configfile config/published/$$run.yaml || exit 1; done
+	for run in $(PHANTOMS); do $(BIN)/snakemake --cores $(JOBS) --configfile config/published/$$run.yaml || exit 1; done
 	$(BIN)/fedfactory merge $(PHANTOMS:%=results/%) --out results/published
 
 # Tests run side by side, each computing with one thread; those of one file stay together, and files keep their order.
 # One process more than cores: those of Fed-BioMed mostly wait for its servers.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
 test-cluster: $(VENV)/.complete

@@ -20,7 +20,7 @@ from fedfactory.methods.feddg.parameters import FedDGParameters
 from fedfactory.methods.federated.segmentation import ClientSlices, initial_network
 from fedfactory.methods.fedmedgan.client import FedMedGanClient, phases_of
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
-from fedfactory.methods.fedmedgan.training import initial_weights as fedmedgan_weights
+from fedfactory.methods.fedmedgan.server import initial_weights as fedmedgan_weights
 from fedfactory.methods.sam.network import as_read, build
 from fedfactory.methods.sam.parameters import VIT_B, SamParameters
 from fedfactory.methods.sam.tuning import SamSegmenter

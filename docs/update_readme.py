@@ -19,7 +19,7 @@ from fedfactory.config.run import Config, load_config, read_yaml
 from fedfactory.storage.tables import read_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "config/demo.yaml"
+CONFIG, BASE = ROOT / "config/demo.yaml", ROOT / "config/base.yaml"
 RESULTS = ROOT / "results" / "demo"
 _WIDTH, _README_WIDTH = 130, 120
 SETUPS = ("ms", "mm", "mo")
@@ -157,10 +157,9 @@ def real_in_short() -> str:
 
 def beyond_standing() -> str:
     """How the rows beyond the paper stand beside the extension, in the strict protocol."""
-    files = [CONFIG, ROOT / "config/beyond.yaml"]
-    config = load_config(read_run(files, ROOT), files, ROOT)
-    rows, added = measured("beyond"), read_yaml(files[1], files[1].name)["methods"]
-    own, others, means = rows["ours_paired_strict"], [row for row in added if row in rows], []
+    config = load_config(read_run([CONFIG], ROOT), [CONFIG], ROOT)
+    rows, papers = measured("beyond"), read_yaml(BASE, BASE.name)["methods"]
+    own, others, means = rows["ours_paired_strict"], [row for row in rows if row in config.methods.keys() - papers], []
     for setup in SETUPS:
         mean_of = f"mean {setup}"
         best = max(others, key=lambda row: float(rows[row][mean_of]))

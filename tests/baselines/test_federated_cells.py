@@ -81,7 +81,7 @@ def run(stores, folder, kind="feddg", workers=2, progress=None, device="cpu", tu
     cell = FederatedCell(
         key=f"methods.{kind}.parameters", parameters=parameters | changes, seed=3, device=device,
         stores={name: stores[name] for name in clients if name in stores}, identity="test", work=folder / "work",
-        workers=workers,
+        workers=workers, logs=folder / "logs",
     )  # fmt: skip
     train(cell, folder / "model", progress or Progress("test"))
     return folder / "model"
@@ -101,6 +101,22 @@ def test_the_same_bytes_with_one_worker_and_after_a_kill(stores, tmp_path, kind)
     assert not (tmp_path / "killed/model").exists()
     assert content(run(stores, tmp_path / "killed", kind)) == whole
     assert not (tmp_path / "killed/work").exists()
+
+
+@pytest.mark.fedbiomed
+@pytest.mark.parametrize("kind", ["feddg", "fedmedgan"])
+def test_the_same_bytes_on_nodes_of_fed_biomed_and_after_a_kill(stores, tmp_path, kind):
+    """Weights, losses, ledgers: all that the simulated engine writes, but for the engine's name in the card."""
+    pytest.importorskip("fedbiomed")
+    whole = content(run(stores, tmp_path / "simulated", kind, rounds=2))
+    if kind == "fedmedgan":
+        with pytest.raises(Killed):
+            run(stores, tmp_path / "nodes", kind, progress=KillAt(1), engine="fedbiomed", rounds=2)
+    found = content(run(stores, tmp_path / "nodes", kind, engine="fedbiomed", rounds=2))
+    card = json.loads(found.pop(Path("card.json")))
+    assert card["parameters"].pop("engine") == "fedbiomed"
+    assert card == json.loads(whole.pop(Path("card.json")))
+    assert found == whole
 
 
 def test_shares_of_the_bank_cross_and_stand_in_the_ledger(stores, tmp_path):

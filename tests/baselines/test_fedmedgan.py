@@ -13,7 +13,8 @@ from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, FedMedGanC
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, TO_TARGET, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.methods.fedmedgan.privacy import sanitised
-from fedfactory.methods.fedmedgan.training import FedMedGanServer, TranslatingSegmenter, initial_weights
+from fedfactory.methods.fedmedgan.server import FedMedGanServer, initial_weights
+from fedfactory.methods.fedmedgan.training import TranslatingSegmenter
 
 CLIENTS = ("near", "far")
 TRANSLATE, JUDGE, _ = phases_of(1)
@@ -182,7 +183,7 @@ def test_images_that_cannot_be_halved_are_refused(tmp_path):
     p = {**parameters(downsamplings=3).__dict__}
     task = FederatedCell(
         "methods.fedmedgan.parameters", p, {"near": "a", "far": "b"}, 0, "cpu", "x",
-        tmp_path / "work", 2,
+        tmp_path / "work", 2, tmp_path,
     )  # fmt: skip
     with pytest.raises(FedFactoryError, match="images of 20 pixels cannot be halved 3 times"):
         train_fedmedgan(task, 20, tmp_path / "model", Progress("x"))

@@ -12,6 +12,7 @@ from fedfactory.config.parameters import AS_WRITTEN, STRICT, Count, Natural, Pos
 from fedfactory.config.sentences import Misfit
 from fedfactory.factory.encoders import EncoderParameters
 from fedfactory.federation.aggregation import FEWEST, Rule
+from fedfactory.federation.parameters import EngineParameters
 
 SMALLEST, LARGEST = 32, 512
 
@@ -151,12 +152,10 @@ class TrainingParameters:
 
 
 @dataclass(frozen=True)
-class FederationParameters:
+class FederationParameters(EngineParameters):
     """How the clients train together.
 
     Attributes:
-        engine: ``simulated`` (processes of this job) or ``fedbiomed`` (researcher and nodes).
-        mode: ``local`` (the job starts the nodes itself) or ``remote`` (sites run their nodes); Fed-BioMed only.
         rounds: rounds of federated training.
         local_steps: steps of a sampled client in a round.
         refinement_rounds: rounds of the refinement stage.
@@ -173,8 +172,6 @@ class FederationParameters:
     """
 
     __pydantic_config__ = STRICT
-    engine: Literal["simulated", "fedbiomed"]
-    mode: Literal["local", "remote"]
     rounds: Count
     local_steps: Count
     refinement_rounds: Natural
@@ -188,10 +185,9 @@ class FederationParameters:
 
     def __post_init__(self) -> None:
         """Check what one value demands of another."""
+        super().__post_init__()
         if self.aggregation != "mean" and self.clients_per_round < FEWEST:
             raise Misfit("aggregation", f"'{self.aggregation}' needs at least {FEWEST} of 'clients_per_round'")
-        if self.mode == "remote" and self.engine != "fedbiomed":
-            raise Misfit("mode", "'remote' needs 'engine: fedbiomed'")
 
     @property
     def total_rounds(self) -> int:

@@ -51,7 +51,7 @@ class Server:
         phases: of each round; clients answer in every one of them.
         round_number: the next round, counted from 0.
         weights: the aggregated model's state dict.
-        allowlist: all that may cross a client's border.
+        allowlist: all that clients may send.
     """
 
     phases: tuple[str, ...] = (TRAIN,)
@@ -87,6 +87,10 @@ class Server:
         """
         return {WEIGHTS: self.weights}
 
+    def allowlist_of(self, client: str) -> Allowlist:
+        """All that may cross this client's border, in either direction."""
+        return self.allowlist
+
     def answered(self, phase: str) -> tuple[str, ...]:
         """Fields of a client's answer in a phase; in the last one the weights are among them."""
         return (WEIGHTS,)
@@ -101,7 +105,8 @@ class Server:
         named = {self.rounds.clients[index]: models[index] for index in sorted(models)}
         found = updates(named, self.weights)
         self._refuse(found)
-        self.weights = RULES[self.rounds.aggregation](list(named.values()))
+        # One order, whichever engine they came by: files have the same bytes.
+        self.weights = dict(sorted(RULES[self.rounds.aggregation](list(named.values())).items()))
         self._updates.append((self.round_number, found))
         self.round_number += 1
 

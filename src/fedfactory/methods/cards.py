@@ -16,14 +16,14 @@ from fedfactory.storage.tables import read_rows, to_markdown
 
 PAGE = "docs/cards.md"
 _COSTS = "docs/benchmarks/row_cost.csv"
-_RUNS = ("config/demo.yaml", "config/beyond.yaml")
+_RUN = "config/demo.yaml"
 _HEAD = """# A card for each method
 
 What a reader of a row should know beside its figures. Made by `python -m fedfactory.methods.cards` from the methods'
-declarations (`src/fedfactory/methods/*/declaration.py`), for the rows of `config/demo.yaml` and `config/beyond.yaml`;
-what a cell costs is measured ([row_cost](benchmarks/row_cost.md)). Each page of results holds the cards of its own
-rows. None of the published code is used, but for the packages nnunetv2 and segment-anything; its licence is the one
-that its README names.
+declarations (`src/fedfactory/methods/*/declaration.py`), for the rows of `config/demo.yaml`; what a cell costs is
+measured ([row_cost](benchmarks/row_cost.md)). Each page of results holds the cards of its own rows. None of the
+published code is used, but for the packages nnunetv2 and segment-anything; its licence is the one that its README
+names.
 """
 
 
@@ -66,7 +66,7 @@ def _labels(every: Methods, row: str) -> str:
 
 def page(project: Path) -> str:
     """docs/cards.md, as it should be."""
-    files = [project / name for name in _RUNS]
+    files = [project / _RUN]
     config = load_config(read_run(files, project), files, project)
     measured = _costs(project / _COSTS)
     every = Methods(config, project)

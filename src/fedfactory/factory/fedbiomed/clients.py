@@ -15,7 +15,7 @@ from fedfactory.factory.fedbiomed.folder import read_images
 from fedfactory.factory.local_round import ClientImages
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.engines.fedbiomed.folder import DESCRIPTION, read_description
+from fedfactory.federation.engines.fedbiomed.folder import read_description, stamp
 
 
 def build_model(arguments: Mapping[str, Any]) -> nn.Module:
@@ -30,16 +30,11 @@ def open_client(folder: Path, arguments: Mapping[str, Any], seed: int, device: s
         FedFactoryError: the folder does not fit the factory.
     """
     parameters = FactoryParameters.from_json(arguments["parameters"])
-    images = _images(folder, _stamp(folder), json.dumps(arguments["parameters"]), device)
+    images = _images(folder, stamp(folder), json.dumps(arguments["parameters"]), device)
     return FactoryClient(parameters.clients[images.index], images, parameters, seed, device)
 
 
 # A node lives longer than a round: reading thousands of images, or an encoder, once is enough.
 @functools.lru_cache(maxsize=1)
-def _images(folder: Path, stamp: int, parameters: str, device: str) -> ClientImages:
+def _images(folder: Path, stamped: int, parameters: str, device: str) -> ClientImages:
     return read_images(folder, read_description(folder), FactoryParameters.from_json(json.loads(parameters)), device)
-
-
-def _stamp(folder: Path) -> int:
-    """Changes when the folder is prepared again."""
-    return (folder / DESCRIPTION).stat().st_mtime_ns

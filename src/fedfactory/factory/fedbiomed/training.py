@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ from fedfactory.factory.fedbiomed import server as factory_at_server
 from fedfactory.factory.fedbiomed.folder import convert, describe, values_of
 from fedfactory.factory.server import FactoryServer
 from fedfactory.federation.engines.fedbiomed import driver
+from fedfactory.federation.engines.fedbiomed.processes import in_own_process
 from fedfactory.orchestration.progress import Progress
 
 if TYPE_CHECKING:
@@ -45,10 +44,8 @@ def train(task: FactoryTask, progress: Progress) -> FactoryServer:
                 node=driver.node_folder(task.work, client),
                 records=(task.work / "sites" / client).resolve(),
             )
-            # In a process of the client's own: this one, which holds the server, opens no store.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
-                work = description, Path(files["data"]), task.parameters.network.image_size, folders[client]
-                own.submit(convert, *work).result()
+            size = task.parameters.network.image_size
+            in_own_process(convert, description, Path(files["data"]), size, folders[client])
     federation = driver.Federation(
         trained=factory_at_server.__name__,
         arguments={"parameters": task.parameters.as_json(), "encoder": task.encoder["name"]},

@@ -40,7 +40,7 @@ def train_fedavg(cell: FederatedCell, classes: int, out: Path, progress: Progres
     p = read(FedAvgParameters, cell.parameters, cell.key)
     weights = shared(initial_network(p, classes, cell.seed), p)
     allowlist = Allowlist.of(tuple(cell.stores), **{WEIGHTS: weights})
-    rounds = replace(rounds_of(p, cell, SegmentationClient.advice), aggregation=p.aggregation)
+    rounds = replace(rounds_of(p, tuple(cell.stores), cell.key, SegmentationClient.advice), aggregation=p.aggregation)
     server = Server(rounds, weights, allowlist, cell.seed)
     cell.train(server, client.__name__, out, card_of(FedAvgParameters, cell, classes), progress)
 

@@ -16,7 +16,13 @@ from fedfactory.federation.client import Message
 from fedfactory.methods.feddg.amplitude import half_width, low_amplitudes, mixed
 from fedfactory.methods.feddg.episode import episode_losses
 from fedfactory.methods.feddg.parameters import FedDGParameters
-from fedfactory.methods.federated.segmentation import ClientSlices, SegmentationClient, digest_of, smaller
+from fedfactory.methods.federated.segmentation import (
+    ClientSlices,
+    SegmentationClient,
+    digest_of,
+    labelled_slices,
+    smaller,
+)
 from fedfactory.orchestration.labels import TRAINING
 
 LOOKS = "looks"
@@ -114,7 +120,24 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
     """
     p = read(FedDGParameters, arguments["parameters"], "parameters")
     view = ClientView(Path(arguments["data"]), TRAINING)
-    slices = ClientSlices.labelled(view, client, p, seed)
-    images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
-    share = share_of(smaller(images, p.image_size), p)
+    slices, share = data_of(arrays_of(view), client, p, seed)
     return FedDGClient(client, arguments["clients"], slices, share, len(view.classes), p, seed, device)
+
+
+def arrays_of(view: ClientView) -> dict[str, np.ndarray]:
+    """All that a client reads of its store: slices (n, S, S), and those with ``labels``.
+
+    Raises:
+        FedFactoryError: none has a label.
+    """
+    labelled, labels = labelled_slices(view)
+    images = np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])
+    return {"images": images, "labelled": labelled, "labels": labels}
+
+
+def data_of(
+    arrays: Mapping[str, np.ndarray], client: str, p: FedDGParameters, seed: int
+) -> tuple[ClientSlices, np.ndarray]:
+    """What a client trains on, and its share of the bank, from what :func:`arrays_of` gave."""
+    slices = ClientSlices.copied(arrays["labelled"], arrays["labels"], client, p, seed)
+    return slices, share_of(smaller(arrays["images"], p.image_size), p)

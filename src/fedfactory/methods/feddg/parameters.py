@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fedfactory.config.parameters import STRICT, Count, Positive, Weight
+from fedfactory.federation.parameters import EngineParameters
 from fedfactory.methods.federated.parameters import SegmentationParameters
 
 
 @dataclass(frozen=True)
-class FedDGParameters(SegmentationParameters):
+class FedDGParameters(EngineParameters, SegmentationParameters):
     """FedDG (ELCFS): federated averaging over all clients but the target.
 
     Attributes:

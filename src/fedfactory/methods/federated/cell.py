@@ -13,6 +13,7 @@ from typing import Any
 from fedfactory.federation.client import ClientSpec
 from fedfactory.federation.engines import simulated
 from fedfactory.federation.server import Server
+from fedfactory.methods.federated.nodes import Nodes
 from fedfactory.orchestration.arguments import add_training_arguments, training_seed
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_folder, work_folder
@@ -26,12 +27,13 @@ class FederatedCell:
     Attributes:
         key: where its parameters stand in the configuration, for messages.
         parameters: as they stand there.
-        stores: client -> its store.
+        stores: client -> its store; nothing where clients run their own nodes.
         seed: of the training.
         device: ``cpu`` or ``cuda``.
         identity: digest of everything but the data that the result depends on.
         work: folder for checkpoints; removed at the end.
         workers: clients that train at the same time.
+        logs: folder for the logs of nodes.
     """
 
     key: str
@@ -42,12 +44,14 @@ class FederatedCell:
     identity: str
     work: Path
     workers: int
+    logs: Path
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, device: str) -> FederatedCell:
         """The task of a script with :func:`add_cell_arguments`."""
         seed = training_seed(arguments)
-        stores = dict(zip(arguments.clients, arguments.stores, strict=True))
+        given = arguments.stores or [""] * len(arguments.clients)
+        stores = dict(zip(arguments.clients, given, strict=True))
         said = [arguments.parameters, stores, seed, device, arguments.code]
         return cls(
             key=f"methods.{arguments.cell.rpartition('/')[2]}.parameters",
@@ -58,9 +62,18 @@ class FederatedCell:
             identity=json.dumps(said),
             work=work_folder(arguments.out),
             workers=arguments.workers,
+            logs=arguments.log.parent,
         )
 
-    def train(self, server: Server, module: str, out: Path, card: Mapping[str, Any], progress: Progress) -> None:
+    def train(
+        self,
+        server: Server,
+        module: str,
+        out: Path,
+        card: Mapping[str, Any],
+        progress: Progress,
+        nodes: Nodes | None = None,
+    ) -> None:
         """Train, or go on from the last checkpoint.
 
         Args:
@@ -70,12 +83,16 @@ class FederatedCell:
                 written whole or not at all.
             card: JSON that belongs to the model.
             progress: updated after every round.
+            nodes: trains the same on Fed-BioMed; None for the simulated engine.
 
         Raises:
             FedFactoryError: bad data at a client, or one that does not answer.
         """
         clients = [self._spec(client, module) for client in self.stores]
-        simulated.train(server, clients, self.identity, self.work, self.workers, progress)
+        if nodes is None:
+            simulated.train(server, clients, self.identity, self.work, self.workers, progress)
+        else:
+            server = nodes.train(self, progress)
         with new_folder(out) as folder:
             write_tensors(server.weights, folder / "weights.pt")
             content = {"clients": list(self.stores), **card}
@@ -83,6 +100,10 @@ class FederatedCell:
             server.write_updates(folder)
             simulated.publish_records(clients, folder)
         shutil.rmtree(self.work)
+
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """What server and clients are told, as JSON data: names, parameters, and what else the row needs."""
+        return {"clients": list(self.stores), "parameters": dict(self.parameters), "key": self.key, **more}
 
     def _spec(self, client: str, module: str) -> ClientSpec:
         arguments = {
@@ -97,6 +118,8 @@ class FederatedCell:
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of a script that trains such a cell."""
     parser.add_argument("--clients", nargs="+", required=True, help="names of those that take part")
-    parser.add_argument("--stores", nargs="+", required=True, help="their stores, in the same order")
+    parser.add_argument(
+        "--stores", nargs="*", default=[], help="their stores, in the same order; none where clients are remote"
+    )
     parser.add_argument("--workers", type=int, required=True, help="clients that train at the same time")
     add_training_arguments(parser)

@@ -6,26 +6,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from fedfactory.config.run import Config
 from fedfactory.errors import FedFactoryError
+from fedfactory.federation.parameters import EngineParameters
 from fedfactory.methods.cells import Cells, key_of
 
 
-class FederatedCells(ABC):
+class FederatedCells(Cells, ABC):
     """Cells whose training takes several clients, each with its own data in its own process."""
-
-    _config: Config
 
     @abstractmethod
     def names(self, wildcards: Any) -> list[str]:
         """Names of all clients that take part in a cell's training."""
+
+    def engine(self, wildcards: Any) -> EngineParameters | None:
+        """Which engine trains a cell; None where there is no choice."""
+        p = self.of(wildcards.method, wildcards.setup)
+        return p if isinstance(p, EngineParameters) else None
 
     @abstractmethod
     def size(self, wildcards: Any) -> int:
         """Edge of the images that the networks read."""
 
     def stores(self, wildcards: Any) -> list[str]:
-        """Their stores, in the same order; each is opened by its client's own process."""
+        """Their stores, in the same order; each is opened by its client's own process. None where they are remote."""
+        if (engine := self.engine(wildcards)) and engine.mode == "remote":
+            return []
         return [self._config.layout.client(wildcards.setup, name, "data") for name in self.names(wildcards)]
 
     def memory(self, wildcards: Any, store_mb: Callable[[str, str], float]) -> int:
@@ -38,12 +43,15 @@ class FederatedCells(ABC):
             wildcards: of the cell.
             store_mb: (setup, client) -> MB of its store.
         """
+        # A researcher and nodes import all of Fed-BioMed, each for itself.
+        engine = self.engine(wildcards)
+        process = 2500 if engine and engine.engine == "fedbiomed" else 1000
         maps = 3000 * (self.size(wildcards) / 512) ** 2
-        each = (1000 + maps + 3 * store_mb(wildcards.setup, client) for client in self.names(wildcards))
-        return round(1000 + sum(each))
+        each = (process + maps + 3 * store_mb(wildcards.setup, client) for client in self.names(wildcards))
+        return round(process + sum(each))
 
 
-class UNetCells(FederatedCells, Cells):
+class UNetCells(FederatedCells):
     """Cells of a U-Net that a federation trains on the labels of its clients."""
 
     def _check(self) -> None:

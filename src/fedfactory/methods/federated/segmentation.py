@@ -61,13 +61,28 @@ class ClientSlices:
         Raises:
             FedFactoryError: there is none.
         """
-        volumes = view.labelled_volumes("train")
-        if not volumes:
-            raise FedFactoryError(f"{view.folder} has no labelled training volume, and its federation trains on labels")
-        images, labels = (np.concatenate([getattr(v, part) for v in volumes]) for part in ("images", "labels"))
+        return cls.copied(*labelled_slices(view), client, p, seed)
+
+    @classmethod
+    def copied(
+        cls, images: np.ndarray, labels: np.ndarray, client: str, p: SegmentationParameters, seed: int
+    ) -> ClientSlices:
+        """Slices (n, S, S) of a store as they are and deformed, as ``p`` says, in a training with a seed."""
         images, masks = deformed(images, p.copies, derive_seed("copies", client, seed), labels)
         assert masks is not None
         return cls(smaller(images, p.image_size), resize_labels(masks, p.image_size))
+
+
+def labelled_slices(view: ClientView) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels (n, S, S) of all labelled training volumes of a client.
+
+    Raises:
+        FedFactoryError: there is none.
+    """
+    volumes = view.labelled_volumes("train")
+    if not volumes:
+        raise FedFactoryError(f"{view.folder} has no labelled training volume, and its federation trains on labels")
+    return np.concatenate([v.images for v in volumes]), np.concatenate([v.labels for v in volumes])
 
 
 class SegmentationClient:
@@ -169,12 +184,9 @@ def initial_network(p: SegmentationParameters, classes: int, seed: int) -> Featu
         return FeatureUNet(p.features, p.convolutions, classes)
 
 
-def rounds_of(p: SegmentationParameters, cell: FederatedCell, advice: str) -> Rounds:
-    """All clients of a cell, in every round."""
-    clients = tuple(cell.stores)
-    return Rounds(
-        clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, f"{advice} in '{cell.key}'"
-    )
+def rounds_of(p: SegmentationParameters, clients: Sequence[str], key: str, advice: str) -> Rounds:
+    """All clients of a cell, in every round; ``key`` is where its parameters stand."""
+    return Rounds(tuple(clients), p.rounds, len(clients), p.checkpoint_every, p.deadline, key, f"{advice} in '{key}'")
 
 
 def card_of(kind: type[SegmentationParameters], cell: FederatedCell, classes: int) -> dict[str, Any]:

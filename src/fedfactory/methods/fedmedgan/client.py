@@ -165,6 +165,15 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
         FedFactoryError: bad data.
     """
     p = read(FedMedGanParameters, arguments["parameters"], "parameters")
-    volumes = ClientView(Path(arguments["data"])).unlabelled_images()
-    images = torch.from_numpy(np.concatenate([np.asarray(volume.images) for volume in volumes]))[:, None]
+    images = slices_of(arrays_of(ClientView(Path(arguments["data"]))))
     return FedMedGanClient(client, arguments["clients"], images, p, seed, device)
+
+
+def arrays_of(view: ClientView) -> dict[str, np.ndarray]:
+    """All that a client reads of its store: slices (n, S, S)."""
+    return {"images": np.concatenate([np.asarray(volume.images) for volume in view.unlabelled_images()])}
+
+
+def slices_of(arrays: Mapping[str, np.ndarray]) -> Tensor:
+    """Training images (n, 1, S, S) from what :func:`arrays_of` gave."""
+    return torch.from_numpy(arrays["images"])[:, None]

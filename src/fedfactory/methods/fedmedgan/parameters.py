@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedfactory.config.parameters import STRICT, Count, Natural, Positive, Weight
+from fedfactory.federation.parameters import EngineParameters
 
 
 @dataclass(frozen=True)
-class FedMedGanParameters:
+class FedMedGanParameters(EngineParameters):
     """FedMed-GAN between the source and one target, and the nnU-Net that segments what it translates.
 
     Attributes:

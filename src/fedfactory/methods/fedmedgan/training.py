@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fedfactory.config.parameters import in_order, read
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import Message
-from fedfactory.federation.message import WEIGHTS, Allowlist
-from fedfactory.federation.server import Rounds, Server
 from fedfactory.methods.federated.cell import FederatedCell
+from fedfactory.methods.federated.nodes import Nodes
 from fedfactory.methods.fedmedgan import client as fedmedgan_client
-from fedfactory.methods.fedmedgan.client import GRADIENT, TRANSLATED, answered, phases_of
+from fedfactory.methods.fedmedgan import nodes, server
 from fedfactory.methods.fedmedgan.networks import TO_SOURCE, Generator, make_generators
 from fedfactory.methods.fedmedgan.parameters import FedMedGanParameters
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import parse_json
 from fedfactory.storage.state_dicts import load_weights
 from fedfactory.training.batches import batches
-from fedfactory.training.seeds import derive_seed
-
-
-class FedMedGanServer(Server):
-    """The server: it averages generators, and carries translated images and gradients from one to the other.
-
-    Args:
-        rounds: how long, and with whom.
-        weights: of the generators.
-        allowlist: all that may cross a client's border.
-        seed: of the training.
-        local_steps: steps of a round.
-    """
-
-    def __init__(
-        self, rounds: Rounds, weights: Mapping[str, Tensor], allowlist: Allowlist, seed: int, local_steps: int
-    ) -> None:
-        super().__init__(rounds, weights, allowlist, seed)
-        self.phases = phases_of(local_steps)
-
-    def answered(self, phase: str) -> tuple[str, ...]:
-        """Translated images, gradients by them, and at the end the weights."""
-        return (answered(phase),)
-
-    def message(self, phase: str, client: int, answers: Mapping[str, Mapping[int, Message]]) -> Message:
-        """The model first, then what the other client answered in the phase before."""
-        place = self.phases.index(phase)
-        if place == 0:
-            return super().message(phase, client, answers)
-        return answers[self.phases[place - 1]][1 - client]
 
 
 def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progress) -> None:
@@ -69,27 +36,16 @@ def train_fedmedgan(cell: FederatedCell, size: int, out: Path, progress: Progres
     Raises:
         FedFactoryError: images that the generators cannot halve, bad data, or a client that does not answer.
     """
-    p, clients = read(FedMedGanParameters, cell.parameters, cell.key), tuple(cell.stores)
+    p, arguments = read(FedMedGanParameters, cell.parameters, cell.key), cell.arguments(size=size)
     if size % (1 << p.downsamplings) or size <= 1 << p.layers:
         raise FedFactoryError(
             f"images of {size} pixels cannot be halved {p.downsamplings} times by the generators and "
             f"{p.layers} times by the discriminators; lower 'downsamplings' or 'layers' in '{cell.key}'"
         )
-    weights, batch = initial_weights(p, cell.seed), torch.zeros(p.batch, 1, size, size)
-    advice = f"lower '{cell.key}.learning_rate'"
-    rounds = Rounds(clients, p.rounds, len(clients), p.checkpoint_every, p.deadline, cell.key, advice)
-    fields: dict[str, Any] = {WEIGHTS: weights, TRANSLATED: batch, GRADIENT: batch}
-    allowlist = Allowlist.of(clients, **fields)
-    server = FedMedGanServer(rounds, weights, allowlist, cell.seed, p.local_steps)
+    start = server.open_server(arguments, cell.seed, cell.work)
     card = {"parameters": in_order(FedMedGanParameters, cell.parameters)}
-    cell.train(server, fedmedgan_client.__name__, out, card, progress)
-
-
-def initial_weights(p: FedMedGanParameters, seed: int) -> dict[str, Tensor]:
-    """The state dict that a training starts from."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("initialise", seed))
-        return {name: value.clone() for name, value in make_generators(p).state_dict().items()}
+    at_nodes = Nodes.of(p, server.__name__, nodes.__name__, arguments)
+    cell.train(start, fedmedgan_client.__name__, out, card, progress, at_nodes)
 
 
 @dataclass(frozen=True)

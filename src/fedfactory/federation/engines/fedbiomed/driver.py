@@ -133,7 +133,7 @@ def _open_records(federation: Federation, trained: TrainedAtServer, server: Serv
         description = read_description(folder)
         records, message = Path(description.records), trained.announcement(client, description.announced)
         (records / OWN_LOG).unlink(missing_ok=True)
-        open_records(records, server.allowlist, message, trained.loss_columns, server.round_number)
+        open_records(records, server.allowlist_of(client), message, trained.loss_columns, server.round_number)
 
 
 def _start(federation: Federation, identity: str, key: str, processes: Processes) -> None:

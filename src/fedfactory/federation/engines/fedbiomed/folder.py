@@ -76,6 +76,16 @@ def read_description(folder: Path) -> NodeDescription:
         raise FedFactoryError(f"{folder} is no folder of a client ({error}); prepare it again") from None
 
 
+def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """All arrays of a client's folder, by name."""
+    return {path.stem: np.load(path, allow_pickle=False) for path in sorted(folder.glob("*.npy"))}
+
+
+def stamp(folder: Path) -> int:
+    """A number that changes when the folder is prepared again."""
+    return (folder / DESCRIPTION).stat().st_mtime_ns
+
+
 def folder_digest(folder: Path) -> str:
     """SHA-256 of what a training depends on: the arrays, and what the client announces."""
     digest = hashlib.sha256(json.dumps(read_description(folder).announced).encode())

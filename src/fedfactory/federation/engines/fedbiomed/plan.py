@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from fedfactory import __version__
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import TRAIN, FederatedClient
+from fedfactory.federation.client import FederatedClient, Message
 from fedfactory.federation.engines.fedbiomed.folder import NodeDescription, read_description
 from fedfactory.federation.engines.fedbiomed.node_database import back_up_database, prune_states
 from fedfactory.federation.engines.fedbiomed.records import open_records
+from fedfactory.federation.engines.fedbiomed.wire import carried, message_of, without_message
 from fedfactory.federation.ledger import IN, OUT, record_failure
 from fedfactory.federation.loss_table import LOSSES, append_row
-from fedfactory.federation.message import WEIGHTS, failure_of
+from fedfactory.federation.message import failure_of
 from fedfactory.federation.own_log import write_own_log
 from fedfactory.federation.sampling import sample_clients
 from fedfactory.federation.server import Rounds
@@ -49,14 +50,20 @@ def own_digest(trained: ModuleType) -> str:
 
 
 def model_args(
-    plan: type[ClientTrainingPlan], arguments: Mapping[str, Any], rounds: Rounds, seed: int, experiment: str
+    plan: type[ClientTrainingPlan],
+    arguments: Mapping[str, Any],
+    rounds: Rounds,
+    phases: Sequence[str],
+    seed: int,
+    experiment: str,
 ) -> dict[str, Any]:
-    """What the server sends besides weights.
+    """What the server sends besides messages.
 
     Args:
         plan: the class that is sent as text.
         arguments: of what is trained, as JSON data.
         rounds: how long, and with whom.
+        phases: of a round, in each of which clients answer.
         seed: of the training.
         experiment: Fed-BioMed's id of the training.
     """
@@ -66,6 +73,7 @@ def model_args(
         "code": own_digest(plan.trained),
         "arguments": dict(arguments),
         "rounds": {name: value for name, value in asdict(rounds).items() if name in _ROUNDS},
+        "phases": list(phases),
         "seed": seed,
     }
 
@@ -147,8 +155,25 @@ class StateKeeper(BaseOptimizer):
         self.round_number, self.state = round_number, buffer.getvalue()
 
 
+@dataclass
+class _Opened:
+    """The client of the round that is under way, where rounds have several phases: it remembers the ones before.
+
+    Attributes:
+        place: Fed-BioMed's id of the training, and its round that comes next.
+        client: in the middle of a round.
+    """
+
+    place: tuple[str, int] | None = None
+    client: FederatedClient | None = None
+
+
+# A node lives longer than a phase; a round that a kill broke off begins anew.
+_OPENED = _Opened()
+
+
 class ClientTrainingPlan(TorchTrainingPlan):
-    """One round of a :class:`~fedfactory.federation.client.FederatedClient`, opened from the node's folder.
+    """One phase of a :class:`~fedfactory.federation.client.FederatedClient`, opened from the node's folder.
 
     Attributes:
         trained: what is trained, as :class:`~fedfactory.federation.engines.fedbiomed.trained.TrainedAtNode`. The text
@@ -164,6 +189,7 @@ class ClientTrainingPlan(TorchTrainingPlan):
 
     def post_init(self, *args: Any, initialize_optimizer: bool = True, **kwargs: Any) -> None:
         """Set up; Fed-BioMed's own builder of optimisers knows no pair of them."""
+        self._answer: Message | None = None
         super().post_init(*args, initialize_optimizer=False, **kwargs)
         if initialize_optimizer:
             self.set_optimizer(StateKeeper(self._model))
@@ -178,13 +204,19 @@ class ClientTrainingPlan(TorchTrainingPlan):
         if self._refusal:
             return nn.Linear(1, 1)
         self._arguments, self._rounds = model_args["arguments"], model_args["rounds"]
+        self._phases = model_args["phases"]
         self._seed, self._experiment = model_args["seed"], model_args["experiment"]
         return self.trained.build_model(self._arguments)
 
     def set_model_params(self, params: dict[str, Any], local_params: list[str] | None = None) -> None:
-        """Take over weights, unless there is no model for them."""
+        """Take over the server's message; and weights, which Fed-BioMed sets, unless there is no model for them."""
+        self._message = message_of(params)
         if not self._refusal:
-            super().set_model_params(params, local_params)
+            super().set_model_params(without_message(params), local_params)
+
+    def after_training_params(self, flatten: bool = False) -> dict[str, Tensor]:
+        """The client's answer; at the server the model's weights."""
+        return super().after_training_params(flatten) if self._answer is None else carried(self._answer)
 
     def training_step(self) -> None:
         """Never called: a local round is more than a sum of losses over batches."""
@@ -202,7 +234,7 @@ class ClientTrainingPlan(TorchTrainingPlan):
         return DataManager(dataset=self._dataset, batch_size=1, shuffle=False)
 
     def training_routine(self, history_monitor: object = None, node_args: dict[str, Any] | None = None) -> int:
-        """Train one round, and write down what comes in and goes out.
+        """Take part in one phase, and write down what comes in and goes out.
 
         Losses stay at the client: ``history_monitor``, which would send them, is not used. Of an error the fixed
         sentence goes out, and the rest stays in the client's own log.
@@ -225,32 +257,53 @@ class ClientTrainingPlan(TorchTrainingPlan):
         except Exception as error:
             records = description.records_of(self._experiment)
             write_own_log(records, error)
-            raise FedFactoryError(record_failure(records, description.client, error, self.round())) from None
+            number = self.round() // len(self._phases)
+            raise FedFactoryError(record_failure(records, description.client, error, number)) from None
         return 1
 
     def _train(self, folder: Path, description: NodeDescription) -> None:
-        """One round of the client."""
-        number, model, records = self.round(), self.model(), description.records_of(self._experiment)
-        client = self.trained.open_client(folder, self._arguments, self._seed, self._device)
+        """One phase of the client."""
+        number, place = divmod(self.round(), len(self._phases))
+        records, name = description.records_of(self._experiment), description.client
+        client = self._client(folder, self._rounds["clients"].index(name))
         back_up_database(Path(description.node))
-        ledger = open_records(records, client.allowlist, client.announcement(), client.loss_columns, number)
-        message = {WEIGHTS: model.state_dict()}
-        ledger.record(number, description.client, IN, message)
-        self._continue(client, self._rounds["clients"].index(description.client))
-        answer, losses = client.answer(number, TRAIN, message)
-        model.load_state_dict(answer[WEIGHTS])
-        self.optimizer().keep(client.state_dict(), number)
-        append_row(records / LOSSES, client.loss_columns, {"round": number, **losses})
-        ledger.record(number, description.client, OUT, answer)
-        prune_states(Path(description.node), self._experiment, number, self._rounds["checkpoint_every"])
+        # What an earlier phase of this round has written stays.
+        until = number + (place > 0)
+        ledger = open_records(records, client.allowlist, client.announcement(), client.loss_columns, until)
+        ledger.record(number, name, IN, self._message)
+        self._answer, losses = client.answer(number, self._phases[place], self._message)
+        if losses is not None:
+            append_row(records / LOSSES, client.loss_columns, {"round": number, **losses})
+        ledger.record(number, name, OUT, self._answer)
+        if place == len(self._phases) - 1:
+            self.optimizer().keep(client.state_dict(), number)
+        else:
+            _OPENED.place, _OPENED.client = (self._experiment, self.round() + 1), client
+        every = self._rounds["checkpoint_every"] * len(self._phases)
+        prune_states(Path(description.node), self._experiment, self.round(), every)
 
-    def _continue(self, client: FederatedClient, index: int) -> None:
-        """Restore the state of the last round that this client took part in.
+    def _client(self, folder: Path, index: int) -> FederatedClient:
+        """The client as the phase before left it; in a round's first phase as the last round left it."""
+        number, place = divmod(self.round(), len(self._phases))
+        opened, _OPENED.client = _OPENED.client, None
+        if not place:
+            client = self.trained.open_client(folder, self._arguments, self._seed, self._device)
+            self._continue(client, index, number)
+            return client
+        if opened is None or _OPENED.place != (self._experiment, self.round()):
+            raise FedFactoryError(
+                "this node was started anew in the middle of a round; start the training again, it goes on from its "
+                "last checkpoint"
+            )
+        return opened
+
+    def _continue(self, client: FederatedClient, index: int, round_number: int) -> None:
+        """Restore the state of the last round before this one that this client took part in.
 
         Fed-BioMed goes on without a word when it cannot read a state; here that is an error.
         """
         keeper, number, clients = self.optimizer(), self._rounds["clients_per_round"], len(self._rounds["clients"])
-        earlier = reversed(range(self.round()))
+        earlier = reversed(range(round_number))
         last = next((r for r in earlier if index in sample_clients(self._seed, r, clients, number)), None)
         if keeper.round_number != last:
             raise FedFactoryError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import select
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +39,12 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     # The number of threads changes the last bits of a sum; read when the libraries load.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**kept, **threads, "CUBLAS_WORKSPACE_CONFIG": ":4096:8", **settings}
+
+
+def in_own_process(work: Callable[..., None], *arguments: object) -> None:
+    """Do a client's work in a process of the client's own: one that holds the server opens no store."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as own:
+        own.submit(work, *arguments).result()
 
 
 class Processes:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
-from fedfactory.federation.client import own_module
+from fedfactory.federation.client import Message, own_module
 from fedfactory.federation.engines.fedbiomed.folder import ANNOUNCED
 from fedfactory.federation.engines.fedbiomed.node_watch import (
     Found,
@@ -27,8 +27,10 @@ from fedfactory.federation.engines.fedbiomed.node_watch import (
 from fedfactory.federation.engines.fedbiomed.processes import Reports
 from fedfactory.federation.engines.fedbiomed.records import open_records
 from fedfactory.federation.engines.fedbiomed.trained import TrainedAtServer
+from fedfactory.federation.engines.fedbiomed.wire import carried, message_of
 from fedfactory.federation.ledger import IN, OUT, Ledger
 from fedfactory.federation.lifetime import die_with_parent
+from fedfactory.federation.message import WEIGHTS
 from fedfactory.storage.checkpoints import Checkpoints
 from fedfactory.storage.files import new_file
 
@@ -95,8 +97,9 @@ class _Researcher:
         rounds = self._server.rounds
         self._clients, self._deadline, self._key = rounds.clients, rounds.deadline, f"{rounds.key}.deadline"
         self._checkpoints = Checkpoints(Path(task.checkpoints), task.identity)
-        self._allowlist = self._server.allowlist
         self._ledgers: dict[str, Ledger] = {}
+        # Of the round's phases so far.
+        self._answers: dict[str, dict[int, Message]] = {}
 
     def train(self) -> None:
         from fedbiomed.researcher.config import config
@@ -119,13 +122,14 @@ class _Researcher:
         if self._task.remote:
             wait_for_approval(experiment, self._nodes, self._deadline, self._key)
             self._open_ledgers(announced)
-        forget = watch(requests, self._deadline, self._key, experiment.strategy().failures)
+        forget = watch(requests, self._message, self._deadline, self._key, experiment.strategy().failures)
         while not self._server.finished:
-            experiment.run_once()
-            forget()
+            for _ in self._server.phases:
+                experiment.run_once()
+                forget()
             if self._server.checkpoint_due:
                 self._checkpoint(experiment)
-            prune_experiment(experiment, self._checkpoints.kept())
+            prune_experiment(experiment, [self._theirs(number) for number in self._checkpoints.kept()])
             self._reports.send(round=self._server.round_number)
         shutil.rmtree(experiment.experimentation_path())
 
@@ -163,7 +167,8 @@ class _Researcher:
         shutil.rmtree(Path(config.vars["EXPERIMENTS_DIR"]) / name, ignore_errors=True)
         strategy = SampledClients()
         nodes = [found[client].node for client in self._clients]
-        strategy.configure(self._clients, nodes, self._task.seed, rounds.clients_per_round)
+        phases = self._server.phases
+        strategy.configure(self._clients, nodes, self._task.seed, rounds.clients_per_round, len(phases))
         experiment = Experiment(
             training_data={node.node: dict(node.dataset) for node in found.values()},
             # Steps, batches and seeds are the plan's own; Fed-BioMed only wants some loader and a number.
@@ -177,7 +182,8 @@ class _Researcher:
             retain_full_history=False,
             experimentation_folder=name,
         )
-        experiment.set_model_args(model_args(plan, self._task.arguments, rounds, self._task.seed, experiment.id))
+        arguments = model_args(plan, self._task.arguments, rounds, phases, self._task.seed, experiment.id)
+        experiment.set_model_args(arguments)
         experiment.set_training_plan_class(plan)
         return experiment
 
@@ -186,37 +192,68 @@ class _Researcher:
         for client, values in announced.items():
             self._ledgers[client] = open_records(
                 Path(self._task.work) / "sites" / client,
-                self._allowlist,
+                self._server.allowlist_of(client),
                 self._trained.announcement(client, values),
                 self._trained.loss_columns,
                 self._server.round_number,
             )
 
-    def _accept(self, models: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Finish a round with the weights that the nodes sent."""
-        for node, weights in models.items():
-            client = self._nodes[node]
-            try:
-                self._allowlist.check({"weights": weights})
-            except FedFactoryError as error:
-                raise FedFactoryError(f"client {client}: {error}") from None
-            if ledger := self._ledgers.get(client):
-                ledger.record(self._server.round_number, client, IN, {"weights": self._server.weights})
-                ledger.record(self._server.round_number, client, OUT, {"weights": weights})
-        self._server.accept({self._clients.index(self._nodes[node]): weights for node, weights in models.items()})
-        return self._server.weights
+    @property
+    def _phase(self) -> str:
+        """The phase of the round that is next, or under way."""
+        return self._server.phases[len(self._answers)]
+
+    def _message(self, node: str) -> dict[str, Tensor]:
+        """What a node is sent in this phase."""
+        client = self._nodes[node]
+        message = self._server.message(self._phase, self._clients.index(client), self._answers)
+        if ledger := self._ledgers.get(client):
+            ledger.record(self._server.round_number, client, IN, message)
+        return carried(message)
+
+    def _accept(self, answers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Finish a phase with what the nodes sent; the last one finishes the round."""
+        server, phase = self._server, self._phase
+        found = {node: self._checked(self._nodes[node], message_of(arrays)) for node, arrays in answers.items()}
+        self._answers[phase] = {self._clients.index(self._nodes[node]): answer for node, answer in found.items()}
+        if phase == server.phases[-1]:
+            server.accept({index: answer[WEIGHTS] for index, answer in self._answers[phase].items()})
+            self._answers = {}
+        return server.weights
+
+    def _checked(self, client: str, answer: Message) -> Message:
+        """What a client sent, if it is what this phase asks for.
+
+        Raises:
+            FedFactoryError: it is not.
+        """
+        wanted = self._server.answered(self._phase)
+        if set(answer) != set(wanted):
+            raise FedFactoryError(f"client {client} sent {', '.join(sorted(answer)) or 'nothing'} instead of "
+                                  f"{', '.join(wanted)}")  # fmt: skip
+        try:
+            self._server.allowlist.check(answer)
+        except FedFactoryError as error:
+            raise FedFactoryError(f"client {client}: {error}") from None
+        if ledger := self._ledgers.get(client):
+            ledger.record(self._server.round_number, client, OUT, answer)
+        return answer
+
+    def _theirs(self, round_number: int) -> int:
+        """The round of Fed-BioMed that a round begins with."""
+        return round_number * len(self._server.phases)
 
     def _checkpoint(self, experiment: Experiment) -> None:
         """First Fed-BioMed's breakpoint, then the file that names it: a kill in between leaves the one before."""
         number = self._server.round_number
-        folder = _breakpoint(experiment, number)
+        folder = _breakpoint(experiment, self._theirs(number))
         shutil.rmtree(folder, ignore_errors=True)
         experiment.breakpoint()
         self._checkpoints.save(number, {**self._server.state_dict(), "breakpoint": str(folder)})
 
 
 def _breakpoint(experiment: Experiment, round_number: int) -> Path:
-    """Folder of Fed-BioMed's breakpoint before a round."""
+    """Folder of Fed-BioMed's breakpoint before one of its rounds."""
     return Path(experiment.experimentation_path()) / f"breakpoint_{round_number - 1:04d}"
 
 
@@ -225,7 +262,7 @@ def prune_experiment(experiment: Experiment, kept: list[int]) -> None:
 
     Args:
         experiment: after a round.
-        kept: rounds before which a checkpoint is kept.
+        kept: Fed-BioMed's rounds before which a checkpoint is kept.
     """
     folder = Path(experiment.experimentation_path())
     breakpoints = {_breakpoint(experiment, number) for number in kept}

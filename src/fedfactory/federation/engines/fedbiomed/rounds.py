@@ -38,7 +38,7 @@ class SampledClients(Strategy):
         super().__init__()
         self.failures: dict[str, str] = {}
 
-    def configure(self, clients: Sequence[str], nodes: Sequence[str], seed: int, number: int) -> None:
+    def configure(self, clients: Sequence[str], nodes: Sequence[str], seed: int, number: int, phases: int) -> None:
         """Say who may be drawn.
 
         Args:
@@ -46,13 +46,21 @@ class SampledClients(Strategy):
             nodes: ids of their nodes, in the same order.
             seed: of the training.
             number: clients of a round.
+            phases: of a round; each of them is a round of Fed-BioMed.
         """
-        self._parameters = {"clients": list(clients), "nodes": list(nodes), "seed": seed, "number": number}
+        self._parameters = {
+            "clients": list(clients), "nodes": list(nodes), "seed": seed, "number": number, "phases": phases,
+        }  # fmt: skip
 
     def sample_nodes(self, from_nodes: list[str], round_i: int) -> list[str]:
-        """Nodes of a round, in the order of their clients."""
+        """Nodes of a round of Fed-BioMed, in the order of their clients."""
         self.failures.clear()
-        return list(self._drawn(round_i))
+        return list(self._drawn(self._round(round_i)))
+
+    def _round(self, theirs: int) -> int:
+        """The round that one of Fed-BioMed's belongs to."""
+        known: dict[str, Any] = self._parameters
+        return int(theirs // known["phases"])
 
     def _drawn(self, round_number: int) -> dict[str, str]:
         """Node -> client of those that train in a round, in the order of the clients."""
@@ -63,16 +71,17 @@ class SampledClients(Strategy):
     def refine(
         self, training_replies: Mapping[str, Mapping[str, Any]], round_i: int
     ) -> tuple[dict[str, Weights], dict[str, float], int, dict[str, None]]:
-        """Take the models out of the answers, in the order of their clients.
+        """Take the arrays out of the answers, in the order of their clients.
 
         Returns:
-            node -> weights; node -> its share; the number of answers in place of a number of images, which no node
+            node -> arrays; node -> its share; the number of answers in place of a number of images, which no node
             tells; nothing of secure aggregation.
 
         Raises:
             FedFactoryError: a client did not answer, or could not train.
         """
-        drawn, problems = self._drawn(round_i), []
+        number, problems = self._round(round_i), []
+        drawn = self._drawn(number)
         for node, client in drawn.items():
             reply = training_replies.get(node)
             if reply is None:
@@ -81,18 +90,18 @@ class SampledClients(Strategy):
                 problems.append(f"client {client}: {readable(reply['msg'])}")
         if problems:
             raise FedFactoryError(
-                f"round {round_i} failed at {'; at '.join(problems)}. Start the job again when this is mended; it goes "
+                f"round {number} failed at {'; at '.join(problems)}. Start the job again when this is mended; it goes "
                 "on from its last checkpoint"
             )
-        models = {node: training_replies[node]["params"] for node in drawn}
-        return models, dict.fromkeys(models, 1 / len(models)), len(models), {}
+        answers = {node: training_replies[node]["params"] for node in drawn}
+        return answers, dict.fromkeys(answers, 1 / len(answers)), len(answers), {}
 
 
 class UniformAverage(Aggregator):
-    """Hands the models to the shared server.
+    """Hands the answers to the shared server.
 
     Attributes:
-        accept: node -> weights; finishes the round and returns the aggregated weights. Set by the researcher, since a
+        accept: node -> arrays; finishes the phase and returns the weights after it. Set by the researcher, since a
             breakpoint makes the object without arguments.
     """
 
@@ -104,7 +113,7 @@ class UniformAverage(Aggregator):
         self.aggregator_name = "UniformAverage"
 
     def aggregate(self, model_params: Mapping[str, Weights], *_: object, **__: object) -> dict[str, Tensor]:
-        """Aggregate the models of a round."""
+        """Finish a phase."""
         return self.accept(model_params)
 
 
@@ -138,32 +147,38 @@ class Watch(RequestPolicy):
         return self.stop(late[0])
 
     def forget(self) -> None:
-        """Drop all weights: Fed-BioMed keeps every message until it ends, at paper scale 0.7 GB a round."""
+        """Drop all arrays: Fed-BioMed keeps every message until it ends, at paper scale 0.7 GB a round."""
         answers = [request.reply for request in self.requests if request.reply is not None]
         for message in [*self._messages.values(), *answers]:
             message.params = None
 
 
-def watch(requests: Requests, deadline: int, key: str, failures: dict[str, str]) -> Callable[[], None]:
-    """Put a :class:`Watch` on every training request from now on.
+def watch(
+    requests: Requests, message: Callable[[str], Weights], deadline: int, key: str, failures: dict[str, str]
+) -> Callable[[], None]:
+    """Put each node's own arrays into every training request from now on, and a :class:`Watch` on it.
 
     Args:
-        requests: Fed-BioMed's only channel to the nodes; it takes no deadline for a round from an experiment.
+        requests: Fed-BioMed's only channel to the nodes; it takes no deadline for a round from an experiment, and one
+            message for all.
+        message: node -> arrays that it is sent.
         deadline: seconds.
         key: of the deadline in the configuration, for messages.
         failures: filled.
 
     Returns:
-        A function that drops the weights of the last round's messages.
+        A function that drops the arrays of the last messages.
     """
     send = requests.send
     last: list[Watch] = []
 
-    def send_watched(message: Any, nodes: Any = None, policies: Any = None) -> Any:
-        if isinstance(message, MessagesByNode):
-            last[:] = [Watch(message, deadline, key, failures)]
+    def send_watched(messages: Any, nodes: Any = None, policies: Any = None) -> Any:
+        if isinstance(messages, MessagesByNode):
+            for node, request in messages.items():
+                request.params = dict(message(node))
+            last[:] = [Watch(messages, deadline, key, failures)]
             policies = [*(policies or []), *last]
-        return send(message, nodes, policies)
+        return send(messages, nodes, policies)
 
     def forget() -> None:
         for policy in last:

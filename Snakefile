@@ -59,4 +59,5 @@ rule all:
         inputs.picture_files(CONFIG),
         inputs.page(CONFIG),
         inputs.factory_files(CONFIG),
+        METHODS.results(),
     localrule: True

@@ -63,6 +63,7 @@ def test_what_is_no_table_of_weights(network, tmp_path, content):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.attack("weights with NaN or infinity", "refused where they are read")
 def test_numbers_that_are_not_finite_are_refused(network, tmp_path, value):
     state = dict(network.state_dict())
     state["1.bias"] = torch.tensor([value])
@@ -83,6 +84,7 @@ def test_nobody_is_advised_to_execute_a_file(network, tmp_path):
     assert "holds more than tensors and plain values, or is damaged); get it again" in str(told.value)
 
 
+@pytest.mark.attack("weights that carry code", "not executed")
 def test_code_in_a_file_is_not_executed(network, tmp_path):
     marker = tmp_path / "executed"
     with pytest.raises(FedFactoryError, match="is no table of weights"):

@@ -16,7 +16,7 @@ from fedfactory.training.seeds import derive_seed
 def main(arguments: argparse.Namespace) -> None:
     """Train one factory, or go on with it."""
     values = json.loads(arguments.parameters)
-    encoder = values.pop("encoder")
+    encoder, kept = values.pop("encoder"), values.pop("keep_discriminator", False)
     parameters = FactoryParameters.from_json(values)
     files = {"data": arguments.stores, "factory_key.json": arguments.keys}
     task = FactoryTask(
@@ -33,6 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
         # Beside the result, not in it: Snakemake clears the result of a killed job, and this must outlive it.
         work=work_folder(arguments.out),
         logs=arguments.log.parent,
+        keep_discriminator=kept,
     )
     train_factory(task, arguments.out, Progress(f"factory {arguments.setup} seed {arguments.seed}"))
 

@@ -13,8 +13,9 @@ _TEXT = """Distances of slices that the factory draws for a client to the neares
 subjects as are held out, and to the nearest one of those. p: of a permutation test whether training subjects lie nearer
 to what is drawn. Copies: drawn slices that are nearer to a training slice than half of its distance to the nearest one
 of another subject. The gate: p above 0.05, and no copy. Membership: who holds a slice, and the factory, calls it a
-training slice the nearer it lies to something that the factory draws; the area under that attack's ROC curve, with its
-95 % interval over subjects. One half says nothing.
+training slice the nearer it lies to something that the factory draws, or, in the row of the discriminator, the more the
+last discriminator, which all clients and the server have, takes it for real; the area under that attack's ROC curve,
+with its 95 % interval over subjects. One half says nothing.
 """
 
 

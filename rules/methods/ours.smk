@@ -38,6 +38,41 @@ rule source_branch:
         " --seed {wildcards.seed} --out {output} --log {log}"
 
 
+rule source_privacy:
+    """What branch and synthetic set give away of the source's slices, measured at the source (privacy: true)."""
+    input:
+        factory=factory_file("model"),
+        branch=cell_file("branch"),
+        synthetic=cell_file("synthetic"),
+        data=client_file("data"),
+    output:
+        report(
+            cell_file("privacy.csv"),
+            caption="../../report/privacy.rst",
+            category="Adaptation",
+            subcategory="{setup}",
+            labels={"picture": "Privacy of the source, {method}"},
+        ),
+    log:
+        LAYOUT.log("source_privacy", "{setup}", "{client}", "{method}", "{seed}"),
+    wildcard_constraints:
+        client=SOURCES,
+        method=WITH_BRANCH,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=growing(OURS.memory_mb),
+        runtime=growing(600),
+    params:
+        code=code_digest("source_privacy"),
+        encoder=json.dumps(dict(CONFIG.factory["encoder"])) if CONFIG.factory else "{}",
+    shell:
+        "python $SCRIPTS/source_privacy.py --factory {input.factory} --branch {input.branch}"
+        " --synthetic {input.synthetic} --data {input.data} --client {wildcards.client}"
+        " --encoder {params.encoder:q} --out {output} --code {params.code} --log {log}"
+
+
 rule synthetic_source:
     """Sample volumes of the source from the factory, label them by the source branch, and filter."""
     input:

@@ -35,6 +35,7 @@ def measured(found: np.ndarray, seed: int = 0, flip: bool = True):
 
 
 @pytest.mark.parametrize("seed", range(20))
+@pytest.mark.attack("a factory that repeats training slices", "found, twenty of twenty")
 def test_a_factory_that_repeats_its_training_slices_is_found(seed):
     """As they are, deformed as training deforms them, turned over, and with noise: 20 of 20."""
     training, _ = site(10 * seed + 1, 9)
@@ -47,6 +48,7 @@ def test_a_factory_that_repeats_its_training_slices_is_found(seed):
     assert found.p <= 0.05 and found.training < found.held_out
 
 
+@pytest.mark.attack("a few copies among honest slices", "found")
 def test_a_few_copies_among_honest_slices_are_found():
     honest, _ = site(99, 9)
     training, _ = site(1, 9)

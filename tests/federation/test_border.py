@@ -42,6 +42,10 @@ def test_weights_survive_the_wire(allowlist):
         ({"losses": 0.1}, "'losses'"),
     ],
 )
+@pytest.mark.attack(
+    "a client sends what is not on the list: other fields, shapes, names",
+    "refused at its own border, and written nowhere",
+)
 def test_the_ledger_refuses_everything_else(allowlist, tmp_path, message, reason):
     ledger = Ledger(tmp_path, allowlist)
     with pytest.raises(FedFactoryError, match=f"a client's border refused {reason}"):
@@ -75,6 +79,7 @@ def test_a_resumed_ledger_drops_what_will_be_written_again(allowlist, tmp_path):
     assert [row["round"] for row in rows] == ["0", "1"]
 
 
+@pytest.mark.attack("a secret in the text of an exception", "a fixed sentence crosses; the text stays at the client")
 def test_of_an_error_only_a_fixed_sentence_crosses(allowlist, tmp_path):
     sentence = record_failure(tmp_path, "near", FedFactoryError("patient 7 has no image"), 4)
     assert sentence == "its part failed (FedFactoryError); the client's own log says more"
@@ -91,6 +96,7 @@ def test_of_an_error_only_a_fixed_sentence_crosses(allowlist, tmp_path):
     assert read_ledger(tmp_path / "ledger.csv")[0]["round"] == "0"
 
 
+@pytest.mark.attack("a server that names a module of its own to a client", "refused")
 def test_a_client_is_opened_by_this_package_alone(tmp_path):
     with pytest.raises(ValueError, match="'os' is none of the package fedfactory"):
         ClientSpec("near", "os", {}, 0, "x", str(tmp_path), "cpu")

@@ -325,6 +325,7 @@ def test_a_nodes_folder_holds_no_label_and_no_count(tmp_path, stores):
         "client.json",
         "images.npy",
         "positions.npy",
+        "subjects.npy",
     ]
     assert len(np.load(tmp_path / "folder/images.npy")) == 3 * 4, "in three copies, as described"
     assert announced(key).keys() == description.announced.keys() == {"encoder", "digest", "values"}

@@ -117,6 +117,10 @@ def test_honest_clients_train(train):
         (replayed, "sent no answer of round 1 with weights"),
     ],
 )
+@pytest.mark.attack(
+    "oversized, malformed, half or late messages, answers of another round",
+    "refused before it is read; the client is named",
+)
 def test_what_does_not_fit_is_refused(train, act, message):
     started = time.monotonic()
     with pytest.raises(FedFactoryError, match=f"^client mid {message}"):
@@ -124,6 +128,7 @@ def test_what_does_not_fit_is_refused(train, act, message):
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.attack("a failure told in words of the client's own", "refused")
 def test_a_failure_is_told_in_the_fixed_words_or_not_at_all(train):
     with pytest.raises(FedFactoryError, match="client mid sent a failure told in other words") as told:
         train(header(b'{"failure": "patient 7 has no image"}'))

@@ -39,6 +39,10 @@ def test_mean_is_exact_and_ignores_how_often_a_client_counts():
         uniform_mean([a, {"v": a["w"]}])
 
 
+@pytest.mark.attack(
+    "any weights at all, where the aggregation is a median or a trimmed mean",
+    "bounded by what the others send",
+)
 def test_no_client_moves_a_robust_mean_as_far_as_it_likes():
     models = [{"w": torch.tensor([v, -v])} for v in (1.0, 2.0, 6.0, 4.0)]
     assert median(models)["w"].tolist() == [3.0, -3.0]
@@ -71,6 +75,10 @@ def test_updates_are_what_vectors_say():
 
 
 @pytest.mark.parametrize("clients", [2, 3])
+@pytest.mark.attack(
+    "poisoned weights: times a million",
+    "refused before it is averaged; the last checkpoint is from before",
+)
 def test_a_client_that_scales_its_weights_is_named_and_nothing_is_averaged(tmp_path, clients):
     server = FactoryServer(small_parameters(clients_per_round=clients), 0, tmp_path)
     before = {name: value.clone() for name, value in server.weights.items()}
@@ -118,6 +126,10 @@ HONEST = "–"
     ],
     ids=["honest", "signs flipped", "its first model", "an old model", "next to nothing"],
 )
+@pytest.mark.attack(
+    "poisoned weights: signs turned, an old model, one that hardly moves",
+    "averaged, since a mean gives each client its share; told in updates.csv and in the report",
+)
 def test_a_client_that_sends_something_else_than_it_trained_is_noticed(tmp_path, misbehaves, remark, clients):
     """Four clients, some of them in a round, each of which moves the model towards a place of its own."""
     names, stream = ("near", "mid", "far", "off"), torch.Generator().manual_seed(0)
@@ -150,6 +162,7 @@ def test_averaged_generator_follows_by_its_decay_for_each_turn_of_the_generator(
     assert not any(name.startswith("discriminator") for name in server.ema)
 
 
+@pytest.mark.attack("weights that are not finite", "refused; the client is named")
 def test_a_diverged_client_is_named_before_its_weights_are_averaged(tmp_path):
     server = FactoryServer(small_parameters(), 0, tmp_path)
     before = {name: value.clone() for name, value in server.weights.items()}

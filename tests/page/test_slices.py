@@ -38,12 +38,14 @@ def test_what_was_written_is_read(tmp_path):
         ).encode(),
     ],
 )
+@pytest.mark.attack("a site's slices that hold code for the coordinator's page", "refused when the page is made")
 def test_what_is_no_picture_outline_or_name_is_refused(tmp_path, content):
     (tmp_path / "slices.json").write_bytes(content)
     with pytest.raises(FedFactoryError, match="slices.json: holds no slices of test cases"):
         read_slices(tmp_path / "slices.json")
 
 
+@pytest.mark.attack("names of subjects that end a script", "shown as text")
 def test_names_cannot_leave_the_script_that_holds_them(tmp_path):
     """Names are free text: of a subject that is called like code, a text comes back, and nothing runs."""
     name = '");globalThis.ran=1;//</script>\u2028'

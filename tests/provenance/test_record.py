@@ -98,6 +98,10 @@ SWAPPED = {
 
 @pytest.mark.parametrize("given", [f"{CELL}/model", f"{CELL}/model/sub", f"{CELL}/model/a.txt"])
 @pytest.mark.parametrize("kind", SWAPPED)
+@pytest.mark.attack(
+    "predictions or models swapped before the next job, also behind links",
+    "the job stops before it works",
+)
 def test_a_job_reads_nothing_that_is_not_as_its_own_job_wrote_it(cell, project, job, capfd, kind, given):
     """Predictions swapped for the truth, scored, and swapped back would otherwise be a Dice of 1 without a trace."""
     swap, message = SWAPPED[kind]

@@ -62,6 +62,10 @@ def altered(record):
         (lambda run: shutil.rmtree(run / MODEL), f"{MODEL}/sub/b.txt: is gone since the run was sealed"),
     ],
 )
+@pytest.mark.attack(
+    "commit, code, arguments or seconds of a record altered after a seal",
+    "named by verify --signed-by",
+)
 def test_whatever_changes_afterwards_is_named(run, keys, capsys, change, message):
     main(["seal", str(run), "--key", str(keys / "own")])
     change(run)
@@ -69,6 +73,7 @@ def test_whatever_changes_afterwards_is_named(run, keys, capsys, change, message
     assert message in capsys.readouterr().out
 
 
+@pytest.mark.attack("a seal by another key, or of other content", "refused")
 def test_a_seal_is_not_forged_with_another_key_or_kept_on_other_content(run, keys, capsys):
     main(["seal", str(run), "--key", str(keys / "own")])
     altered(run / MODEL / ".record.json")

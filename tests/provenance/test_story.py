@@ -81,6 +81,7 @@ def test_an_untouched_folder_is_sound_wherever_it_lies(cell, tmp_path):
     assert check(published)[0]
 
 
+@pytest.mark.attack("a result or a record changed, added or taken away", "named by verify")
 def test_every_change_is_found(cell):
     file = cell / "mm/ct/ours/seed0/model/sub/b.txt"
     file.write_text("B")
@@ -111,6 +112,7 @@ def test_what_was_left_out_has_to_be_meant(cell):
     assert check(cell, partial=True)[0]
 
 
+@pytest.mark.attack("a record that names a file outside of its folder", "refused")
 def test_a_record_cannot_lead_out_of_the_folder(cell):
     file = cell / "mm/ct/ours/seed0/model/.record.json"
     record = json.loads(file.read_text())

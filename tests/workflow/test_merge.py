@@ -179,6 +179,7 @@ def predictions_and_their_names(run: Path) -> None:
         (predictions_and_their_names, "its digest is not that of the files it names"),
     ],
 )
+@pytest.mark.attack("a third party's cells, tampered with in ten ways", "refused")
 def test_what_was_tampered_with_is_refused(own: tuple[Path, Path], tmp_path: Path, tamper, message: str):
     first, second = own
     tamper(second)

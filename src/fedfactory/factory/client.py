@@ -83,6 +83,6 @@ def open_client(client: str, arguments: Mapping[str, Any], seed: int, device: st
         FedFactoryError: bad data.
     """
     parameters = FactoryParameters.from_json(arguments["parameters"])
-    data, key = Path(arguments["data"]), Path(arguments["key"])
-    images = load_client(client, data, key, arguments["encoder"], parameters, device)
+    data, key = Path(arguments["data"]), arguments["key"]
+    images = load_client(client, data, None if key is None else Path(key), arguments["encoder"], parameters, device)
     return FactoryClient(client, images, parameters, seed, device)

@@ -227,6 +227,13 @@ def read_key(file: Path, digest: str | None = None) -> Key:
     return Key(content["encoder"], content["digest"], content["images"], values)
 
 
+def no_key(encoder: str) -> Key:
+    """What stands for a key where none is used: it says nothing of any image."""
+    import torch
+
+    return Key(encoder, "", 0, torch.zeros(KEY_SIZES[encoder]))
+
+
 def check_maker(name: str, digest: str, encoder: Encoder) -> None:
     """Refuse a key that other weights made than those that are here: it does not live in their space.
 

@@ -1,5 +1,7 @@
 """The images of a client that the factory is about."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fedfactory.data.deformation import deformed
@@ -68,6 +70,12 @@ def subjects_of(view: ClientView, split: str) -> list[str]:
         if row.split == split:
             shown.setdefault(row.case, []).extend([row.subject] if row.position_bin >= 0 else [])
     return [subject for of_case in shown.values() for subject in of_case]
+
+
+def numbered(subjects: Sequence[str], copies: int) -> np.ndarray:
+    """Which subject each image and its copies are of, (copies * n,) int64: numbers, in the order of first sight."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(subjects))}
+    return np.tile(np.array([numbers[name] for name in subjects], np.int64), copies)
 
 
 def fill_positions(positions: np.ndarray, bins: int) -> np.ndarray:

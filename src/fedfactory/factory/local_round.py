@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from fedfactory.factory import losses
 from fedfactory.factory.augmentation import AdaptiveProbability, augment
+from fedfactory.factory.differential_privacy import PrivateRound
 from fedfactory.factory.networks import FactoryModel
 from fedfactory.factory.parameters import FactoryParameters, TrainingParameters
 from fedfactory.training.seeds import derive_seed
@@ -44,6 +46,7 @@ class ClientImages:
         positions: (N,) int64, slice-position bins.
         key: (key_size,) float32, the client's CLIP key.
         encode: the key's encoder, (B, 1, S, S) -> (B, key_size), L2-normalised; needed in refinement rounds only.
+        subjects: places (n_i,) of the images of each subject; needed for differential privacy only.
     """
 
     index: int
@@ -51,6 +54,7 @@ class ClientImages:
     positions: Tensor
     key: Tensor
     encode: Encode | None = None
+    subjects: tuple[Tensor, ...] = ()
 
 
 class LocalState:
@@ -129,7 +133,8 @@ def local_round(
         state.restart(model, parameters.training)
     model.compute_in(getattr(torch, parameters.training.precision))
     _reseed(derive_seed("round", seed, round_number, client.index))
-    step = _Step(model, state, client, parameters, refine=round_number >= federation.rounds)
+    private = PrivateRound.of(parameters, seed, client.index, round_number)
+    step = _Step(model, state, client, parameters, round_number >= federation.rounds, private)
     found: dict[str, list[float]] = {}
     for work in step.schedule(federation.local_steps_of(round_number)):
         for name, value in work().items():
@@ -147,6 +152,7 @@ class _Step:
     client: ClientImages
     parameters: FactoryParameters
     refine: bool
+    private: PrivateRound | None = None
     _shared: _Fakes | None = field(default=None, init=False)
 
     @property
@@ -163,9 +169,12 @@ class _Step:
             if self.training.counting == "pair":
                 if self.training.shared_fakes:
                     yield self.make
-                yield self.discriminate
-                if self._due("discriminator", self.training.r1_every):
-                    yield self.penalise
+                if self.private:
+                    yield self.discriminate_privately
+                else:
+                    yield self.discriminate
+                    if self._due("discriminator", self.training.r1_every):
+                        yield self.penalise
                 yield self.generate
                 if self._due("generator", self.training.path_length_every):
                     yield self.regularise
@@ -184,6 +193,37 @@ class _Step:
     def discriminate(self) -> dict[str, float]:
         """Teach the discriminator to tell real images from generated ones."""
         return self._accumulated("discriminator", self._discriminate)
+
+    def discriminate_privately(self) -> dict[str, float]:
+        """The same, and R1 where it is due, with a bound on what any subject adds to the gradient."""
+        assert self.private is not None
+        network, optimiser = self.model.discriminator, self.state.optimisers["discriminator"]
+        penalised = self._due("discriminator", self.training.r1_every)
+        with _learning_alone(self.model, "discriminator"):
+            images, positions, use_key = self._fakes() if self._shared is None else self._shared
+            loss = softplus(self._scores(images.detach(), positions, use_key)).mean()
+            parameters = list(network.parameters())
+            own = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            parts = [
+                torch.autograd.grad(
+                    self._of_subject(places, penalised), parameters, allow_unused=True, materialize_grads=True
+                )
+                for places in self.private.drawn(self.client.subjects)
+            ]
+            noisy = self.private.gradient(parameters, parts)
+            for parameter, first, second in zip(parameters, own, noisy, strict=True):
+                parameter.grad = first + second
+            optimiser.step()
+        return {"discriminator": float(loss.detach())}
+
+    def _of_subject(self, places: Tensor, penalised: bool) -> Tensor:
+        """Loss of some real images."""
+        images, positions = self.client.images[places].to(self._device), self.client.positions[places]
+        scores = self._scores(images.requires_grad_(penalised), positions, False)
+        loss = softplus(-scores).mean()
+        if penalised:
+            loss = loss + self.training.r1 / 2 * self.training.r1_every * losses.r1_penalty(scores, images)
+        return loss
 
     def penalise(self) -> dict[str, float]:
         """R1: keep the discriminator flat around real images."""
@@ -273,7 +313,9 @@ class _Step:
         return self.client.images[chosen].to(self._device), self.client.positions[chosen]
 
     def _positions(self, count: int) -> Tensor:
-        """Slice positions for generated images, distributed as the client's own."""
+        """Slice positions for generated images, distributed as the client's own; any where these are private."""
+        if self.private:
+            return torch.randint(self.parameters.network.position_bins, (count,), device=self._device)
         return self.client.positions[torch.randint(len(self.client.positions), (count,))]
 
     def _client(self, count: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 ::
 
     generator.pt    state dict of the averaged generator
+    discriminator.pt  state dict of the last discriminator, which all clients have: only where its privacy is measured
     card.json       parameters, encoder, key of every client, engine and seed
     snapshots/      the averaged generator over the training: round000000.pt is untrained
     sites/<client>/ what the client itself wrote down: ledger.csv, forms.json, losses.csv
@@ -23,11 +24,12 @@ from torch import Tensor
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.layers import magnify
-from fedfactory.factory.networks import Generator
+from fedfactory.factory.networks import Discriminator, Generator
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.storage.files import parse_json
 from fedfactory.storage.tensors import read_tensors, write_tensors
 
+DISCRIMINATOR = "discriminator.pt"
 # Images, and their pixels, rendered at once: bounds memory.
 _BATCH, _PIXELS = 32, 2**19
 
@@ -84,6 +86,7 @@ class Factory:
         card: what is known about it.
         generator: the network, in evaluation mode, without gradients for its weights.
         device: where it lies.
+        folder: that it was read from.
         digest: SHA-256 of its weights' file.
     """
 
@@ -106,7 +109,19 @@ class Factory:
         weights = read_tensors(file, device, advice="make it with the rule factory_train")
         self.generator = Generator(self.card.parameters.network).to(device).requires_grad_(False).eval()
         self.generator.load_state_dict(weights)
-        self.device = device
+        self.folder, self.device = folder, device
+
+    def discriminator(self) -> Discriminator:
+        """The federation's last discriminator.
+
+        Raises:
+            FedFactoryError: the training did not keep it.
+        """
+        file = self.folder / DISCRIMINATOR
+        weights = read_tensors(file, self.device, advice="make the factory with 'privacy: true'")
+        network = Discriminator(self.card.parameters.network).to(self.device).requires_grad_(False).eval()
+        network.load_state_dict(weights)
+        return network
 
     @property
     def clients(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
@@ -15,6 +15,8 @@ from fedfactory.federation.aggregation import FEWEST, Rule
 from fedfactory.federation.parameters import EngineParameters
 
 SMALLEST, LARGEST = 32, 512
+# What a job's parameters name beside these: the encoder of the keys, and whether the discriminator is kept.
+_BESIDE = ("encoder", "keep_discriminator")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,44 @@ class NetworkParameters(NetworkSection):
 
 
 @dataclass(frozen=True)
+class PrivacyParameters:
+    """Differential privacy of a client's subjects: what its training sends says little of any one of them.
+
+    Attributes:
+        epsilon: bound of the privacy loss at ``delta`` after a whole training, for leaving out or adding one subject;
+            the noise follows from it.
+        delta: probability with which the bound may not hold; less than one in ``least_subjects``.
+        clip: largest norm of what one subject adds to a gradient of the discriminator.
+        least_subjects: that train at each client; one with fewer does not take part.
+        subjects: that take part in a step, in the mean, where there are ``least_subjects``.
+        slices: of such a subject in a step.
+        noise: ``seeded``: from the training's seed, with the same bytes each time, and no protection from those who
+            know the seed; or ``secret``: from the client's operating system.
+    """
+
+    __pydantic_config__ = STRICT
+    epsilon: Annotated[Positive, AS_WRITTEN]
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    clip: Annotated[Positive, AS_WRITTEN]
+    least_subjects: Count
+    subjects: Count
+    slices: Count
+    noise: Literal["seeded", "secret"]
+
+    def __post_init__(self) -> None:
+        """Check what one value demands of another."""
+        if self.delta * self.least_subjects >= 1:
+            raise Misfit("delta", f"is {self.delta}; it must be below 1 in 'least_subjects' ({self.least_subjects})")
+        if self.subjects >= self.least_subjects:
+            raise Misfit("subjects", f"must be fewer than 'least_subjects' ({self.least_subjects})")
+
+    @property
+    def sample_rate(self) -> float:
+        """Probability with which a subject takes part in a step."""
+        return self.subjects / self.least_subjects
+
+
+@dataclass(frozen=True)
 class TrainingParameters:
     """Losses and optimisers of a local step.
 
@@ -115,6 +155,7 @@ class TrainingParameters:
             training on several cards, the discriminator's minibatch deviation sees one of them at a time.
         shared_fakes: whether one pass of the generator makes the images for both passes of a ``pair``; in StyleGAN2
             each pass makes its own.
+        privacy: differential privacy of the clients' subjects; null for none.
     """
 
     __pydantic_config__ = STRICT
@@ -136,9 +177,16 @@ class TrainingParameters:
     precision: Literal["float32", "bfloat16"]
     accumulate: Count = 1
     shared_fakes: bool = False
+    privacy: PrivacyParameters | None = None
 
     def __post_init__(self) -> None:
         """Check what one value demands of another."""
+        if self.privacy and (self.counting != "pair" or self.accumulate != 1 or self.augment_target):
+            raise Misfit(
+                "privacy",
+                "needs 'counting: pair', 'accumulate: 1', and 'augment_target: 0': augmentation would follow the "
+                "scores of real images",
+            )
         if self.shared_fakes and (self.counting != "pair" or self.accumulate != 1):
             raise Misfit(
                 "shared_fakes",
@@ -233,23 +281,37 @@ class FactoryParameters:
                     "must be even with 'training.counting: backward', whose steps are turns of discriminator and "
                     "generator",
                 )
+        if self.training.privacy:
+            self._check_privacy(self.training.privacy)
         if self.federation.clients_per_round > len(self.clients):
             raise Misfit(
                 "federation.clients_per_round",
                 f"is {self.federation.clients_per_round}, but only {len(self.clients)} clients are federated",
             )
 
+    def _check_privacy(self, p: PrivacyParameters) -> None:
+        if self.network.weighting != "label" or self.federation.refinement_rounds:
+            raise Misfit(
+                "training.privacy",
+                "needs 'network.weighting: label' and 'federation.refinement_rounds: 0': a key is a mean over images",
+            )
+        if self.federation.mode == "remote" and p.noise != "secret":
+            raise Misfit("training.privacy.noise", "must be 'secret' with 'mode: remote': the server knows the seed")
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build from JSON, which has no integer keys and no tuples; the inverse of :meth:`as_json`."""
-        # A job's parameters name the encoder of the keys beside these.
-        return read(cls, {key: value for key, value in data.items() if key != "encoder"}, "factory")
+        return read(cls, {key: value for key, value in data.items() if key not in _BESIDE}, "factory")
 
     def as_json(self) -> dict[str, Any]:
         """Plain dictionaries and lists."""
         parts = {name: getattr(self, name) for name in ("network", "training", "federation")}
         plain = {name: {f.name: getattr(part, f.name) for f in fields(part)} for name, part in parts.items()}
         plain["network"]["channels"] = {str(k): v for k, v in self.network.channels.items()}
+        # What is not used leaves no trace.
+        privacy = plain["training"].pop("privacy")
+        if privacy is not None:
+            plain["training"]["privacy"] = asdict(privacy)
         return {"clients": list(self.clients), **plain}
 
 

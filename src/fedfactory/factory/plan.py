@@ -50,9 +50,10 @@ class FactoryPlan:
         return json.dumps({"encoder": dict(self._config.factory["encoder"]), "size": size})
 
     def training_json(self, wildcards: Wildcards) -> str:
-        """Parameters of a setup's factory and of the encoder, as JSON."""
+        """Parameters of a setup's factory and of the encoder, and what to keep for measuring privacy, as JSON."""
         parameters = self.parameters[wildcards.setup].as_json()
-        return json.dumps({**parameters, "encoder": dict(self._config.factory["encoder"])})
+        kept = {"keep_discriminator": True} if self._config.privacy else {}
+        return json.dumps({**parameters, "encoder": dict(self._config.factory["encoder"]), **kept})
 
     def quality_json(self, wildcards: Wildcards) -> str:
         """Which client a factory is measured at, and against whom, as JSON."""
@@ -80,7 +81,9 @@ class FactoryPlan:
         return self._own_files(wildcards.setup, "data")
 
     def client_keys(self, wildcards: Wildcards) -> list[str]:
-        """The federated clients' own keys, which the training reads; none where sites are remote."""
+        """The federated clients' own keys, which the training reads; none where sites are remote, or none is used."""
+        if self.parameters[wildcards.setup].training.privacy:
+            return []
         return self._own_files(wildcards.setup, "factory_key.json")
 
     def workers(self, wildcards: Wildcards) -> int:

@@ -18,7 +18,7 @@ from fedfactory.storage.files import new_file
 from fedfactory.storage.tensors import write_tensors
 from fedfactory.training.seeds import derive_seed
 
-_GENERATOR = "generator."
+_GENERATOR, _DISCRIMINATOR = "generator", "discriminator"
 
 
 class FactoryServer(Server):
@@ -43,7 +43,7 @@ class FactoryServer(Server):
         weights = initial_weights(parameters, seed)
         super().__init__(_rounds(parameters), weights, factory_allowlist(parameters, weights), seed)
         self.parameters, self.folder = parameters, folder
-        self.ema = {name: value.clone() for name, value in _generator(self.weights).items()}
+        self.ema = {name: value.clone() for name, value in _part(self.weights, _GENERATOR).items()}
         folder.mkdir(parents=True, exist_ok=True)
         self._snapshot()
 
@@ -53,7 +53,7 @@ class FactoryServer(Server):
         turns = p.training.generator_turns(p.federation.local_steps_of(self.round_number))
         super().accept(models)
         decay = p.training.ema**turns
-        for name, value in _generator(self.weights).items():
+        for name, value in _part(self.weights, _GENERATOR).items():
             self.ema[name] = torch.lerp(value, self.ema[name], decay)
         self._snapshot()
 
@@ -65,6 +65,10 @@ class FactoryServer(Server):
         """Continue where :meth:`state_dict` was taken."""
         super().load_state_dict(state)
         self.ema = dict(state["ema"])
+
+    def discriminator(self) -> dict[str, Tensor]:
+        """State dict of the last discriminator."""
+        return _part(self.weights, _DISCRIMINATOR)
 
     def _snapshot(self) -> None:
         if self.round_number in snapshot_rounds(self.parameters):
@@ -99,5 +103,6 @@ def _rounds(parameters: FactoryParameters) -> Rounds:
     )
 
 
-def _generator(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(_GENERATOR): value for name, value in weights.items() if name.startswith(_GENERATOR)}
+def _part(weights: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
+    prefix = f"{network}."
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

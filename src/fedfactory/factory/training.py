@@ -12,15 +12,17 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory import client as factory_client
-from fedfactory.factory.encoders import Key, read_key
+from fedfactory.factory.differential_privacy import spent, write_spent
+from fedfactory.factory.encoders import Key, no_key, read_key
 from fedfactory.factory.fedbiomed import training as fedbiomed
-from fedfactory.factory.model import Card, snapshot_name, write_factory
+from fedfactory.factory.model import DISCRIMINATOR, Card, snapshot_name, write_factory
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.factory.server import FactoryServer, snapshot_rounds
 from fedfactory.federation.client import ClientSpec
 from fedfactory.federation.engines import simulated
 from fedfactory.orchestration.progress import Progress
 from fedfactory.storage.files import new_folder
+from fedfactory.storage.tensors import write_tensors
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class FactoryTask:
         workers: clients that train at the same time.
         work: folder for checkpoints; removed at the end.
         logs: folder for the logs of nodes.
+        keep_discriminator: whether the last one becomes part of the factory's folder, for attacks on it.
     """
 
     parameters: FactoryParameters
@@ -48,6 +51,7 @@ class FactoryTask:
     workers: int
     work: Path
     logs: Path
+    keep_discriminator: bool = False
 
     @property
     def identity(self) -> str:
@@ -58,6 +62,11 @@ class FactoryTask:
         content = [parameters, dict(self.encoder), self.seed, self.device, self.code]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def key(self, client: str) -> Key:
+        """The key of a client on this machine; one that says nothing where none is used."""
+        file = self.sites[client].get("factory_key.json")
+        return no_key(self.encoder["name"]) if file is None else read_key(Path(file))
+
     def client_spec(self, client: str) -> ClientSpec:
         """What one client's process is told."""
         return ClientSpec(
@@ -65,7 +74,7 @@ class FactoryTask:
             module=factory_client.__name__,
             arguments={
                 "data": self.sites[client]["data"],
-                "key": self.sites[client]["factory_key.json"],
+                "key": self.sites[client].get("factory_key.json"),
                 "encoder": dict(self.encoder),
                 "parameters": self.parameters.as_json(),
             },
@@ -90,7 +99,7 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
     clients, federation = task.parameters.clients, task.parameters.federation
     keys = {}
     if federation.mode == "local":
-        keys = {client: read_key(Path(task.sites[client]["factory_key.json"])) for client in clients}
+        keys = {client: task.key(client) for client in clients}
         _check_encoders(keys)
     if federation.engine == "simulated":
         specs = [task.client_spec(client) for client in clients]
@@ -108,6 +117,9 @@ def train_factory(task: FactoryTask, out: Path, progress: Progress) -> None:
         for name in map(snapshot_name, snapshot_rounds(task.parameters)):
             shutil.copyfile(task.work / "snapshots" / name, folder / "snapshots" / name)
         server.write_updates(folder)
+        if task.keep_discriminator:
+            write_tensors(server.discriminator(), folder / DISCRIMINATOR)
+        write_spent(spent(task.parameters, task.seed), folder)
         for client in clients:
             for name in simulated.RECORDS:
                 (folder / "sites" / client).mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,10 @@ class Cells:
         """Checked parameters of a row."""
         return self.parameters[method][setup]
 
+    def results(self) -> list[str]:
+        """Files beside its cells that a run asks for."""
+        return []
+
     @property
     def memory_mb(self) -> int:
         """Memory in MB of a job of the shared rules."""
@@ -187,6 +191,10 @@ class Methods:
         """Rule files of the methods that have rules of their own, relative to the project."""
         files = (f"rules/methods/{name}.smk" for name in self.cells)
         return [file for file in files if (self._project / file).is_file()]
+
+    def results(self) -> list[str]:
+        """Files of the methods, beside their cells, that the run asks for."""
+        return [file for cells in self.cells.values() for file in cells.results()]
 
     def rows(self, rule: Rule) -> list[str]:
         """Names of the rows whose method takes a shared rule."""

@@ -4,6 +4,7 @@
 
     images.npy      float32 (N, S, S) in [-1, 1]
     positions.npy   int64 (N,), slice-position bins
+    subjects.npy    int64 (N,), numbers that images of one subject share
 
 No label and no case number is in it. A real client runs its node under a user who can read nothing else of the client.
 """
@@ -14,17 +15,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from fedfactory.config.parameters import read
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.differential_privacy import by_subject
 from fedfactory.factory.encoders import EncoderParameters, Key, check_maker, load_encoder
-from fedfactory.factory.images import fill_positions, training_images
+from fedfactory.factory.images import fill_positions, numbered, subjects_of, training_images
 from fedfactory.factory.local_round import ClientImages
 from fedfactory.factory.parameters import FactoryParameters
-from fedfactory.federation.engines.fedbiomed.folder import NodeDescription, write_folder
+from fedfactory.federation.engines.fedbiomed.folder import NodeDescription, read_arrays, write_folder
 
 
 def describe(
@@ -66,8 +67,10 @@ def convert(description: NodeDescription, data: Path, image_size: int, folder: P
     Raises:
         FedFactoryError: no training image, or bad values.
     """
-    images, positions = training_images(ClientView(data), image_size, copies=description.own["copies"])
-    write_folder(folder, description, {"images": images, "positions": positions})
+    view, copies = ClientView(data), description.own["copies"]
+    images, positions = training_images(view, image_size, copies=copies)
+    subjects = numbered(subjects_of(view, "train"), copies)
+    write_folder(folder, description, {"images": images, "positions": positions, "subjects": subjects})
 
 
 def read_images(folder: Path, description: NodeDescription, parameters: FactoryParameters, device: str) -> ClientImages:
@@ -83,7 +86,8 @@ def read_images(folder: Path, description: NodeDescription, parameters: FactoryP
         FedFactoryError: the folder does not fit the factory.
     """
     network, key, copies = parameters.network, description.announced, description.own["copies"]
-    images, positions = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("images", "positions"))
+    arrays = read_arrays(folder)
+    images, positions = arrays["images"], arrays["positions"]
     if description.client not in parameters.clients:
         raise FedFactoryError(f"the client {description.client} is none of {', '.join(parameters.clients)}")
     if images.shape != (len(positions), network.image_size, network.image_size) or not len(images):
@@ -109,4 +113,5 @@ def read_images(folder: Path, description: NodeDescription, parameters: FactoryP
         positions=torch.from_numpy(fill_positions(positions, network.position_bins)).to(device),
         key=values_of(key).to(device),
         encode=encode,
+        subjects=by_subject(arrays["subjects"], parameters),
     )

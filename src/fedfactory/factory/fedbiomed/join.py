@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fedfactory.config.parameters import read
 from fedfactory.errors import FedFactoryError
-from fedfactory.factory.encoders import EncoderParameters, read_key
+from fedfactory.factory.encoders import EncoderParameters, no_key, read_key
 from fedfactory.factory.fedbiomed.folder import convert, describe
 from fedfactory.federation.engines.fedbiomed.joining import add_arguments, create_node, folder_beside, records_of
 
@@ -22,7 +22,9 @@ def main() -> None:
     """Parse the command line and prepare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("--key", type=Path, required=True, help="its key, made by the rule factory_key")
+    parser.add_argument(
+        "--key", type=Path, help="its key, made by the rule factory_key; none with differential privacy"
+    )
     parser.add_argument(
         "--encoder", required=True, help="parameters of the key's encoder as JSON; paths are this client's"
     )
@@ -51,7 +53,7 @@ def prepare_client(arguments: argparse.Namespace) -> None:
     if arguments.copies < 1:
         raise FedFactoryError(f"--copies is {arguments.copies}; 1 stands for the images alone")
     encoder = read(EncoderParameters, values, "factory.encoder")
-    key = read_key(arguments.key)
+    key = read_key(arguments.key) if arguments.key else no_key(encoder.name)
     if key.encoder != encoder.name:
         raise FedFactoryError(f"{arguments.key} was made by {key.encoder}, --encoder says {encoder.name}")
     description = describe(arguments.client, key, _placed(encoder), arguments.copies, node, records_of(node))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedfactory.factory.encoders import Key, read_key
+from fedfactory.factory.encoders import Key
 from fedfactory.factory.fedbiomed import server as factory_at_server
 from fedfactory.factory.fedbiomed.folder import convert, describe, values_of
 from fedfactory.factory.server import FactoryServer
@@ -38,7 +38,7 @@ def train(task: FactoryTask, progress: Progress) -> FactoryServer:
             files, folders[client] = task.sites[client], (task.work / "client_folders" / client).resolve()
             description = describe(
                 client,
-                read_key(Path(files["factory_key.json"])),
+                task.key(client),
                 task.encoder,
                 task.parameters.training.copies,
                 node=driver.node_folder(task.work, client),

@@ -77,6 +77,12 @@ class OursCells(Cells):
         """Parameters of the source branch that a method uses, as they stand in the configuration."""
         return self._values(self.base(wildcards.method), wildcards.setup)["source"]
 
+    def results(self) -> list[str]:
+        """What each source found that its branch and its synthetic set give away; nothing unless it is asked for."""
+        places = [(setup.name, setup.source) for setup in self._config.setups.values() if self._config.privacy]
+        cells = [(*place, name, seed) for place in places for name in self.sources for seed in self._config.seeds]
+        return [self._config.layout.cell(*cell, "privacy.csv") for cell in cells]
+
     def shared(self, wildcards: Any, name: str) -> str:
         """What the source's jobs leave for a method's adaptations: ``branch`` or ``synthetic``."""
         return self._cell(wildcards, self._source(wildcards), self.base(wildcards.method), name)

@@ -29,6 +29,7 @@ DECLARATION = Method(
             steps=lambda p, clients: p.source.schedule.steps,
         ),
         Rule("synthetic_source", lets_out="synthetic volumes of the factory, labelled by the source branch"),
+        Rule("source_privacy", lets_out="figures of what branch and synthetic set give away, if they are asked for"),
         Rule("factory_look", private=("look",), steps=lambda p, clients: p.look.steps),
         Rule("adapt", steps=lambda p, clients: p.target.schedule.steps),
         CHOOSE,

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from fedfactory.evaluation.page.content import page_data, render
-from fedfactory.evaluation.page.sections import tables
+from fedfactory.evaluation.page.sections import strict_protocol, tables
 from fedfactory.evaluation.paper import beside, read_paper
 from fedfactory.evaluation.render import arrange, printed
 from fedfactory.evaluation.slices import read_slices, write_script
@@ -52,7 +52,9 @@ def main(arguments: argparse.Namespace) -> None:
         groups=grid.groups,
         notes=grid.notes[1:],
         conclusions=json.loads((arguments.analysis / "conclusions.json").read_text()),
-        tables=(shown := tables(study, rows, costs, spec["phantom"], strict, spec["scale"], spec["cards"])),
+        strict=strict_protocol(strict),
+        row_sections=list(dict.fromkeys(row.section for row in study.rows if row.section)),
+        tables=(shown := tables(study, rows, costs, spec["phantom"], spec["scale"], spec["cards"])),
         galleries=galleries,
         sections=[
             ("h-table", "Table 1"),

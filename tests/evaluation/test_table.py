@@ -2,6 +2,7 @@ import csv
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -84,7 +85,17 @@ def test_latex_escapes_and_groups():
     text = to_latex(grid())
     assert r"\multicolumn{2}{c}{MS} & \multicolumn{1}{c}{MM}" in text
     assert r"Fed\_DG$^\dagger$ &  & $\mathbf{20.0\pm 1.2}$" in text
-    assert r"A <caption> \& more." in text
+    assert r"A $<$caption$>$ \& more." in text
+
+
+def test_labels_run_nothing_and_end_no_cell_in_any_format():
+    rows = [replace(row, label=r"U^2-Net_{1} \input{x} | <b>~$&%#") for row in ROWS]
+    table = arrange(TABLE, COLUMNS, rows, "", dict.fromkeys((row.method for row in rows), ""))
+    text = to_latex(table)
+    assert r"U\textasciicircum{}2-Net\_\{1\} \textbackslash{}input\{x\} $|$ $<$b$>$\textasciitilde{}\$\&\%\#" in text
+    (line,) = [line for line in to_markdown(table).splitlines() if "U^2" in line][:1]
+    assert line.count(" | ") == len(COLUMNS) + 1 and r"\|" in line and "<b>" not in line
+    assert "<b>" not in to_html(table)
 
 
 def test_html_is_well_formed_and_escaped():

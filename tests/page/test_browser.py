@@ -54,8 +54,8 @@ def test_loads_in_two_seconds_with_all_cells(chromium: Any, site: Path):
     # From the request to the load event, as the browser itself measures it.
     taken = opened.evaluate("performance.getEntriesByType('navigation')[0].loadEventStart")
     assert 0 < taken < 2000
-    assert opened.locator("#table1 td button").count() == 9 * 15
-    assert "Ours" in opened.locator("section[aria-labelledby=strict] tbody").inner_text()
+    assert opened.locator("#table1 td button").count() == 9 * 24
+    assert "Ours" in opened.locator("#strict-table tbody").text_content()
     scaled = opened.locator("section[aria-labelledby=scaled] tbody").inner_text()
     assert "Ours, paired" in scaled and "(–)" in scaled, "here nothing lies between the two rows that bound it"
     context.close()
@@ -166,6 +166,69 @@ def test_the_slider_moves_and_contours_are_switched(page: Any):
     assert box["width"] > 200
 
 
+def test_going_back_closes_a_cell_and_forward_opens_it_again(page: Any):
+    page.locator('#table1 button[data-cell="mm/ct/ours"]').click()
+    page.go_back()
+    assert not page.locator("dialog#cell").is_visible() and "#" not in page.url
+    page.go_forward()
+    assert page.locator("#cell-title").inner_text() == "MM CT: Ours"
+    page.locator("#close").click()
+    page.wait_for_function("() => !location.hash")
+    assert page.locator("#table1").is_visible()
+
+
+def test_two_cells_of_a_target_beside_each_other(page: Any):
+    page.locator('#table1 button[data-cell="mm/ct/ours"]').click()
+    page.locator("#slice").wait_for(state="visible")
+    assert page.locator("#compared th").all_inner_texts() == ["Ours"]
+    page.select_option("#other", "nnunet")
+    assert page.locator("#compared th").all_inner_texts() == ["Ours", "nnU-Net"]
+    first, second = page.locator("#cell-metrics tr").first.locator("td").all_inner_texts()
+    for text, method in ((first, "ours"), (second, "nnunet")):
+        shown = page.locator(f'#table1 button[data-cell="mm/ct/{method}"]').text_content()
+        assert text.split()[0] == shown[: len(text.split()[0])]
+    assert page.locator('#viewer path[data-method="nnunet"]').count(), "its contours, too"
+
+
+def test_protocol_parts_and_names_choose_what_is_shown(page: Any):
+    page.select_option("#protocol", "strict")
+    assert page.locator("#strict-table").is_visible() and not page.locator("#table1").is_visible()
+    page.select_option("#protocol", "paper")
+    rows = page.locator("#table1 tbody tr:visible")
+    everything = rows.count()
+    page.locator('#sections input[value="Bounds"]').uncheck()
+    assert rows.count() == everything - 7
+    page.locator("#find").fill("ours octa")
+    first, second = rows.locator("th").all_inner_texts()
+    assert first.startswith("Ours") and second.startswith("Ours, paired‡")
+    assert page.locator("#table1 thead button:visible").all_inner_texts() == ["Method", "OCTA"]
+    page.locator("#find").fill("nowhere")
+    assert "Nothing has such a name" in page.locator("#status").inner_text()
+    page.locator("#find").fill("")
+    page.locator('#sections input[value="Bounds"]').check()
+    assert rows.count() == everything
+
+
+def test_every_table_is_saved_as_csv(page: Any):
+    with page.expect_download() as saved:
+        page.locator("#paper-table button.csv").click()
+    lines = Path(saved.value.path()).read_text().splitlines()
+    assert saved.value.suggested_filename == "table1.csv"
+    assert lines[1].startswith('"Method","G","Siemens"') and len(lines) == 2 + 24
+    assert any(line.startswith("\"'+TL") for line in lines), "a spreadsheet takes it for text"
+    assert page.locator("main .scroll table").count() == page.locator("button.csv").count()
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_names_of_rows_stay_where_a_table_is_wider_than_the_screen(page: Any, width: int):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.locator("#paper-table .scroll").evaluate("box => { box.scrollLeft = 10000; }")
+    name = page.locator("#table1 tbody th").first.bounding_box()
+    last = page.locator("#table1 tbody tr").first.locator("td").last.bounding_box()
+    assert name["x"] >= 0 and last["x"] + last["width"] <= width + 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page itself does not scroll sideways"
+
+
 def test_a_cell_has_an_address(chromium: Any, site: Path):
     opened = chromium.new_context(offline=True).new_page()
     opened.goto((site / "index.html").as_uri() + "#mo/octa/sam")
@@ -175,11 +238,10 @@ def test_a_cell_has_an_address(chromium: Any, site: Path):
 def test_everything_is_reached_by_keyboard(page: Any):
     page.locator("#metric").focus()
     names = []
-    for _ in range(14):
+    for _ in range(30):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.dataset.column || document.activeElement.dataset.cell"))
-    assert names[0] == "order"
-    assert "ms/siemens/nnunet" in names
+    assert {"order", "mm/ct", "ms/siemens/nnunet"} <= set(names)
     page.locator('#table1 button[data-cell="ms/siemens/nnunet"]').focus()
     page.keyboard.press("Enter")
     assert page.locator("dialog#cell").is_visible()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedfactory.config.parameters import STRICT, UNIQUE, Count, Name, Natural, OneOf, Part, Positive, Text
+from fedfactory.config.parameters import STRICT, UNIQUE, Count, Label, Name, Natural, OneOf, Part, Positive, Text
 from fedfactory.config.paths import FOLDERS
 from fedfactory.config.sentences import WORD, Misfit
 from fedfactory.data import adapters
@@ -137,7 +137,7 @@ class MethodEntry:
     """
 
     __pydantic_config__ = STRICT
-    label: str
+    label: Label
     rules: Name
     centralised: bool
     parameters: dict[str, Any]
@@ -243,7 +243,7 @@ class ClientEntry:
     """
 
     __pydantic_config__ = STRICT
-    label: str
+    label: Label
     federated: bool
     raw: Text
     adapter: Annotated[str, OneOf(tuple(adapters.known()))]
@@ -281,7 +281,7 @@ class SetupFile:
 
     __pydantic_config__ = STRICT
     name: Name
-    label: str
+    label: Label
     title: str
     classes: Annotated[tuple[ClassName, ...], Field(min_length=1), UNIQUE]
     source: Name

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from fedfactory.config.sentences import DIGEST, NAME, sentence
+from fedfactory.config.sentences import DIGEST, LABEL, NAME, sentence
 from fedfactory.errors import FedFactoryError
 
 Count = Annotated[int, Field(ge=1)]
@@ -32,6 +32,7 @@ Part = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=NAME)]
+Label = Annotated[str, Field(pattern=LABEL)]
 Text = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=DIGEST)]
 STRICT = ConfigDict(extra="forbid", strict=True)

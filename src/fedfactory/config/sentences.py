@@ -9,11 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedfactory.errors import FedFactoryError
 
+# What a spreadsheet would run, and what no line holds, is no label.
+LABEL = r"^([^\x00-\x1f\x7f=@+\-][^\x00-\x1f\x7f]*|[+\-][^\x00-\x1f\x7f|!=(]*)$"
 NAME, WORD, DIGEST = "^[a-z][a-z0-9_]{0,59}$", "^[A-Za-z][A-Za-z0-9_]{0,59}$", "^[0-9a-f]{64}$"
 """Patterns of a name in paths, of the name of a class, and of a SHA-256."""
 _PATTERNS = {
     NAME: "is no valid name (lower-case letters, digits and _, starting with a letter, at most 60)",
     WORD: "is no valid name (letters, digits and _, starting with a letter, at most 60)",
+    LABEL: "is no label: it is empty, has a line break, or begins as a spreadsheet's formula does",
     DIGEST: "is not 64 lower-case hexadecimal digits",
 }
 # Pydantic's own words are of fields and instances; these are of keys. Each goes on "must be".

@@ -118,12 +118,14 @@ def printed(study: Study, caption: str, native: Collection[Key] = ()) -> Grid:
 def to_markdown(grid: Grid) -> str:
     """GitHub Markdown; the setup stands before each target, since Markdown has no column groups."""
     setups = [label for label, count in grid.groups for _ in range(count)]
-    header = ["", "G", *(f"{setup}<br>{name}" for setup, name in zip(setups, grid.headings, strict=True))]
+    header = ["", "G", *(f"{_md(setup)}<br>{_md(name)}" for setup, name in zip(setups, grid.headings, strict=True))]
     lines = [_pipe(header), _pipe(["---", ":-:", *["--:"] * len(setups)])]
     for section, rows in groupby(grid.lines, key=lambda line: line.section):
         if section:
-            lines.append(_pipe([f"*{section}*", "", *[""] * len(setups)]))
-        lines += [_pipe([row.label, row.counts, *(f"**{t}**" if best else t for t, best in row.cells)]) for row in rows]
+            lines.append(_pipe([f"*{_md(section)}*", "", *[""] * len(setups)]))
+        lines += [
+            _pipe([_md(row.label), row.counts, *(f"**{t}**" if best else t for t, best in row.cells)]) for row in rows
+        ]
     return "\n".join(lines) + "\n\n" + "\n".join(f"{_markdown_note(note)}  " for note in grid.notes) + "\n"
 
 
@@ -204,9 +206,14 @@ def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _md(text: str) -> str:
+    """Text as Markdown shows it; nothing in it is the end of a cell, or an element of HTML."""
+    return text.replace("|", r"\|").replace("<", "&lt;")
+
+
 def _markdown_note(note: str) -> str:
     # A leading asterisk would start a list.
-    return "\\" + note if note.startswith("*") else note
+    return _md("\\" + note if note.startswith("*") else note)
 
 
 def _html_cell(text: str, best: bool) -> str:
@@ -219,17 +226,14 @@ def _tex_marks(text: str) -> str:
     return number if number == text else rf"{number}^{{\circ}}"
 
 
+_TEX = {
+    **{plain: f"\\{plain}" for plain in "&%_#${}"},
+    **{"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"},
+    **{"|": "$|$", "<": "$<$", ">": "$>$"},
+    **{"†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "¶": r"\P{}", "±": r"$\pm$", NATIVE: r"$^\circ$"},
+}
+
+
 def _tex(text: str) -> str:
-    for plain, code in (("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("|", r"$|$")):
-        text = text.replace(plain, code)
-    marks = (
-        ("†", r"$^\dagger$"),
-        ("‡", r"$^\ddagger$"),
-        ("§", r"\S{}"),
-        ("¶", r"\P{}"),
-        ("±", r"$\pm$"),
-        (NATIVE, r"$^\circ$"),
-    )
-    for plain, code in marks:
-        text = text.replace(plain, code)
-    return text
+    """Text as LaTeX shows it; nothing in it is a command."""
+    return "".join(_TEX.get(character, character) for character in text)

@@ -27,10 +27,11 @@ def _text(value: Any) -> Any:
 
 
 def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same keys as a Markdown table; columns of numbers are right-aligned."""
+    """Rows with the same keys as a Markdown table; columns of numbers are right-aligned, a ``|`` ends no cell."""
     marks = ["--:" if all(_is_number(row[name]) for row in rows) else "---" for name in rows[0]]
     lines = [list(rows[0]), marks, *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    escaped = ([text.replace("|", r"\|") for text in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
 
 
 def _is_number(text: str) -> bool:

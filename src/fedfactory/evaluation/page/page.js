@@ -6,7 +6,8 @@ const loaded = {};
 const waiting = {};
 const promises = {};
 // One colour a method, so that a contour means the same in every cell.
-const colours = ["#ff3b6b", "#4aa3ff", "#ffb000", "#c77dff", "#00d0d0", "#ff7a3c", "#e8e34a", "#ff8fd8", "#ffffff", "#b0b8c8"];
+// They differ in brightness, too, and none is mistaken for the truth's by eyes that do not tell red from green.
+const colours = ["#ff9500", "#c77dff", "#f0e442", "#ff6fae", "#b0b8c8", "#d55e00", "#8fb4ff", "#ffd9a0", "#ffffff", "#a06bff"];
 const dashes = ["", "5 3", "1.5 3"];
 
 function fedfactorySlices(target, cases) {
@@ -86,7 +87,7 @@ function element(name, text, attributes = {}) {
   return made;
 }
 
-function showCell(key) {
+function showCell(key, remember = true) {
   const cell = data.cells[key];
   if (!cell) return;
   open = { key, cell, target: cell.target };
@@ -94,13 +95,10 @@ function showCell(key) {
   const method = data.methods.find((m) => m.name === cell.method);
   byId("cell-title").textContent = `${target.setup_label} ${target.label}: ${method.label}`;
   byId("cell-note").textContent = method.note;
+  fillOthers(cell);
+  compare();
   const figures = byId("cell-figures");
   figures.replaceChildren();
-  for (const [name, about] of Object.entries(data.metrics)) {
-    const m = cell.metrics[name];
-    const interval = m.low === null ? "" : ` (95 % interval ${format(name, m.low)} to ${format(name, m.high)})`;
-    figures.append(element("dt", about.label), element("dd", format(name, m.mean) + interval));
-  }
   const [train, choose] = cell.labels;
   figures.append(
     element("dt", "labelled slices of the target"),
@@ -125,7 +123,39 @@ function showCell(key) {
   byId("no-slices").textContent = data.slices ? "Loading slices…" : "This run releases no test cases (slices: false).";
   if (data.slices) load(cell.target).then((cases) => open.target === cell.target && showViewer(cases));
   if (!dialog.open) dialog.showModal();
-  history.replaceState(null, "", `#${key}`);
+  // One step back closes it.
+  if (remember) history.pushState({ cell: true }, "", `#${key}`);
+}
+
+function fillOthers(cell) {
+  const others = data.methods.filter((m) => m.name !== cell.method);
+  byId("other").replaceChildren(element("option", "no other row", { value: "" }), ...others.map((m) => element("option", m.label, { value: m.name })));
+}
+
+// The cell's figures, and beside them those of another row at the same target.
+function compare() {
+  const name = byId("other").value;
+  const cells = [open.cell, ...(name ? [data.cells[keyOf(open.target, name)]] : [])];
+  const labels = cells.map((cell) => data.methods.find((m) => m.name === cell.method).label);
+  byId("compared").replaceChildren(element("td", null), ...labels.map((label) => element("th", label, { scope: "col" })));
+  const body = byId("cell-metrics");
+  body.replaceChildren();
+  for (const [metricName, about] of Object.entries(data.metrics)) {
+    const row = element("tr", null);
+    row.append(element("th", about.label, { scope: "row" }));
+    for (const cell of cells) {
+      const m = cell.metrics[metricName];
+      const figure = element("td", format(metricName, m.mean));
+      if (m.low !== null) figure.append(element("span", `${format(metricName, m.low)} to ${format(metricName, m.high)}`, { class: "interval" }));
+      row.append(figure);
+    }
+    body.append(row);
+  }
+  const box = name && document.querySelector(`#legend input[value="${name}"]`);
+  if (box && !box.checked) {
+    box.checked = true;
+    draw();
+  }
 }
 
 function fillClasses(cell) {
@@ -265,8 +295,78 @@ byId("metric").addEventListener("change", (event) => {
 });
 byId("case").addEventListener("change", chooseCase);
 byId("slice").addEventListener("input", draw);
+byId("other").addEventListener("change", compare);
 byId("close").addEventListener("click", () => dialog.close());
-dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
+dialog.addEventListener("close", () => {
+  if (history.state && history.state.cell) history.back();
+  else if (data.cells[addressed()]) history.replaceState(null, "", location.pathname + location.search);
+});
+window.addEventListener("popstate", () => {
+  if (data.cells[addressed()]) showCell(addressed(), false);
+  else if (dialog.open) dialog.close();
+});
+
+function addressed() {
+  return decodeURIComponent(location.hash.slice(1));
+}
+
+// ---- which rows and columns, and files of what is shown --------------------------------------------------------------
+for (const box of document.querySelectorAll("#sections input")) box.addEventListener("change", choose);
+byId("find").addEventListener("input", choose);
+byId("protocol").addEventListener("change", (event) => {
+  const strict = event.target.value === "strict";
+  byId("paper-table").hidden = strict;
+  byId("strict-table").hidden = !strict;
+});
+
+function choose() {
+  const off = new Set([...document.querySelectorAll("#sections input:not(:checked)")].map((box) => box.value));
+  const words = byId("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const fits = (text) => words.filter((word) => text.toLowerCase().includes(word));
+  const ofRows = data.methods.map((m) => fits(`${m.label} ${m.section}`).length > 0);
+  const ofColumns = data.targets.map((t) => fits(`${t.setup_label} ${t.label}`).length > 0);
+  const rows = new Set(data.methods.filter((m, n) => !off.has(m.section) && (ofRows[n] || !ofRows.includes(true))).map((m) => m.name));
+  const columns = data.targets.filter((t, n) => ofColumns[n] || !ofColumns.includes(true)).map((t) => t.key);
+  for (const row of document.querySelectorAll("#table1 tbody tr")) {
+    row.hidden = !rows.has(row.dataset.method);
+    for (const button of row.querySelectorAll("td button")) button.parentElement.hidden = !columns.includes(button.dataset.target);
+  }
+  for (const button of document.querySelectorAll("#table1 thead button")) {
+    if (button.dataset.column !== "order") button.closest("th").hidden = !columns.includes(button.dataset.column);
+  }
+  for (const group of document.querySelectorAll("#table1 thead th[scope=colgroup]")) {
+    const own = columns.filter((key) => data.targets.find((t) => t.key === key).setup_label === group.textContent);
+    group.hidden = !own.length;
+    if (own.length) group.colSpan = own.length;
+  }
+  const found = words.length && !ofRows.includes(true) && !ofColumns.includes(true) ? "Nothing has such a name. " : "";
+  byId("status").textContent = `${found}${rows.size} rows, ${columns.length} columns.`;
+}
+
+for (const button of document.querySelectorAll("button.csv")) {
+  button.addEventListener("click", () => {
+    const table = button.parentElement.querySelector("table");
+    const lines = [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].filter((c) => !c.hidden).flatMap(fields).join(","));
+    const link = element("a", null, { download: `${button.dataset.file}.csv` });
+    link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}
+
+// A cell's text without its interval, and empty fields where it is several columns wide. What a spreadsheet would run
+// is text.
+function fields(cell) {
+  const own = [...cell.childNodes].map((node) => {
+    const inner = node.nodeName === "BUTTON" ? node.firstChild : node;
+    return inner && inner.className !== "interval" ? inner.textContent : "";
+  });
+  const text = own.join("").trim();
+  const safe = /^[=@+]|^-(?![\d.]+$)/.test(text) ? `'${text}` : text;
+  return [`"${safe.replaceAll('"', '""')}"`, ...Array(cell.colSpan - 1).fill("")];
+}
+
+// ---- wiring of a cell --------------------------------------------------------------------------------------------------
 byId("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(open.cell.command);
@@ -276,4 +376,4 @@ byId("copy").addEventListener("click", async () => {
   }
 });
 fillTable();
-if (location.hash) showCell(decodeURIComponent(location.hash.slice(1)));
+if (location.hash) showCell(addressed(), false);

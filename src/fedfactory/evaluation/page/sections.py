@@ -1,4 +1,4 @@
-"""Sections of the page below the table: the strict protocol, beside the paper, costs, and cards."""
+"""What stands on the page beside the table: the strict protocol's, the paper's, costs, and cards."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,21 @@ from fedfactory.evaluation.render import Grid
 from fedfactory.evaluation.table_cells import Key, Study
 
 
+def strict_protocol(strict: Grid) -> dict[str, Any]:
+    """The table of the strict protocol, which stands in Table 1's place when it is asked for."""
+    table = {
+        "caption": "Dice in percent, strict protocol",
+        "head": ["Method", "G", *strict.headings],
+        "rows": [[line.label, line.counts, *line.cells] for line in strict.lines],
+    }
+    return {"text": strict.notes[0], "tables": [table]}
+
+
 def tables(
     study: Study,
     rows: Sequence[Mapping[str, Any]],
     costs: Mapping[Key, Mapping[str, Any]],
     phantom: bool,
-    strict: Grid,
     scale: Sequence[str] | None,
     cards: Sequence[tuple[str, Sequence[Sequence[str]]]],
 ) -> list[dict[str, Any]]:
@@ -26,24 +35,10 @@ def tables(
         rows: of :func:`fedfactory.evaluation.paper.beside`; without any there is no such section.
         costs: of each cell, from its ``cell.json``.
         phantom: whether the data are phantoms.
-        strict: the table of the strict protocol.
         scale: rows between which Dice is scaled; None without.
         cards: of the methods: title, and facts.
     """
-    sections: list[dict[str, Any]] = [
-        {
-            "id": "strict",
-            "title": "Strict protocol",
-            "text": strict.notes[0],
-            "tables": [
-                {
-                    "caption": "Dice in percent, strict protocol",
-                    "head": ["Method", "G", *strict.headings],
-                    "rows": [[line.label, line.counts, *line.cells] for line in strict.lines],
-                }
-            ],
-        }
-    ]
+    sections: list[dict[str, Any]] = []
     if scale:
         low, high = scale
         scaled = scaled_grid(study, scaled_rows(study, low, high))

@@ -142,7 +142,7 @@ def test_phantoms_and_unknown_setups_are_refused(project, capsys):
     assert main(["check-data", "mm", "--configfile", "config/demo.yaml"]) == 1
     assert "the workflow makes phantoms itself" in capsys.readouterr().err
     assert main(["check-data", "mn"]) == 1
-    assert "there is no setup 'mn'; known are ms, mm, mo" in capsys.readouterr().err
+    assert "setup 'mn': no run on files has it; known are mm" in capsys.readouterr().err
 
 
 def test_the_table_names_every_client_and_release_of_the_three_setups():

@@ -1,5 +1,6 @@
 """A run's plan: steps of jobs, hours, the longest chain, and where the figures come from."""
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -28,6 +29,11 @@ def paper():
 
 def phantoms():
     return replace(paper(), data={**paper().data, "source": "phantom"})
+
+
+def small():
+    """A run of the demo's size on files."""
+    return replace(paper(), device="cpu", preprocessing={**paper().preprocessing, "image_size": 64})
 
 
 def job(rule, method="ours", inputs=(), outputs=(), **resources):
@@ -85,8 +91,18 @@ def test_a_run_with_finished_jobs_is_planned_from_what_they_took(tmp_path):
     assert costs.of(job("adapt"))[0] == 20
     assert "mean of the finished jobs" in costs.of(job("score"))[1]
     assert costs.of(job("nnunet_train", "nnunet"))[1].startswith("assumed: "), "not finished yet"
-    demo = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30]}), phantoms())
-    assert demo.of(job("nnunet_train"))[1] == "a short job", "no figure of another scale stands beside the demo's"
+    rows = csv.DictReader((ROOT / "docs/benchmarks/run_cost.csv").open())
+    (demo,) = [float(row["wall s"]) / int(row["jobs"]) for row in rows if row["rule"] == "nnunet_train"]
+    own = Costs.read(ROOT, write_run(tmp_path, {"adapt": [10, 30]}), small())
+    assert own.of(job("adapt"))[0] == 20
+    seconds, basis = own.of(job("nnunet_train"))
+    assert seconds == pytest.approx(demo) and "as in the demo" in basis, "no figure of another scale"
+    assert own.of(job("a_rule_of_tomorrow"))[1] == "a short job"
+
+
+def test_a_finished_run_has_nothing_left():
+    plan = make_plan([], paper(), Costs.read(ROOT, None, paper()), read_releases(ROOT))
+    assert "Nothing is left to do" in report("title", plan, gpus=1)
 
 
 def test_hours_add_up_and_the_longest_chain_is_found(tmp_path):
@@ -156,8 +172,8 @@ def test_a_bad_table_is_refused(tmp_path, entry, message):
 @pytest.mark.workflow
 def test_the_papers_run_is_planned(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert main(["plan", "--config", "config/paper.yaml"]) == 0
+    assert main(["plan", "--configfile", "config/paper.yaml"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"^adapt +9 +\d", said, re.M) and "GPU hours" in said
-    assert main(["plan", "--config", "config/papers.yaml"]) == 1
+    assert main(["plan", "--configfile", "config/papers.yaml"]) == 1
     assert "config/papers.yaml: cannot be read" in capsys.readouterr().err

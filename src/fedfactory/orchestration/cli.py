@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedfactory.config.files import read_run
+from fedfactory.config.files import read_run, read_yaml
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
 
@@ -28,9 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     check.add_argument("method", help="name of the method")
     check.add_argument("--keep", type=Path, help="folder for the run; removed afterwards if not given")
-    data = _command(
-        commands, "check-data", _data, "say what a setup's raw data hold, and what is missing", "config/paper.yaml"
-    )
+    data = _command(commands, "check-data", _data, "say what a setup's raw data hold, and what is missing", None)
     data.add_argument("setup", help="name of the setup, for instance ms")
     data.add_argument("--voxels", action="store_true", help="read every voxel, not the headers only")
     plan = _command(commands, "plan", _plan, "say what is left of a run: jobs, hours, memory and disk of each stage")
@@ -94,16 +92,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(
-    commands: Any, name: str, work: Callable[..., int], help_: str, configuration: str = "config/demo.yaml"
+    commands: Any, name: str, work: Callable[..., int], help_: str, configuration: str | None = "config/demo.yaml"
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=help_, description=help_)
+    """A command about a run; without a configuration of its own it looks for one."""
+    # Snakemake's --config is something else: no option is cut short.
+    command = commands.add_parser(name, help=help_, description=help_, allow_abbrev=False)
     command.set_defaults(work=work, anywhere=False)
     command.add_argument(
-        *("--configfile", "--config"),
+        "--configfile",
         nargs="+",
         type=Path,
-        default=[Path(configuration)],
-        help=f"as for snakemake (default {configuration})",
+        default=[Path(configuration)] if configuration else None,
+        help=f"as for snakemake (default {configuration or 'the run in config/ that has the setup'})",
     )
     return command
 
@@ -160,7 +160,8 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
     from fedfactory.data.releases import read_checksums, read_releases
     from fedfactory.data.survey import changed_files, report, survey
 
-    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    files = arguments.configfile or [_run_on_files(project, arguments.setup)]
+    config = load_config(read_run(files, project), files, project)
     if config.phantom:
         raise FedFactoryError(f"{config.file}: key 'data.source': the workflow makes phantoms itself; nothing to check")
     if arguments.setup not in config.setups:
@@ -168,7 +169,7 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
         raise FedFactoryError(f"{config.file}: there is no setup '{arguments.setup}'; known are {known}")
     setup, table = config.setups[arguments.setup], read_releases(project)
     surveys = survey(config, table, setup.name, voxels=arguments.voxels)
-    print(report(f"{setup.label}, {setup.title.lower()}", surveys))
+    print(report(f"{setup.label}: {setup.title} ({config.file})", surveys))
     changed = []
     for folder in dict.fromkeys(client.raw for client in setup.clients.values()):
         release = table.releases.get(folder)
@@ -180,6 +181,33 @@ def _data(project: Path, arguments: argparse.Namespace) -> int:
     for sentence in changed:
         print(sentence)
     return 1 if changed or any(found.problems for found in surveys) else 0
+
+
+def _run_on_files(project: Path, setup: str) -> Path:
+    """The configuration of a run on real data that has a setup.
+
+    Raises:
+        FedFactoryError: there is none, or more than one.
+    """
+    found, known = [], set()
+    for file in sorted((project / "config").glob("*.yaml")):
+        try:
+            values = read_run([file], project)
+            names = {read_yaml(project / entry, entry).get("name") for entry in values["setups"]}
+            if values["data"]["source"] == "files":
+                known |= names
+                found += [file.relative_to(project)] if setup in names else []
+        except (FedFactoryError, KeyError, TypeError, AttributeError):
+            # No run of its own, or one that another command complains of.
+            continue
+    if len(found) != 1:
+        which = (
+            f"several runs have it: {', '.join(map(str, found))}"
+            if found
+            else f"no run on files has it; known are {', '.join(sorted(known))}"
+        )
+        raise FedFactoryError(f"setup '{setup}': {which}; say which one is meant with --configfile")
+    return found[0]
 
 
 def _plan(project: Path, arguments: argparse.Namespace) -> int:

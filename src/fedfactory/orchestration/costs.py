@@ -1,4 +1,4 @@
-"""What jobs take: as they took in a run, or as config/costs.yaml says for paper scale."""
+"""What jobs take: as they took in a run, as in the demo, or as config/costs.yaml says for paper scale."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from fedfactory.provenance.job_costs import by_rule, job_costs
 from fedfactory.storage.files import inside
 
 FILE = "config/costs.yaml"
+DEMO = "docs/benchmarks/run_cost.csv"
+"""What the demo's jobs took, rule by rule."""
+_DEMO_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,16 @@ class Costs:
         table: of ``config/costs.yaml``.
         seconds: rule -> seconds of a unit, by that table.
         finished: rule -> mean seconds of its finished jobs.
+        demo: rule -> mean seconds of the demo's jobs, for runs of its size; empty for others.
         run: folder of the run that has them; None without one.
-        config: the run that is planned; the table's figures, of 512 pixels, hold for one on real data.
+        config: the run that is planned.
         project: folder of the Snakefile.
     """
 
     table: CostTable
     seconds: Mapping[str, float]
     finished: Mapping[str, float]
+    demo: Mapping[str, float]
     run: Path | None
     config: Config
     project: Path
@@ -110,14 +115,18 @@ class Costs:
         except FedFactoryError as error:
             raise FedFactoryError(f"{FILE}: {error}") from None
         finished = _finished(run) if run is not None else {}
-        return cls(table, seconds, finished, run if finished else None, config, project)
+        small = config.device != "cuda" and config.preprocessing["image_size"] <= _DEMO_SIZE
+        demo = _of_demo(project / DEMO) if small else {}
+        return cls(table, seconds, finished, demo, run if finished else None, config, project)
 
     def of(self, job: Job) -> tuple[float, str]:
         """Seconds of a job, and in words where they come from."""
         if job.rule in self.finished:
             return self.finished[job.rule], f"mean of the finished jobs in {self.run}"
+        if job.rule in self.demo:
+            return self.demo[job.rule], f"as in the demo, {DEMO}"
         cost = self.table.rules.get(job.rule)
-        if cost is None or self.config.phantom:
+        if cost is None or self.demo:
             return _SHORT, "a short job"
         units = steps(job, self.config, self.project) if cost.unit == "step" else 1
         if cost.measured:
@@ -159,6 +168,13 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
         return mean(rows[name] for name in cost.measured.rows) / cost.measured.of
     except (OSError, KeyError, ValueError) as error:
         raise FedFactoryError(f"key 'rules.{rule}.measured': {path} has no such figure ({error})") from error
+
+
+def _of_demo(file: Path) -> dict[str, float]:
+    """Mean wall seconds of the demo's jobs, by rule."""
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {row["rule"]: float(row["wall s"]) / int(row["jobs"]) for row in rows if row["rule"] != "all"}
 
 
 def _finished(run: Path) -> dict[str, float]:

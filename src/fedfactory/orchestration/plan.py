@@ -104,7 +104,7 @@ def _disk_mb(job: Job, config: Config, costs: Costs, table: ReleaseTable) -> flo
     if job.rule == "prepare_client":
         return store_mb(table, config, job.wildcards["setup"], job.wildcards["client"])
     cost = costs.table.rules.get(job.rule)
-    return float(cost.disk_mb) if cost and not config.phantom else 0.0
+    return float(cost.disk_mb) if cost and not costs.demo else 0.0
 
 
 _HEAD = ("stage", "jobs", "GPU h", "core h", "longest h", "memory GB", "disk GB", "hours from")
@@ -112,6 +112,8 @@ _HEAD = ("stage", "jobs", "GPU h", "core h", "longest h", "memory GB", "disk GB"
 
 def report(title: str, plan: Plan, gpus: int) -> str:
     """The plan as plain text for a terminal."""
+    if not plan.jobs:
+        return f"{title}\n\nNothing is left to do: every job of this run has finished."
     rows: list[tuple[str, ...]] = [_HEAD]
     for stage in plan.stages:
         hours = (stage.gpu_hours, stage.cpu_hours, stage.longest_hours)
@@ -129,13 +131,13 @@ def report(title: str, plan: Plan, gpus: int) -> str:
     peak, disk = max((s.memory_gb for s in plan.stages), default=0), sum(s.disk_gb for s in plan.stages)
     lines += [
         "",
-        f"{plan.jobs} jobs, {gpu:.1f} GPU hours, {cpu:.1f} core hours without a GPU, at most {peak:.1f} GB of memory, "
+        f"{plan.jobs} jobs, {gpu:.1f} GPU hours, {cpu:.2g} core hours without a GPU, at most {peak:.1f} GB of memory, "
         f"{disk:.0f} GB of disk",
-        f"longest chain of jobs: {plan.chain_hours:.1f} hours; with {gpus} GPUs at least "
-        f"{max(plan.chain_hours, gpu / gpus):.1f} hours",
+        f"longest chain of jobs: {plan.chain_hours:.2g} hours; with {gpus} GPUs at least "
+        f"{max(plan.chain_hours, gpu / gpus):.2g} hours",
     ]
     return "\n".join(lines)
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if value >= 0.05 else ""
+    return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}" if value >= 0.005 else ""

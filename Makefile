@@ -22,7 +22,7 @@ published: $(VENV)/.complete
 
 # Tests run side by side, each computing with one thread; those of one file stay together, and files keep their order.
 # One process more than cores: those of Fed-BioMed mostly wait for its servers.
-test: lint types
+test: lint types $(VENV)/validators/.complete
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slurm" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # profiles/slurm on a real Slurm of one node, where one can be installed; says why where not.
@@ -65,6 +65,12 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What checks descriptions of runs and data, by its makers; only tests need it.
+$(VENV)/validators/.complete: envs/validators.lock | $(VENV)/.complete
+	$(PYTHON) -m venv $(VENV)/validators
+	$(VENV)/validators/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # snakefmt wants another version of a shared dependency than Snakemake: an environment of its own.

@@ -114,22 +114,25 @@ def alike(order: Sequence[str], pairs: Sequence[Comparison]) -> list[tuple[int, 
 
 
 def cost_plot(study: Study, costs: Mapping[Key, Mapping[str, Any]]) -> Figure:
-    """Mean Dice of a method in each setup against the time of one cell, what it shares with others included."""
-    figure, axes = plt.subplots(
-        1, len(study.setups), figsize=(4.2 * len(study.setups), 3.6), squeeze=False, layout="constrained", sharey=True
-    )
+    """Mean Dice of a method in each setup against the time of one cell, what it shares with others included.
+
+    Points are numbers, which the legend explains: names would lie over each other.
+    """
+    size = (3.4 * len(study.setups) + 2.6, max(3.6, 0.17 * len(study.rows) + 0.6))
+    figure, axes = plt.subplots(1, len(study.setups), figsize=size, squeeze=False, layout="constrained", sharey=True)
     for axis, (setup, columns) in zip(axes[0], study.setups.items(), strict=True):
         for number, row in enumerate(study.rows):
             seconds = np.mean([costs[setup, column.target, row.method]["with_shared"]["seconds"] for column in columns])
             dice = np.mean([study.mean(column, row.method) for column in columns])
-            axis.plot(seconds / 60, dice, "o", color=_COLOURS(number % 10))
-            axis.annotate(row.label, (seconds / 60, dice), xytext=(4, 3), textcoords="offset points", fontsize=8)
+            mark = {"marker": f"${number + 1}$", "markersize": 9 if number > 8 else 6, "linestyle": "none"}
+            axis.plot(seconds / 60, dice, color=_COLOURS(number % 10), label=row.label, **mark)
         axis.set_xscale("log")
-        axis.margins(x=0.25)
+        axis.margins(x=0.1)
         axis.set_title(columns[0].setup_label, fontsize=9)
         axis.set_xlabel("minutes of all jobs behind a cell", fontsize=8)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("mean Dice (%)", fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     return figure
 
 

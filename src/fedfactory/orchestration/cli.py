@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sealing.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     sealing.add_argument("--key", type=Path, required=True, help="private key, or the public half of one of an agent")
     sealing.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
+    crate = _anywhere(commands, "crate", _crate, "describe a run as an RO-Crate, from the records of its jobs")
+    crate.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
+    crate.add_argument("--licence", default=None, help="address of the licence that you give (default Apache-2.0's)")
     same = _anywhere(
         commands, "compare", _compare, "say whether two runs, or a published cell and a run, have the same bytes"
     )
@@ -300,6 +303,14 @@ def _seal(arguments: argparse.Namespace) -> int:
         print("\n".join(report(verdict)))
         raise FedFactoryError(f"{arguments.folder}: is not sealed, for it is not as its jobs made it")
     print(f"sealed {seal(arguments.folder, arguments.key)} files of {arguments.folder}")
+    return 0
+
+
+def _crate(arguments: argparse.Namespace) -> int:
+    from fedfactory.provenance.crate import CRATE, LICENCE, write_crate
+
+    count = write_crate(arguments.folder, arguments.licence or LICENCE)
+    print(f"{arguments.folder / CRATE}: {count} jobs")
     return 0
 
 

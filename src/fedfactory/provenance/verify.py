@@ -7,6 +7,7 @@ from typing import Any
 
 from fedfactory.errors import FedFactoryError
 from fedfactory.orchestration.progress import Progress
+from fedfactory.provenance.crate import CRATE
 from fedfactory.provenance.record import NAME, digests, file_digest, joint_digest, read_record, results_of
 from fedfactory.provenance.story import below_run
 from fedfactory.storage.files import files_below, inside
@@ -69,6 +70,8 @@ def verify(folder: Path, progress: Progress) -> Verdict:
     for record in found.values():
         _compare_inputs(record, made, folder, verdict)
     verdict.absent = sorted(set(verdict.absent))
+    # The description of the whole is no job's.
+    known.add(folder / CRATE)
     verdict.unrecorded = [str(file.relative_to(folder)) for file in results_of(folder) if file not in known]
     return verdict
 

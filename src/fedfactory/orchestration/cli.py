@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 from fedfactory.config.files import read_run, read_yaml
 from fedfactory.config.run import load_config
 from fedfactory.errors import FedFactoryError
+from fedfactory.storage.files import new_file
 
 _NEW_RUN = "look at folders of images, and write a setup and a run of them"
 
@@ -31,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = _command(commands, "check-data", _data, "say what a setup's raw data hold, and what is missing", None)
     data.add_argument("setup", help="name of the setup, for instance ms")
     data.add_argument("--voxels", action="store_true", help="read every voxel, not the headers only")
+    card = _command(commands, "croissant", _croissant, "describe a setup's prepared data in the Croissant format")
+    card.add_argument("setup", help="name of the setup, for instance ms")
+    card.add_argument("--out", type=Path, required=True, help="JSON-LD file")
     plan = _command(commands, "plan", _plan, "say what is left of a run: jobs, hours, memory and disk of each stage")
     plan.add_argument("--measured", type=Path, help="folder of a run whose jobs' times are taken (default: its own)")
     plan.add_argument("--gpus", type=int, default=1, help="GPUs that work side by side (default 1)")
@@ -211,6 +216,18 @@ def _run_on_files(project: Path, setup: str) -> Path:
         )
         raise FedFactoryError(f"setup '{setup}': {which}; say which one is meant with --configfile")
     return found[0]
+
+
+def _croissant(project: Path, arguments: argparse.Namespace) -> int:
+    from fedfactory.data.releases import read_releases
+    from fedfactory.provenance.croissant import describe
+
+    config = load_config(read_run(arguments.configfile, project), arguments.configfile, project)
+    found = describe(config, arguments.setup, read_releases(project), project)
+    with new_file(arguments.out) as path:
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{arguments.out}: {len(found['distribution'])} files")
+    return 0
 
 
 def _plan(project: Path, arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,10 +19,16 @@ import pytest
 from benchmarks.edits import Edited
 from benchmarks.golden import first_difference
 from benchmarks.golden import read as read_golden
+from fedfactory.config.files import read_run
+from fedfactory.config.run import load_config
+from fedfactory.data.adapters import find_cases
 from fedfactory.data.store import ClientView
+from fedfactory.errors import FedFactoryError
 from fedfactory.evaluation.page.texts import CHARTS
 from fedfactory.methods.nnunet.planning import DATASET
 from fedfactory.orchestration.audit import violations
+from fedfactory.orchestration.export import write_bundle
+from fedfactory.orchestration.portable import SETTINGS
 from fedfactory.orchestration.warm.listener import ADDRESS
 from fedfactory.provenance.job_costs import job_costs, records_by_job
 from tests.conftest import ball_volume, write_nifti
@@ -388,3 +396,38 @@ def change_one_voxel(file: Path) -> None:
     mask = np.asarray(image.dataobj).copy()
     mask[0, 0, 0] += 1
     nibabel.save(nibabel.Nifti1Image(mask, image.affine, image.header), file)
+
+
+@pytest.mark.parametrize(
+    "method", ["nnunet", "nnunet_tl", "ours", "ours_paired_strict", "fedmedgan", "sam", "mean_mask"]
+)
+def test_a_bundle_segments_an_image_as_the_cell_did(finished: Project, tmp_path: Path, monkeypatch, method: str):
+    """Through MONAI's own command, from the raw image: the same mask, voxel by voxel."""
+    monkeypatch.chdir(finished.folder)
+    cell = Path("results/test/mo/octa") / method / "seed0"
+    about = write_bundle(cell, tmp_path / "bundle")
+    assert not any(file.name == "images.npy" for file in (tmp_path / "bundle").rglob("*"))
+    files = [finished.folder / "config/test.yaml"]
+    config = load_config(read_run(files, finished.folder), files, finished.folder)
+    entry = config.setups["mo"].clients["octa"]
+    cases = find_cases(entry.adapter, config.raw_folder("mo", "octa"), entry.options, "octa")
+    case = next(case for case in cases if (cell / "predictions" / f"{case.name}.nii.gz").exists())
+    (image,) = case.image.paths
+    mask = tmp_path / "mask.nii.gz"
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
+    options = ["--bundle_root", ".", "--image", str(image.resolve()), "--output", str(mask), "--device", "cpu"]
+    environment = {**os.environ, **SETTINGS}
+    subprocess.run([*command, *options], cwd=tmp_path / "bundle", check=True, env=environment, capture_output=True)
+    found, wanted = (nibabel.load(file) for file in (mask, cell / "predictions" / f"{case.name}.nii.gz"))
+    np.testing.assert_array_equal(found.get_fdata(), wanted.get_fdata())
+    np.testing.assert_array_equal(found.affine, wanted.affine)
+    assert about.classes and json.loads((tmp_path / "bundle/configs/metadata.json").read_text())["network_data_format"]
+
+
+def test_what_predicts_by_m_t_is_not_exported(finished: Project, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    with pytest.raises(FedFactoryError, match="predicts by more than its models .*it is not exported"):
+        write_bundle(Path("results/test/mo/octa/universeg/seed0"), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+    with pytest.raises(FedFactoryError, match="has no predictions with a record"):
+        write_bundle(Path("results/test/mo/octa/nowhere/seed0"), tmp_path / "bundle")

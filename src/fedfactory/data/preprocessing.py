@@ -299,11 +299,7 @@ def _tiles(task: ClientTask, scan: Scan, geometry: Geometry) -> tuple[Corner, ..
 def _write_volume(task: ClientTask, scan: Scan, writer: StoreWriter, truth_folder: Path) -> np.ndarray:
     """Write one volume as z-scores and return its intensity histogram (zeros for a test volume)."""
     volume, geometry = read_case(scan.case, task.label_values), scan.geometry
-    slices = geometry.to_planes(volume.image, labels=False)
-    if slices.min() == slices.max():
-        raise FedFactoryError(f"{scan.case.image.path}: shows no contrast inside its foreground; remove the image")
-    # Population statistics of the volume's own foreground box (paper's line of work: z-score per volume).
-    slices = (slices - slices.mean(dtype=np.float64)) / slices.std(dtype=np.float64)
+    slices = z_scores(volume.image, geometry, scan.case.image.path)
     # NaN marks what padding adds: rescale() turns it into -1 after the clip limits are known.
     images = geometry.to_slices(slices.astype(np.float32), np.nan)
     label, organ = (
@@ -320,6 +316,19 @@ def _write_volume(task: ClientTask, scan: Scan, writer: StoreWriter, truth_folde
         _write_truth(volume, truth_folder, scan.case.name)
     counts = np.histogram(np.clip(slices, -20, 20), _HISTOGRAM_EDGES)[0]
     return counts * (scan.split != "test")
+
+
+def z_scores(image: np.ndarray, geometry: Geometry, path: Path) -> np.ndarray:
+    """Planes of a volume by the mean and deviation of its own foreground box (paper's line of work).
+
+    Raises:
+        FedFactoryError: there is no contrast in it; ``path`` is named.
+    """
+    planes = geometry.to_planes(image, labels=False)
+    if planes.min() == planes.max():
+        raise FedFactoryError(f"{path}: shows no contrast inside its foreground; remove the image")
+    found: np.ndarray = (planes - planes.mean(dtype=np.float64)) / planes.std(dtype=np.float64)
+    return found
 
 
 def _held(scan: Scan, mask: np.ndarray | None, count: int, some: bool = True) -> np.ndarray:

@@ -107,10 +107,7 @@ class StoreWriter:
     def rescale(self, low: float, high: float) -> None:
         """Clip to [low, high] and map to [-1, 1] in place; NaN (padding) becomes -1."""
         for start in range(0, len(self._images), 256):
-            block = self._images[start : start + 256]
-            scaled = (np.clip(block, low, high) - low) * (2 / (high - low)) - 1
-            # Rounding may end a hair outside the promised range.
-            self._images[start : start + 256] = np.nan_to_num(np.clip(scaled, -1, 1), nan=-1.0)
+            self._images[start : start + 256] = rescaled(self._images[start : start + 256], low, high)
             self._let_go()
 
     def _let_go(self) -> None:
@@ -137,6 +134,13 @@ class StoreWriter:
             "geometry": {name: geometry.to_json() for name, geometry in self._geometries.items()},
         }
         (self._folder / "store.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def rescaled(images: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Images clipped to [low, high] and mapped to [-1, 1]; NaN (padding) becomes -1."""
+    scaled = (np.clip(images, low, high) - low) * (2 / (high - low)) - 1
+    # Rounding may end a hair outside the promised range.
+    return np.nan_to_num(np.clip(scaled, -1, 1), nan=-1.0)
 
 
 def _reserved(file: Path, kind: type, shape: tuple[int, ...]) -> np.memmap:
@@ -190,6 +194,11 @@ class ClientView:
                 )
                 for row in csv.DictReader(file)
             ]
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """Of the client's preparation: clip limits ``clip_z``, and ``target_spacing_mm``."""
+        return self._json["statistics"]
 
     def geometry(self, case: str) -> Geometry:
         """How a case was brought to slices."""

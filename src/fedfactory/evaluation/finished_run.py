@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -187,6 +188,13 @@ def argument_of(record: Mapping[str, Any], name: str) -> str:
         raise FedFactoryError(f"{record.get('made', record['job'])}: its record has no argument {name}; make it again")
     text: str = arguments[arguments.index(name) + 1]
     return text
+
+
+def arguments_of(record: Mapping[str, Any], name: str) -> list[str]:
+    """All values of an argument of a job's command line that has any number of them."""
+    arguments = record["arguments"]
+    given = arguments[arguments.index(name) + 1 :] if name in arguments else []
+    return list(takewhile(lambda text: not text.startswith("--"), given))
 
 
 def without_seed(arguments: Sequence[str]) -> Iterator[str]:

@@ -58,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     crate = _anywhere(commands, "crate", _crate, "describe a run as an RO-Crate, from the records of its jobs")
     crate.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     crate.add_argument("--licence", default=None, help="address of the licence that you give (default Apache-2.0's)")
+    bundle = _anywhere(commands, "export", _export, "write the trained model of a cell as a MONAI bundle")
+    bundle.add_argument(
+        "cell", type=Path, help="results/<run>/<setup>/<target>/<method>/seed<n>, in the project's folder"
+    )
+    bundle.add_argument("--out", type=Path, required=True, help="folder of the bundle; must not be there")
     same = _anywhere(
         commands, "compare", _compare, "say whether two runs, or a published cell and a run, have the same bytes"
     )
@@ -328,6 +333,16 @@ def _crate(arguments: argparse.Namespace) -> int:
 
     count = write_crate(arguments.folder, arguments.licence or LICENCE)
     print(f"{arguments.folder / CRATE}: {count} jobs")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.export import write_bundle
+
+    about = write_bundle(arguments.cell, arguments.out)
+    print(f"{arguments.out}: {about.cell}; segment an image with it:")
+    command = f"python -m monai.bundle run --config_file {arguments.out}/configs/inference.json"
+    print(f"  {command} --bundle_root {arguments.out} --image IMAGE --output MASK.nii.gz")
     return 0
 
 

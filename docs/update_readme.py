@@ -13,6 +13,8 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 from textwrap import fill as wrapped
 
+from PIL import Image
+
 from benchmarks.project_copy import copy_project
 from fedfactory.config.files import read_run
 from fedfactory.config.run import Config, load_config, read_yaml
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG, BASE = ROOT / "config/demo.yaml", ROOT / "config/base.yaml"
 RESULTS = ROOT / "results" / "demo"
 _WIDTH, _README_WIDTH = 130, 120
+_PICTURE_WIDTH, _COLOURS = 1300, 200
 SETUPS = ("ms", "mm", "mo")
 MEASURED = {
     "docs/results.md": ("table1_three_seeds",),
@@ -302,7 +305,19 @@ def main() -> None:
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
     photograph(RESULTS / "index.html", "mm/ct/ours", ROOT / "docs/images/page_cell.png")
     for name, source in pictures.items():
-        shutil.copyfile(source, ROOT / "docs" / "images" / name)
+        write_smaller(source, ROOT / "docs" / "images" / name)
+
+
+def write_smaller(source: Path, out: Path) -> None:
+    """A picture as wide as a page of docs shows it, with few colours: whoever clones the project loads all of them."""
+    with Image.open(source) as whole:
+        picture = whole.convert("RGB")
+    picture.thumbnail((_PICTURE_WIDTH, picture.height), Image.Resampling.LANCZOS)
+    picture.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        out, "PNG", optimize=True
+    )
+    if out.stat().st_size > source.stat().st_size:
+        shutil.copyfile(source, out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from fedfactory.config.models import TABLE1
 from fedfactory.config.run import Config
 from fedfactory.evaluation.page.texts import CHARTS, FACTORY, FIGURES
-from fedfactory.evaluation.specification import figure_targets, pictures, targets
+from fedfactory.evaluation.specification import drawn, figure_targets, pictures, targets
 
 
 def cell_files(config: Config, name: str, rows: Collection[str] | None = None) -> list[str]:
@@ -104,9 +104,7 @@ def factory_files(config: Config) -> list[str]:
 
 
 def _panels(config: Config, places: Iterable[tuple[str, str]]) -> list[str]:
-    """The panel of each method at each place, for the first seed."""
+    """The panel of each row that is drawn at each place, for the first seed."""
     return [
-        config.layout.cell(*place, method, config.seeds[0], "panel.npz")
-        for place in places
-        for method in config.methods
+        config.layout.cell(*place, method, config.seeds[0], "panel.npz") for place in places for method in drawn(config)
     ]

@@ -139,18 +139,18 @@ def gallery(config: Config) -> list[dict[str, Any]]:
 
 
 def figure2(config: Config) -> dict[str, Any]:
-    """Figure 2: a target of each setup by all methods."""
-    return _grid(config, figure_targets(config))
+    """Figure 2: a target of each setup by the methods of the table's first part."""
+    return _grid(config, figure_targets(config), drawn(config))
 
 
 def cells(config: Config) -> dict[str, Any]:
     """Figure 2 for all targets."""
-    return _grid(config, targets(config))
+    return _grid(config, targets(config), drawn(config))
 
 
 def failures(config: Config) -> dict[str, Any]:
     """The gallery of failures: all targets by all methods, whose names their panels bear."""
-    return {**_grid(config, targets(config)), "methods": list(config.methods)}
+    return {**_grid(config, targets(config), list(config.methods)), "methods": list(config.methods)}
 
 
 def slices(config: Config, wildcards: Mapping[str, str]) -> dict[str, Any]:
@@ -172,12 +172,18 @@ def figure_targets(config: Config) -> list[tuple[str, str]]:
     return [(setup.name, setup.figure_target) for setup in config.setups.values()]
 
 
-def _grid(config: Config, places: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def drawn(config: Config) -> list[str]:
+    """Rows of Figure 2 and its like: the table's first part; all of them where every part has a heading."""
+    first = [name for name, method in config.methods.items() if not method.section]
+    return first or list(config.methods)
+
+
+def _grid(config: Config, places: Iterable[tuple[str, str]], methods: Iterable[str]) -> dict[str, Any]:
     return {
         "rows": [
             f"{config.setups[setup].label}: {config.setups[setup].clients[client].label}" for setup, client in places
         ],
-        "columns": [method.label for method in config.methods.values()],
+        "columns": [config.methods[name].label for name in methods],
     }
 
 

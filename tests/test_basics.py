@@ -169,6 +169,23 @@ def test_progress_prints_plain_lines_without_a_terminal(capsys, monkeypatch):
     assert "\r" not in "".join(lines)
 
 
+def test_progress_says_what_is_left_and_counts_what_was_resumed_as_nothing(caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = Progress("train x")
+    caplog.set_level("INFO")
+    for now[0], done in ((1.0, 80), (20.0, 90), (40.0, 100)):
+        progress.update(done, 100, "loss")
+    first, middle, last = (record.getMessage() for record in caplog.records)
+    assert middle.endswith("(20 s, 20 s left)"), "ten more steps at two seconds"
+    assert first.endswith("(1 s)") and last.endswith("(40 s)")
+    now[0] = 0.0
+    long = Progress("train y")
+    for now[0], done in ((0.0, 1), (10.0, 2)):
+        long.update(done, 100, "loss")
+    assert caplog.records[-1].getMessage().endswith("16 min left)")
+
+
 def test_progress_redraws_a_bar_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     progress = Progress("train x")

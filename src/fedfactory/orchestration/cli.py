@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     check.add_argument("--partial", action="store_true", help="raw data and other parts were left out on purpose")
     check.add_argument("--signed-by", type=Path, help="public key, or file of allowed signers, of who sealed it")
+    state = _anywhere(commands, "status", _status, "say what of a run is done, what is made now, and what failed")
+    state.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     sealing = _anywhere(commands, "seal", _seal, "sign for a folder of results with your own SSH key")
     sealing.add_argument("folder", type=Path, help="folder of a run, here or anywhere: results/<run>")
     sealing.add_argument("--key", type=Path, required=True, help="private key, or the public half of one of an agent")
@@ -344,6 +346,14 @@ def _export(arguments: argparse.Namespace) -> int:
     command = f"python -m monai.bundle run --config_file {arguments.out}/configs/inference.json"
     print(f"  {command} --bundle_root {arguments.out} --image IMAGE --output MASK.nii.gz")
     return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from fedfactory.orchestration.status import report, status
+
+    found = status(arguments.folder)
+    print(report(arguments.folder, found))
+    return 1 if found.failed else 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:

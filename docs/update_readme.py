@@ -33,7 +33,7 @@ MEASURED = {
     "docs/reliability.md": ("faults",),
     "docs/statistics.md": ("coverage", "test_size"),
     "docs/methods.md": ("bounds", "beyond", "beyond_bounds"),
-    "docs/hospitals.md": ("privacy", "attacks"),
+    "docs/hospitals.md": ("attacks",),
     "docs/real.md": ("real_table1", "real_strict", "real_seeds", "real_controls"),
 }
 """Tables of docs/benchmarks, by the page that shows them."""

@@ -10,6 +10,7 @@ from opacus.accountants.analysis import rdp
 from fedfactory.config.sentences import Misfit
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.differential_privacy import PrivateRound, by_subject, noise_multiplier, spent, steps_of
+from fedfactory.factory.images import placed
 from fedfactory.factory.parameters import FactoryParameters, PrivacyParameters
 from fedfactory.federation.sampling import sample_clients
 from tests.factory.test_local import equal, site, trained
@@ -133,3 +134,14 @@ def test_what_would_tell_of_images_otherwise_is_refused():
         replace(P, subjects=10)
     assert "privacy" not in private(None).as_json()["training"], "what is not used leaves no trace"
     assert FactoryParameters.from_json(parameters.as_json()) == parameters
+
+
+def test_no_subject_moves_the_positions_of_others():
+    """Without gaps they depend on who else is there."""
+    positions = np.array([0, 2, 4, 0, 2, 4])
+    assert placed(positions, private()).tolist() == positions.tolist()
+    filled = placed(positions, private(None))
+    assert (
+        filled.tolist() != positions.tolist() and filled[:3].tolist() == placed(positions[:3], private(None)).tolist()
+    )
+    assert placed(positions[3:], private(None)).tolist() != filled[3:].tolist(), "which is why"

@@ -13,7 +13,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.differential_privacy import by_subject
 from fedfactory.factory.encoders import EncoderParameters, check_maker, load_encoder, no_key, read_key
-from fedfactory.factory.images import fill_positions, numbered, subjects_of, training_images
+from fedfactory.factory.images import numbered, placed, subjects_of, training_images
 from fedfactory.factory.local_round import ClientImages
 from fedfactory.factory.parameters import FactoryParameters
 
@@ -50,7 +50,7 @@ def load_client(
     return ClientImages(
         index=parameters.clients.index(client),
         images=torch.from_numpy(images)[:, None],
-        positions=torch.from_numpy(fill_positions(positions, parameters.network.position_bins)).to(device),
+        positions=torch.from_numpy(placed(positions, parameters)).to(device),
         key=found.values.to(device),
         encode=encode,
         subjects=by_subject(numbered(subjects_of(view, "train"), copies), parameters),

@@ -7,6 +7,7 @@ import numpy as np
 from fedfactory.data.deformation import deformed
 from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
+from fedfactory.factory.parameters import FactoryParameters
 
 
 def training_images(
@@ -97,6 +98,15 @@ def fill_positions(positions: np.ndarray, bins: int) -> np.ndarray:
     before = np.empty_like(positions)
     before[np.argsort(which, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
     return positions + before % widths[which]
+
+
+def placed(positions: np.ndarray, parameters: FactoryParameters) -> np.ndarray:
+    """Slice positions (N,) for a training: without gaps, or as they are where a training is private.
+
+    To fill gaps is to count the images of all subjects: what one of them shows would move the others.
+    """
+    private = parameters.training.privacy is not None
+    return positions if private else fill_positions(positions, parameters.network.position_bins)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

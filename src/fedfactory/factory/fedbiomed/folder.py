@@ -22,7 +22,7 @@ from fedfactory.data.store import ClientView
 from fedfactory.errors import FedFactoryError
 from fedfactory.factory.differential_privacy import by_subject
 from fedfactory.factory.encoders import EncoderParameters, Key, check_maker, load_encoder
-from fedfactory.factory.images import fill_positions, numbered, subjects_of, training_images
+from fedfactory.factory.images import numbered, placed, subjects_of, training_images
 from fedfactory.factory.local_round import ClientImages
 from fedfactory.factory.parameters import FactoryParameters
 from fedfactory.federation.engines.fedbiomed.folder import NodeDescription, read_arrays, write_folder
@@ -110,7 +110,7 @@ def read_images(folder: Path, description: NodeDescription, parameters: FactoryP
     return ClientImages(
         index=parameters.clients.index(description.client),
         images=torch.from_numpy(images)[:, None],
-        positions=torch.from_numpy(fill_positions(positions, network.position_bins)).to(device),
+        positions=torch.from_numpy(placed(positions, parameters)).to(device),
         key=values_of(key).to(device),
         encode=encode,
         subjects=by_subject(arrays["subjects"], parameters),

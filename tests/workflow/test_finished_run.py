@@ -37,7 +37,9 @@ from tests.workflow.examples import REPLACED, commands, run, write_files_of, wri
 
 pytestmark = pytest.mark.workflow
 
-ADAPTATION = ("source_branch", "synthetic_source", "factory_look", "adapt", "choose", "adapt_predict")
+ADAPTATION = (
+    *("source_branch", "synthetic_source", "source_privacy", "factory_look", "adapt", "choose", "adapt_predict"),
+)
 # What a target runs on its own; the files that others share are then taken as they are.
 OWN_RULES = ("prepare_client", "factory_key", "factory_look", "adapt", "choose", "adapt_predict", "score")
 CELL = "results/test/mo/octa/nnunet/seed0/scores.csv"
@@ -190,7 +192,10 @@ def test_touching_a_source_file_re_runs_nothing(finished: Project):
             {*FACTORY, *ADAPTATION, *FEDERATED, *TABLE},
         ),
         ("methods/ours/target.py", {"adapt", "choose", "adapt_predict", *TABLE}),
-        ("methods/ours/pictures.py", {"synthetic_source", "adapt", "choose", "adapt_predict", *TABLE}),
+        (
+            "methods/ours/pictures.py",
+            {"synthetic_source", "source_privacy", "adapt", "choose", "adapt_predict", *TABLE},
+        ),
         ("methods/feddg/contrast.py", {"feddg_train", "predict", *TABLE}),
         ("methods/fedmedgan/privacy.py", {"fedmedgan_train", "fedmedgan_predict", *TABLE}),
         ("methods/foundation/tasks.py", {*FOUNDATION, *TABLE}),
@@ -404,13 +409,13 @@ def change_one_voxel(file: Path) -> None:
 def test_a_bundle_segments_an_image_as_the_cell_did(finished: Project, tmp_path: Path, monkeypatch, method: str):
     """Through MONAI's own command, from the raw image: the same mask, voxel by voxel."""
     monkeypatch.chdir(finished.folder)
-    cell = Path("results/test/mo/octa") / method / "seed0"
+    cell = Path("results/test/mo/ixi") / method / "seed0"
     about = write_bundle(cell, tmp_path / "bundle")
     assert not any(file.name == "images.npy" for file in (tmp_path / "bundle").rglob("*"))
     files = [finished.folder / "config/test.yaml"]
     config = load_config(read_run(files, finished.folder), files, finished.folder)
-    entry = config.setups["mo"].clients["octa"]
-    cases = find_cases(entry.adapter, config.raw_folder("mo", "octa"), entry.options, "octa")
+    entry = config.setups["mo"].clients["ixi"]
+    cases = find_cases(entry.adapter, config.raw_folder("mo", "ixi"), entry.options, "ixi")
     case = next(case for case in cases if (cell / "predictions" / f"{case.name}.nii.gz").exists())
     (image,) = case.image.paths
     mask = tmp_path / "mask.nii.gz"

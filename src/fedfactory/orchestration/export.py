@@ -198,13 +198,14 @@ def _write_store(folder: Path, view: ClientView) -> None:
 
 
 def _inference() -> dict[str, Any]:
-    call = "$__import__('fedfactory.orchestration.export', fromlist=['segment_file']).segment_file"
+    given = {name: f"@{name}" for name in ("image", "output", "device")}
     return {
         "bundle_root": ".",
         "image": "image.nii.gz",
         "output": "mask.nii.gz",
         "device": "auto",
-        "run": [f"{call}(@bundle_root, @image, @output, @device)"],
+        "mask": {"_target_": f"{__name__}.{segment_file.__name__}", "bundle": "@bundle_root", **given},
+        "run": ["$print(@mask)"],
     }
 
 

@@ -5,7 +5,6 @@ the cells of the extension that are adapted from them. Nothing but epsilon diffe
 """
 
 import argparse
-import csv
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import yaml
 
 from benchmarks import tables
 from benchmarks.cells import ROOT
+from fedfactory.storage.tables import read_rows
 
 RUN = ROOT / "config/privacy.yaml"
 EPSILONS = (None, 10.0, 3.0, 1.0)
@@ -59,11 +59,11 @@ def run(epsilon: float | None, cores: str) -> Path:
 def line(results: Path, setup: str, epsilon: float | None) -> dict:
     """A row of the table."""
     factory = results / setup / "factory/seed0"
-    quality, privacy = rows(factory / "quality.csv"), rows(factory / "privacy.csv")
-    spent = rows(factory / "model/epsilon.csv") if epsilon is not None else []
+    quality, privacy = read_rows(factory / "quality.csv"), read_rows(factory / "privacy.csv")
+    spent = read_rows(factory / "model/epsilon.csv") if epsilon is not None else []
     attacks = {space: [float(row["auc"]) for row in privacy if row["space"] == space]
                for space in ("pixels", "features", "discriminator")}  # fmt: skip
-    dice = {t: mean(float(row["dice"]) for row in rows(results / setup / t / ROW / "seed0/scores.csv"))
+    dice = {t: mean(float(row["dice"]) for row in read_rows(results / setup / t / ROW / "seed0/scores.csv"))
             for t in TARGETS[setup]}  # fmt: skip
     return {
         "setup": setup,
@@ -79,12 +79,6 @@ def line(results: Path, setup: str, epsilon: float | None) -> dict:
         **{f"Dice {target}": f"{100 * value:.1f}" for target, value in dice.items()},
         "Dice mean": f"{100 * mean(dice.values()):.1f}",
     }
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file."""
-    with file.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 if __name__ == "__main__":

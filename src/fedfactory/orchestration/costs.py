@@ -18,6 +18,7 @@ from fedfactory.orchestration import declared
 from fedfactory.orchestration.audit import Job
 from fedfactory.provenance.job_costs import by_rule, job_costs
 from fedfactory.storage.files import inside
+from fedfactory.storage.tables import read_rows
 
 FILE = "config/costs.yaml"
 DEMO = "docs/benchmarks/run_cost.csv"
@@ -172,9 +173,7 @@ def _seconds(project: Path, rule: str, cost: Cost) -> float:
 
 def _of_demo(file: Path) -> dict[str, float]:
     """Mean wall seconds of the demo's jobs, by rule."""
-    with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return {row["rule"]: float(row["wall s"]) / int(row["jobs"]) for row in rows if row["rule"] != "all"}
+    return {row["rule"]: float(row["wall s"]) / int(row["jobs"]) for row in read_rows(file) if row["rule"] != "all"}
 
 
 def _finished(run: Path) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 from fedfactory.config.run import Config
 from fedfactory.data.releases import ReleaseTable
 from fedfactory.errors import FedFactoryError
+from fedfactory.provenance.crate import PAPER
 from fedfactory.provenance.record import NAME, file_digest, read_record
 
 _TERMS = (
@@ -34,7 +35,6 @@ _CONTEXT: dict[str, Any] = {
     **{term: f"cr:{term}" for term in _TERMS},
 }
 _CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
-_PAPER = "https://papers.miccai.org/miccai-2024/318-Paper0368.html"
 _CITE = (
     "Galati, Cortese, Prados, Lorenzi, Zuluaga: Federated Multi-Centric Image Segmentation with Uneven Label "
     "Distribution. MICCAI 2024."
@@ -114,7 +114,7 @@ def describe(config: Config, setup: str, table: ReleaseTable, root: Path) -> dic
         "name": f"fedfactory_{config.run}_{setup}",
         "description": f"{entry.title}: slices of {len(entry.clients)} sites, prepared for FedFactory. Classes: "
         f"{classes}. {'Phantoms.' if config.phantom else f'Releases: {sources}.'}",
-        "url": _PAPER,
+        "url": PAPER,
         "citeAs": _CITE,
         "license": licences if len(licences) > 1 else licences[0],
         "version": "1.0.0",

@@ -35,14 +35,14 @@ def train(task: FactoryTask, progress: Progress) -> FactoryServer:
     folders = {}
     if task.parameters.federation.mode == "local":
         for client in task.parameters.clients:
-            files, folders[client] = task.sites[client], (task.work / "client_folders" / client).resolve()
+            files, folders[client] = task.sites[client], driver.client_folder(task.work, client)
             description = describe(
                 client,
                 task.key(client),
                 task.encoder,
                 task.parameters.training.copies,
                 node=driver.node_folder(task.work, client),
-                records=(task.work / "sites" / client).resolve(),
+                records=driver.records_folder(task.work, client),
             )
             size = task.parameters.network.image_size
             in_own_process(convert, description, Path(files["data"]), size, folders[client])

@@ -72,8 +72,8 @@ class Nodes:
         """
         folders = {}
         for client, store in () if self.remote else cell.stores.items():
-            folders[client] = (cell.work / "client_folders" / client).resolve()
-            node, records = driver.node_folder(cell.work, client), (cell.work / "sites" / client).resolve()
+            folders[client] = driver.client_folder(cell.work, client)
+            node, records = driver.node_folder(cell.work, client), driver.records_folder(cell.work, client)
             in_own_process(convert, self.method, client, Path(store), folders[client], node, records)
         federation = driver.Federation(
             trained=self.server,

@@ -83,6 +83,16 @@ def node_folder(work: Path, client: str) -> Path:
     return (work / "fedbiomed" / "nodes" / client).resolve()
 
 
+def client_folder(work: Path, client: str) -> Path:
+    """Folder of what a client's node on this machine reads."""
+    return (work / "client_folders" / client).resolve()
+
+
+def records_folder(work: Path, client: str) -> Path:
+    """Folder of the records of a client on this machine."""
+    return (work / "sites" / client).resolve()
+
+
 def announced(work: Path) -> dict[str, dict[str, Any]]:
     """What the clients of a training announced."""
     return json.loads((work / ANNOUNCED).read_text())
